@@ -1,0 +1,13 @@
+import type { LeaseEpoch } from "./lease.ts";
+
+/** What accumulates and must go, each in small bounded steps. A step returns how many rows went; 0: nothing left to do. */
+export interface Housekeeping {
+  /** Events, jobs and attempts created before; jobs that are not final, and their events, stay. */
+  dropHistory(beforeMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
+  expireDeduplication(nowMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
+  expireIdempotencyKeys(nowMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
+  dropIdleGroups(idleBeforeMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
+  dropUnusedProfiles(maxRows: number, epoch: LeaseEpoch): Promise<number>;
+  /** Temporary subscriptions past their lease: archived, and their pending jobs cancelled. */
+  archiveExpiredSubscriptions(nowMs: number, epoch: LeaseEpoch): Promise<number>;
+}
