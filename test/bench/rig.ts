@@ -1,0 +1,189 @@
+import { join } from "node:path";
+import { removeDataDir, startServer, temporaryDataDir, type ServerProcess } from "../harness/server-process.ts";
+import { processUsage, type ProcessUsage } from "../harness/process-usage.ts";
+import type { GeneratorPlan, GeneratorResult } from "./generator.ts";
+import type { LedgerSummary } from "./ledger.ts";
+
+/** What every scenario works with: the system, the receiver and the generator as three processes, and the yardstick. */
+export interface Rig {
+  readonly server: ServerProcess;
+  readonly receiver: Receiver;
+  readonly options: RigOptions;
+  api(method: string, path: string, body?: unknown): Promise<unknown>;
+  generate(plan: Omit<GeneratorPlan, "url">): Promise<GeneratorResult>;
+  startGenerator(plan: Omit<GeneratorPlan, "url">): { result: Promise<GeneratorResult>; pid: number };
+  yardstick(concurrency: number, dataBytes: number): Promise<number>;
+  /** Waits until the receiver's ledger counts this many; throws when nothing moved for `stallSeconds`. */
+  drained(expected: number, stallSeconds?: number): Promise<boolean>;
+  usage(): Record<string, ProcessUsage>;
+  storeCounters(): Promise<Record<string, number>>;
+  restartServer(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface RigOptions {
+  readonly short: boolean;
+  readonly store: string;
+  readonly queue: string;
+  readonly seconds: number | null;
+  readonly rate: number | null;
+  readonly profile: boolean;
+  readonly verbose: boolean;
+}
+
+export interface Receiver {
+  readonly pid: number;
+  readonly url: string;
+  readonly port: number;
+  ledger(): Promise<ReceiverLedger>;
+  control(path: string): Promise<void>;
+}
+
+export interface ReceiverLedger {
+  readonly delivered: number;
+  readonly yardCount: number;
+  readonly firstUpAt: number;
+  readonly targets: Readonly<Record<string, LedgerSummary>>;
+  readonly latencies: Readonly<Record<string, Percentiles>>;
+}
+
+export interface Percentiles {
+  readonly count: number;
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+const here = import.meta.dir;
+const bun = process.execPath;
+
+export async function createRig(options: RigOptions, serverArgs: readonly string[] = ["dev"]): Promise<Rig> {
+  const dataDir = temporaryDataDir();
+  const receiver = await startReceiver();
+  const runtimeArgs = options.profile ? ["--cpu-prof", "--cpu-prof-dir=/tmp/flowcatalyst-profile"] : [];
+  const startOptions = { args: serverArgs, dataDir, runtimeArgs, env: {} };
+  let server = await startServer(startOptions);
+  const generatorUsage: ProcessUsage[] = [];
+
+  const rig: Rig = {
+    get server() {
+      return server;
+    },
+    receiver,
+    options,
+    api: (method, path, body) => callApi(server.apiUrl, { method, path, body }),
+    generate: (plan) => rig.startGenerator(plan).result,
+    startGenerator: (plan) => startGenerator({ ...plan, url: server.apiUrl }, generatorUsage),
+    yardstick: (concurrency, dataBytes) => runYardstick(receiver, concurrency, dataBytes),
+    drained: (expected, stallSeconds = 30) => untilDrained(receiver, expected, stallSeconds),
+    usage: () => ({
+      server: processUsage(server.pid),
+      receiver: processUsage(receiver.pid),
+      generator: generatorUsage.at(-1) ?? { cpuSeconds: 0, peakMemoryMb: 0, residentMemoryMb: 0 },
+    }),
+    storeCounters: () => readCounters(server.metricsUrl),
+    restartServer: async () => {
+      await server.kill();
+      server = await startServer({ ...startOptions, ports: server.ports });
+    },
+    close: async () => {
+      await server.stop();
+      if (options.verbose) console.error(server.output());
+      process.kill(receiver.pid, "SIGKILL");
+      removeDataDir(dataDir);
+    },
+  };
+  return rig;
+}
+
+async function callApi(baseUrl: string, call: { method: string; path: string; body: unknown }): Promise<unknown> {
+  const response = await fetch(baseUrl + call.path, {
+    method: call.method,
+    headers: { "content-type": "application/json" },
+    ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${call.method} ${call.path}: ${response.status} ${text}`);
+  return text === "" ? null : (JSON.parse(text) as unknown);
+}
+
+async function startReceiver(): Promise<Receiver> {
+  const child = Bun.spawn([bun, join(here, "receiver.ts")], { stdout: "pipe", stderr: "inherit" });
+  const { port, controlPort } = JSON.parse(await firstLine(child.stdout)) as { port: number; controlPort: number };
+  const control = `http://127.0.0.1:${controlPort}`;
+  return {
+    pid: child.pid,
+    port,
+    url: `http://127.0.0.1:${port}`,
+    ledger: async () => (await (await fetch(`${control}/ledger`)).json()) as ReceiverLedger,
+    control: async (path) => {
+      await (await fetch(control + path, { method: "POST" })).arrayBuffer();
+    },
+  };
+}
+
+function startGenerator(
+  plan: GeneratorPlan,
+  usage: ProcessUsage[],
+): { result: Promise<GeneratorResult>; pid: number } {
+  const child = Bun.spawn([bun, join(here, "generator.ts"), JSON.stringify(plan)], { stdout: "pipe", stderr: "inherit" });
+  const sample = setInterval(() => {
+    const now = processUsage(child.pid);
+    if (now.cpuSeconds > 0) usage[0] = now;
+  }, 250);
+  const result = firstLine(child.stdout).then(
+    (line) => {
+      clearInterval(sample);
+      return JSON.parse(line) as GeneratorResult;
+    },
+    (error: unknown) => {
+      clearInterval(sample);
+      throw error;
+    },
+  );
+  return { result, pid: child.pid };
+}
+
+async function runYardstick(receiver: Receiver, concurrency: number, dataBytes: number): Promise<number> {
+  const args = [`${receiver.url}/yard`, "5", String(concurrency), String(dataBytes)];
+  const child = Bun.spawn([bun, join(here, "yardstick.ts"), ...args], { stdout: "pipe", stderr: "inherit" });
+  return (JSON.parse(await firstLine(child.stdout)) as { perSecond: number }).perSecond;
+}
+
+async function untilDrained(receiver: Receiver, expected: number, stallSeconds: number): Promise<boolean> {
+  let last = -1;
+  let movedAt = performance.now();
+  for (;;) {
+    const { delivered } = await receiver.ledger();
+    if (delivered >= expected) return true;
+    if (delivered !== last) {
+      last = delivered;
+      movedAt = performance.now();
+    }
+    if (performance.now() - movedAt > stallSeconds * 1000) return false;
+    await Bun.sleep(20);
+  }
+}
+
+/** Sums of the counters whose names end in `_total`, over their labels. */
+async function readCounters(metricsUrl: string): Promise<Record<string, number>> {
+  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
+  const sums: Record<string, number> = {};
+  for (const line of text.split("\n")) {
+    const match = /^(fc_[a-z_]+_total)(?:\{[^}]*\})? ([0-9.e+]+)$/.exec(line);
+    if (match?.[1] !== undefined) sums[match[1]] = (sums[match[1]] ?? 0) + Number(match[2]);
+  }
+  return sums;
+}
+
+export async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    const end = text.indexOf("\n");
+    if (end >= 0) return text.slice(0, end);
+  }
+  throw new Error(`the process ended without an answer: ${text}`);
+}

@@ -1,0 +1,89 @@
+/**
+ * Measures FlowCatalyst on this machine: `npm run bench -- <scenario> [options]`.
+ *
+ * Generator, system and receiver are separate processes on loopback. A run is VALID only if the receiver's ledger closes:
+ * published equals delivered, nothing missing, no order inverted. An invalid run prints no throughput and exits 1.
+ */
+import { appendFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { machineLine, print } from "./report.ts";
+import { backlog, hanging, latency } from "./scenarios-latency.ts";
+import { router, startup } from "./scenarios-process.ts";
+import { failing, fanout, groups, origins, pipeline, restart, subscriptions, type Scenario } from "./scenarios.ts";
+
+const scenarios: Readonly<Record<string, Scenario>> = {
+  pipeline,
+  latency,
+  fanout,
+  subscriptions,
+  groups,
+  hanging,
+  origins,
+  failing,
+  backlog,
+  router,
+  startup,
+  restart,
+};
+
+const usage = `usage: npm run bench -- <scenario> [--short] [--seconds N] [--rate N] [--groups N] [--events N]
+       [--data-bytes N] [--searching] [--store sqlite] [--queue db] [--executable PATH] [--json FILE] [--profile] [--verbose]
+scenarios: ${Object.keys(scenarios).join(" ")}`;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      short: { type: "boolean", default: false },
+      seconds: { type: "string" },
+      rate: { type: "string" },
+      groups: { type: "string" },
+      events: { type: "string" },
+      "data-bytes": { type: "string" },
+      searching: { type: "boolean", default: false },
+      store: { type: "string", default: "sqlite" },
+      queue: { type: "string", default: "db" },
+      executable: { type: "string" },
+      json: { type: "string" },
+      profile: { type: "boolean", default: false },
+      verbose: { type: "boolean", default: false },
+    },
+  });
+  const name = positionals[0] ?? "";
+  const scenario = scenarios[name];
+  if (scenario === undefined || positionals.length !== 1) {
+    console.error(usage);
+    return 2;
+  }
+  if (values.store !== "sqlite" || values.queue !== "db") {
+    console.error(`there is no ${values.store} store with a ${values.queue} queue yet; sqlite and db are here`);
+    return 2;
+  }
+  const report = await scenario({
+    short: values.short,
+    seconds: numberOf(values.seconds),
+    rate: numberOf(values.rate),
+    groups: numberOf(values.groups),
+    events: numberOf(values.events),
+    dataBytes: numberOf(values["data-bytes"]),
+    searching: values.searching,
+    store: values.store,
+    queue: values.queue,
+    executable: values.executable ?? null,
+    profile: values.profile,
+    verbose: values.verbose,
+  });
+  print(report);
+  const line = machineLine(report, { store: values.store, queue: values.queue });
+  if (values.json !== undefined) appendFileSync(values.json, `${line}\n`);
+  return report.valid ? 0 : 1;
+}
+
+function numberOf(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new Error(`not a positive number: ${text}`);
+  return value;
+}
+
+process.exit(await main());
