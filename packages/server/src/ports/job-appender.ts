@@ -15,6 +15,11 @@ export interface StreamCheckpoint {
 export interface FanOut {
   readonly jobs: readonly NewEventJob[];
   readonly poison: readonly PoisonEvent[];
+  /**
+   * Profiles that `to.frozenProfileKeys` names and no job of this fan-out carries yet: stored in the same transaction, so
+   * that a restart in the middle of an event finds them. Absent: none. Kept while the checkpoint names them.
+   */
+  readonly frozenProfiles?: readonly DeliveryProfile[];
   /** What the store must still hold for this pass to count. */
   readonly from: StreamCheckpoint;
   readonly to: StreamCheckpoint;
