@@ -5,7 +5,7 @@
  * `/hang/<name>` never answers; `/free/<name>` keeps no order; `/yard` keeps no ledger. While `down`, all of them answer 503.
  * Control, on a port of its own: `GET /ledger`, `POST /down`, `POST /up`, `POST /reset`.
  */
-import { LatencyHistogram, Ledger } from "./ledger.ts";
+import { LatencyHistogram, Ledger } from "../harness/ledger.ts";
 
 interface BenchBody {
   readonly g: number;

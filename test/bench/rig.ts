@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { removeDataDir, startServer, temporaryDataDir, type ServerProcess } from "../harness/server-process.ts";
 import { processUsage, type ProcessUsage } from "../harness/process-usage.ts";
 import type { GeneratorPlan, GeneratorResult } from "./generator.ts";
-import type { LedgerSummary } from "./ledger.ts";
+import type { LedgerSummary } from "../harness/ledger.ts";
 
 /** What every scenario works with: the system, the receiver and the generator as three processes, and the yardstick. */
 export interface Rig {
