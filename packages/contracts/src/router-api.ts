@@ -1,0 +1,167 @@
+import * as z from "zod";
+import { wireLimits } from "./wire-limits.ts";
+import { timeOutSchema } from "./wire-values.ts";
+
+/** Bodies of the router's own API (port 8081). */
+
+/** A message of a user who has no platform. The same in snake_case is taken too. */
+export const standaloneMessageSchema = z
+  .strictObject({
+    id: z.string().min(1).max(wireLimits.keyMaxChars),
+    poolCode: z.string().min(1).max(100),
+    mediationType: z.string().meta({ description: "HTTP; others are refused with MEDIATION_TYPE_UNSUPPORTED." }),
+    target: z.string().min(1).max(wireLimits.urlMaxChars),
+    payload: z.unknown(),
+    headers: z.record(z.string(), z.string()).nullish(),
+    messageGroupId: z.string().min(1).max(wireLimits.keyMaxChars).nullish(),
+    deduplicationId: z.string().min(1).max(wireLimits.keyMaxChars).nullish(),
+    highPriority: z.boolean().nullish(),
+    secretRef: z.string().min(1).max(255).nullish(),
+  })
+  .meta({ id: "StandaloneMessage" });
+
+export const routerPublishSchema = z
+  .union([
+    standaloneMessageSchema,
+    z.array(standaloneMessageSchema).min(1).max(wireLimits.routerPublishMaxMessages),
+    z.strictObject({ messages: z.array(standaloneMessageSchema).min(1).max(wireLimits.routerPublishMaxMessages) }),
+  ])
+  .meta({ id: "RouterPublish" });
+
+export const routerPublishResultSchema = z
+  .object({
+    id: z.string(),
+    status: z.enum(["PUBLISHED", "DUPLICATE", "INVALID", "REFUSED"]),
+    code: z.string().optional(),
+    error: z.string().optional(),
+  })
+  .meta({ id: "RouterPublishResult" });
+
+export const routerPublishAnswerSchema = z
+  .object({ count: z.int(), results: z.array(routerPublishResultSchema).meta({ description: "By position." }) })
+  .meta({ id: "RouterPublishAnswer" });
+
+export const poolStateSchema = z
+  .object({
+    code: z.string(),
+    concurrency: z.int(),
+    rateLimitPerMinute: z.int().nullable(),
+    status: z.enum(["ACTIVE", "SUSPENDED", "DRAINING"]),
+    activeWorkers: z.int(),
+    queueDepth: z.int(),
+    bufferMaxJobs: z.int(),
+    bufferBytes: z.int(),
+    rateLimitWaits: z.int(),
+    delivered: z.int(),
+    failed: z.int(),
+  })
+  .meta({ id: "PoolState" });
+
+export const queueStateSchema = z
+  .object({
+    name: z.string(),
+    visible: z.int(),
+    inFlight: z.int(),
+    delayed: z.int(),
+    dead: z.int(),
+    oldestUnsettledAt: timeOutSchema.nullable(),
+    error: z.string().nullable(),
+  })
+  .meta({ id: "QueueState" });
+
+export const circuitBreakerStateSchema = z
+  .object({
+    name: z.string().meta({ description: "The target's origin." }),
+    state: z.enum(["CLOSED", "OPEN", "HALF_OPEN"]),
+    calls: z.int(),
+    failures: z.int(),
+    openUntil: timeOutSchema.nullable(),
+  })
+  .meta({ id: "CircuitBreakerState" });
+
+export const inFlightMessageSchema = z
+  .object({
+    id: z.string(),
+    jobId: z.string().nullable(),
+    poolCode: z.string(),
+    target: z.string(),
+    groupKey: z.string().nullable(),
+    state: z.enum(["WAITING", "CALLING", "RECORDING"]),
+    since: timeOutSchema,
+  })
+  .meta({ id: "InFlightMessage" });
+
+export const routerWarningSchema = z
+  .object({
+    id: z.string(),
+    category: z.string(),
+    severity: z.enum(["INFO", "WARN", "ERROR", "CRITICAL"]),
+    message: z.string(),
+    source: z.string(),
+    at: timeOutSchema,
+    acknowledged: z.boolean(),
+  })
+  .meta({ id: "RouterWarning" });
+
+export const standbyStateSchema = z
+  .object({
+    enabled: z.boolean(),
+    active: z.boolean(),
+    instanceId: z.string().nullable(),
+    trustedUntil: timeOutSchema.nullable(),
+  })
+  .meta({ id: "StandbyState" });
+
+export const consumerStateSchema = z
+  .object({
+    name: z.string(),
+    status: z.enum(["RUNNING", "PAUSED", "STOPPED", "FAILED"]),
+    lastReceivedAt: timeOutSchema.nullable(),
+    received: z.int(),
+    error: z.string().nullable(),
+  })
+  .meta({ id: "ConsumerState" });
+
+export const poolStateListSchema = z.object({ items: z.array(poolStateSchema) }).meta({ id: "PoolStateList" });
+export const queueStateListSchema = z.object({ items: z.array(queueStateSchema) }).meta({ id: "QueueStateList" });
+export const circuitBreakerStateListSchema = z
+  .object({ items: z.array(circuitBreakerStateSchema) })
+  .meta({ id: "CircuitBreakerStateList" });
+export const inFlightListSchema = z
+  .object({ items: z.array(inFlightMessageSchema), total: z.int() })
+  .meta({ id: "InFlightList" });
+export const routerWarningListSchema = z
+  .object({ items: z.array(routerWarningSchema) })
+  .meta({ id: "RouterWarningList" });
+export const consumerStateListSchema = z
+  .object({ items: z.array(consumerStateSchema) })
+  .meta({ id: "ConsumerStateList" });
+
+export const inFlightCheckSchema = z
+  .strictObject({ ids: z.array(z.string().max(wireLimits.keyMaxChars)).max(wireLimits.inFlightCheckMaxIds) })
+  .meta({ id: "InFlightCheck" });
+
+export const inFlightCheckAnswerSchema = z
+  .record(z.string(), z.boolean())
+  .meta({ id: "InFlightCheckAnswer", description: "Each id that was asked for, and whether it is in the pipeline." });
+
+export const routerHealthSchema = z
+  .object({
+    status: z.enum(["UP", "DOWN"]),
+    inPipeline: z.int(),
+    activeWorkers: z.int(),
+    warnings: z.int().meta({ description: "Not acknowledged." }),
+  })
+  .meta({ id: "RouterHealth" });
+
+export type StandaloneMessageIn = z.input<typeof standaloneMessageSchema>;
+export type RouterPublishAnswer = z.infer<typeof routerPublishAnswerSchema>;
+export type RouterPublishResult = z.infer<typeof routerPublishResultSchema>;
+export type PoolState = z.infer<typeof poolStateSchema>;
+export type QueueState = z.infer<typeof queueStateSchema>;
+export type CircuitBreakerState = z.infer<typeof circuitBreakerStateSchema>;
+export type InFlightMessage = z.infer<typeof inFlightMessageSchema>;
+export type RouterWarning = z.infer<typeof routerWarningSchema>;
+export type StandbyState = z.infer<typeof standbyStateSchema>;
+export type ConsumerState = z.infer<typeof consumerStateSchema>;
+export type RouterHealth = z.infer<typeof routerHealthSchema>;
