@@ -1,4 +1,4 @@
-// The import walls: who may import whom (ARCHITECTURE.md has the table; scripts/walls.test.ts proves that each rule bites).
+// The import walls: who may import whom. ARCHITECTURE.md has the table, scripts/walls.test.ts proves that each bites.
 //
 // A wall names a folder and the only folders of ours its files may import. Whatever is not listed is refused, so a new
 // folder under packages/server/src is closed until it is entered here (scripts/tidy.ts refuses unknown folders).
@@ -14,7 +14,7 @@ const pkg = (names) => `^packages/(${names})/`;
 const STAGES = "outbox|stream|scheduler|router|maintenance";
 const FAMILIES = "stores|queues|leases|net";
 
-/** One row of the table: files under `from` may import of ours nothing but `to` (and their own folder, if `to` says so). */
+/** A row of the table: files under `from` may import of ours nothing but `to`, which names their own folder too. */
 function wall(name, comment, { from, to, testsToo = false }) {
   return {
     name,

@@ -14,7 +14,7 @@ process.on("SIGINT", () => { console.log("stopped by SIGINT"); process.exit(8); 
 console.log(JSON.stringify({ args: process.argv.slice(2), requests: process.env.BUN_CONFIG_MAX_HTTP_REQUESTS }));
 if (first === "exit") process.exit(Number(second));
 if (first === "crash") process.kill(process.pid, "SIGKILL");
-setInterval(() => undefined, 60_000);
+Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
 `;
 
 const cleanups: Array<() => void> = [];

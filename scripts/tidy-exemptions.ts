@@ -1,0 +1,21 @@
+/**
+ * Every exemption from the house rules, with its reason. The list only shrinks: an entry that nothing needs any more is
+ * reported by `scripts/tidy.ts` like any other violation.
+ */
+export interface Exemption {
+  readonly rule: string;
+  /** A file, or a folder when it ends in a slash. */
+  readonly path: string;
+  readonly reason: string;
+}
+
+export const EXEMPTIONS: readonly Exemption[] = [
+  { rule: "unfinished", path: "scripts/tidy-rules.ts", reason: "states the rule" },
+  { rule: "type-escape", path: "scripts/tidy-rules.ts", reason: "states the rule" },
+  { rule: "given-time-and-chance", path: "packages/foundation/src/clock.ts", reason: "is the clock that is passed in" },
+  {
+    rule: "given-time-and-chance",
+    path: "packages/foundation/src/random.ts",
+    reason: "is the chance that is passed in",
+  },
+];
