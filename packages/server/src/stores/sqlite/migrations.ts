@@ -1,5 +1,6 @@
 import { CodedError } from "@flowcatalyst/foundation";
 import type { SqliteDatabase } from "./database.ts";
+import { migration0001 } from "./migration-0001-log-and-settings.ts";
 
 /**
  * Numbered, forward only, each in one transaction with the row that records it. What ran is a table and not
@@ -14,7 +15,7 @@ export interface Migration {
 }
 
 /** Every migration of the store. A new one goes to the end; one that was released is never edited. */
-export const storeMigrations: readonly Migration[] = [];
+export const storeMigrations: readonly Migration[] = [migration0001];
 
 const createLedger = `
   CREATE TABLE IF NOT EXISTS store_migrations (
