@@ -25,8 +25,8 @@ export function parseCounts(output: string): TestCounts | null {
 }
 
 /**
- * Reads the summary at the end of `bun test`. Errors outside a test count as failures, and a run that ended badly without
- * naming a failure (a crash, a file that does not load, no test at all) counts as one.
+ * Reads the summary at the end of `bun test`. Errors outside a test count as failures, and a run that ended badly
+ * without naming a failure (a crash, a file that does not load, no test at all) counts as one.
  */
 export function parseBunSummary(output: string, exitCode: number): TestCounts {
   const count = (word: string) => {

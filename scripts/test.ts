@@ -3,8 +3,8 @@
  *
  * Tests beside the code run in two processes with a fresh global object per file; tests under test/ start servers and
  * measure time, so they run one after another. `--all` names each test that passes, other flags go to `bun test`
- * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any; the exit code is 1 unless
- * everything passed.
+ * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any; the exit code is 1
+ * unless everything passed.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";

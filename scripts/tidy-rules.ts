@@ -1,6 +1,7 @@
 /**
  * The house rules that no other tool checks, each a pure function of one file. `scripts/tidy.ts` runs them.
- * To add one: append it to `RULES`, give it a case in `tidy-rules.test.ts`, and name it in CONTRIBUTING.md if it surprises.
+ * To add one: append it to `RULES`, give it a case in `tidy-rules.test.ts`, and name it in CONTRIBUTING.md if it
+ * surprises.
  */
 
 export interface SourceFile {
