@@ -18,6 +18,10 @@ test("the opening line of a block continues with a star", () => {
   expect(wrapComments(`  /** ${words(21)}\n   */`)).toBe(`  /** ${words(19)}\n   * words words\n   */`);
 });
 
+test("a block comment of one line becomes a block", () => {
+  expect(wrapComments(`  /** ${words(20)} */`)).toBe(`  /**\n   * ${words(19)}\n   * words\n   */`);
+});
+
 test("short comments, code and unbreakable words stay as they are", () => {
   const text = [`// ${words(5)}`, `const x = "${words(40)}";`, `// https://${"x".repeat(130)}`].join("\n");
   expect(wrapComments(text)).toBe(text);

@@ -1,6 +1,7 @@
 const MAX_LINE_CHARS = 120;
 /** Indentation, the comment's marker, its text. The opening `/**` continues as ` *`. */
 const COMMENT_LINE = /^(\s*)(\/\/|\*|\/\*\*) (\s*\S.*)$/;
+const ONE_LINER = /^(\s*)\/\*\* (.*) \*\/$/;
 /** Lines that begin something of their own and must not be run into: tags, lists, tables, ends of comments. */
 const OWN_LINE = /^(@|[-*|#>]|\d+\.|\s|.*\*\/$)/;
 
@@ -9,7 +10,7 @@ const OWN_LINE = /^(@|[-*|#>]|\d+\.|\s|.*\*\/$)/;
  * line of the same paragraph, or to a line of its own.
  */
 export function wrapComments(text: string): string {
-  const lines = text.split("\n");
+  const lines = text.split("\n").flatMap(openLongOneLiner);
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at] ?? "";
     const [, indent = "", marker = "", body = ""] = COMMENT_LINE.exec(line) ?? [];
@@ -26,4 +27,11 @@ export function wrapComments(text: string): string {
     else lines[at + 1] = `${prefix}${rest} ${nextBody}`;
   }
   return lines.join("\n");
+}
+
+/** A block comment of one line that is too long becomes a block of its own lines. */
+function openLongOneLiner(line: string): readonly string[] {
+  const [, indent, body] = ONE_LINER.exec(line) ?? [];
+  if (line.length <= MAX_LINE_CHARS || indent === undefined || body === undefined) return [line];
+  return [`${indent}/**`, `${indent} * ${body}`, `${indent} */`];
 }

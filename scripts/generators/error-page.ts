@@ -6,8 +6,8 @@ const SECTIONS: ReadonlyArray<{ readonly scope: ErrorScope; readonly heading: st
     scope: "request",
     heading: "Answers to requests",
     intro:
-      "Problem documents (`application/problem+json`) carry the code in `code`. The last column is what the CLI exits " +
-      "with when a server answers so.",
+      "Problem documents (`application/problem+json`) carry the code in `code`. The last column is what the CLI " +
+      "exits with when a server answers so.",
   },
   {
     scope: "process",
