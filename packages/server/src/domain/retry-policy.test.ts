@@ -58,19 +58,31 @@ describe("retry policy", () => {
       index: 1,
       delayMs: -1,
     });
-    expect(retryPolicyFault(retryPolicyOf(Array.from({ length: 101 }, () => 1), 1), 60)?.kind).toBe("tooManyDelays");
+    expect(
+      retryPolicyFault(
+        retryPolicyOf(
+          Array.from({ length: 101 }, () => 1),
+          1,
+        ),
+        60,
+      )?.kind,
+    ).toBe("tooManyDelays");
     expect(retryPolicyFault(retryPolicyOf([61_000], null), 60)?.kind).toBe("longerThanMaxAge");
     expect(retryPolicyFault(retryPolicyOf([60_000], null), 60)).toBeNull();
   });
 
   test("jitter adds at most a fifth, and only above ten seconds", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 1e9 }), fc.double({ min: 0, max: 1, maxExcluded: true }), (delayMs, random) => {
-        const jittered = withJitter(delayMs, Number.isNaN(random) ? 0 : random);
-        if (delayMs <= retryLimits.jitterFromMs) expect(jittered).toBe(delayMs);
-        expect(jittered).toBeGreaterThanOrEqual(delayMs);
-        expect(jittered).toBeLessThanOrEqual(Math.ceil(delayMs * 1.2));
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 1e9 }),
+        fc.double({ min: 0, max: 1, maxExcluded: true }),
+        (delayMs, random) => {
+          const jittered = withJitter(delayMs, Number.isNaN(random) ? 0 : random);
+          if (delayMs <= retryLimits.jitterFromMs) expect(jittered).toBe(delayMs);
+          expect(jittered).toBeGreaterThanOrEqual(delayMs);
+          expect(jittered).toBeLessThanOrEqual(Math.ceil(delayMs * 1.2));
+        },
+      ),
     );
   });
 

@@ -31,15 +31,7 @@ export const retryPresets: Readonly<Record<RetryPresetName, RetryPreset>> = {
   fast: { delaysMs: defaultDelaysMs.slice(0, 2), maxAgeSeconds: DAY_SECONDS },
   default: { delaysMs: defaultDelaysMs, maxAgeSeconds: DAY_SECONDS },
   "standard-webhooks": {
-    delaysMs: [
-      5 * SECOND_MS,
-      5 * MINUTE_MS,
-      30 * MINUTE_MS,
-      2 * HOUR_MS,
-      5 * HOUR_MS,
-      10 * HOUR_MS,
-      10 * HOUR_MS,
-    ],
+    delaysMs: [5 * SECOND_MS, 5 * MINUTE_MS, 30 * MINUTE_MS, 2 * HOUR_MS, 5 * HOUR_MS, 10 * HOUR_MS, 10 * HOUR_MS],
     maxAgeSeconds: 3 * DAY_SECONDS,
   },
 };
