@@ -177,7 +177,21 @@ function readPower(node: ASTNode, place: Place): number {
 
 /** Results that are numbers, truth values or times, whatever they are computed from. */
 const scalarOperators: ReadonlySet<string> = new Set([
-  ...["-_", "-", "*", "/", "%", "!_", "&&", "||", "==", "!=", "<", "<=", ">", ">=", "in"],
+  "-_",
+  "-",
+  "*",
+  "/",
+  "%",
+  "!_",
+  "&&",
+  "||",
+  "==",
+  "!=",
+  "<",
+  "<=",
+  ">",
+  ">=",
+  "in",
 ]);
 
 /** Of a size that does not depend on the data: what the writer of the filter wrote out, and results of arithmetic. */
