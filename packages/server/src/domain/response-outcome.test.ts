@@ -24,7 +24,8 @@ describe("answers and what they mean", () => {
     [501, "NOT_IMPLEMENTED", "permanent", true, false],
     [503, "SERVER_ERROR", "transient", true, true],
     [599, "SERVER_ERROR", "transient", true, true],
-  ] as const)("%d", (status, outcome, meaning, burnt, breakerFailure) => {
+  ] as const)("%d", (...row) => {
+    const [status, outcome, meaning, burnt, breakerFailure] = row;
     const classified = classifyAnswer(response(status), nowMs);
     expect(classified).toMatchObject({ outcome, burnt, breakerFailure, statusCode: status });
     expect(classified.meaning.kind).toBe(meaning);
