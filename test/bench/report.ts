@@ -47,9 +47,12 @@ export function print(report: Report): void {
   if (report.valid) {
     for (const [name, value] of Object.entries(report.figures)) lines.push(`  ${name.padEnd(28)} ${format(value)}`);
     for (const [name, p] of Object.entries(report.latency ?? {})) {
-      lines.push(`  latency ${name}: p50 ${p.p50} ms, p95 ${p.p95} ms, p99 ${p.p99} ms, max ${p.max} ms (n=${p.count})`);
+      lines.push(
+        `  latency ${name}: p50 ${p.p50} ms, p95 ${p.p95} ms, p99 ${p.p99} ms, max ${p.max} ms (n=${p.count})`,
+      );
     }
-    if (report.yardstickPerSecond !== undefined) lines.push(`  yardstick                    ${report.yardstickPerSecond}/s`);
+    if (report.yardstickPerSecond !== undefined)
+      lines.push(`  yardstick                    ${report.yardstickPerSecond}/s`);
     if (report.ratio !== undefined) lines.push(`  ratio                        ${report.ratio}`);
   }
   for (const [name, usage] of Object.entries(report.usage ?? {})) {

@@ -123,11 +123,11 @@ async function startReceiver(): Promise<Receiver> {
   };
 }
 
-function startGenerator(
-  plan: GeneratorPlan,
-  usage: ProcessUsage[],
-): { result: Promise<GeneratorResult>; pid: number } {
-  const child = Bun.spawn([bun, join(here, "generator.ts"), JSON.stringify(plan)], { stdout: "pipe", stderr: "inherit" });
+function startGenerator(plan: GeneratorPlan, usage: ProcessUsage[]): { result: Promise<GeneratorResult>; pid: number } {
+  const child = Bun.spawn([bun, join(here, "generator.ts"), JSON.stringify(plan)], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
   const sample = setInterval(() => {
     const now = processUsage(child.pid);
     if (now.cpuSeconds > 0) usage[0] = now;

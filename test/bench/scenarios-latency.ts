@@ -40,7 +40,12 @@ export const latency: Scenario = async (options) => {
     return {
       scenario: options.searching ? "latency --searching" : "latency",
       ...judge(ledger, { expected: load.accepted, drained }),
-      figures: { delivered: ledger.delivered, duplicates: sum(ledger, "duplicates"), "events in history": backlog, searches },
+      figures: {
+        delivered: ledger.delivered,
+        duplicates: sum(ledger, "duplicates"),
+        "events in history": backlog,
+        searches,
+      },
       latency: ledger.latencies,
       usage: usagePerThousand(rig, ledger.delivered),
     };
@@ -75,7 +80,8 @@ export const hanging: Scenario = async (options) => {
   const limit = base === undefined ? 0 : Math.max(2 * base.p99, base.p99 + 10);
   const notes = [...without.notes, ...withHanging.notes];
   const valid = without.valid && withHanging.valid && base !== undefined && beside !== undefined;
-  if (valid && !options.short && beside.p99 > limit) notes.push(`p99 ${beside.p99} ms is above the limit of ${limit} ms`);
+  if (valid && !options.short && beside.p99 > limit)
+    notes.push(`p99 ${beside.p99} ms is above the limit of ${limit} ms`);
   return {
     scenario: "hanging",
     valid,

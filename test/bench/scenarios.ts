@@ -192,7 +192,8 @@ export const subscriptions: Scenario = (options) => {
       const create = async (index: number): Promise<void> => {
         const type = `${eventType}${index}`;
         // Half literals; half patterns that match this one type only, by its last segment.
-        const pattern = index % 2 === 0 ? type : index % 4 === 1 ? `bench.*.created${index}` : `bench.order.created${index}`;
+        const pattern =
+          index % 2 === 0 ? type : index % 4 === 1 ? `bench.*.created${index}` : `bench.order.created${index}`;
         const literalHalf = { eventTypes: [pattern] };
         const starred = index % 4 === 3 ? { eventTypes: [`*.order.created${index}`] } : literalHalf;
         const filtered = index % 10 === 0 ? { filter: `event.type == "${type}"` } : {};
@@ -255,7 +256,14 @@ export const failing: Scenario = async (options) => {
       maxRetries: 0,
     });
     const startedAt = performance.now();
-    const dead = rig.generate({ type: "bench.dead", groups: deadGroups, dataBytes: 500, batch: 10, connections: 1, events: 100 });
+    const dead = rig.generate({
+      type: "bench.dead",
+      groups: deadGroups,
+      dataBytes: 500,
+      batch: 10,
+      connections: 1,
+      events: 100,
+    });
     const load = await rig.generate({
       type: eventType,
       groups: 100,
@@ -273,7 +281,8 @@ export const failing: Scenario = async (options) => {
       totalItems: number;
     };
     const verdict = judge(ledger, { expected: load.accepted, drained });
-    if (counts.totalItems > 0) verdict.notes.push(`${counts.totalItems} deliveries to a dead target are called COMPLETED`);
+    if (counts.totalItems > 0)
+      verdict.notes.push(`${counts.totalItems} deliveries to a dead target are called COMPLETED`);
     return {
       scenario: "failing",
       valid: verdict.valid && counts.totalItems === 0,

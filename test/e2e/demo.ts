@@ -90,7 +90,9 @@ interface Row {
 function printLedger(rows: readonly Row[]): boolean {
   const header = ["subscription", "published", "delivered", "missing", "out of order", "duplicates", "bad signatures"];
   const lines = rows.map((row) =>
-    [row.name, events, row.delivered, events - row.delivered, row.inverted, row.duplicates, row.badSignatures].map(String),
+    [row.name, events, row.delivered, events - row.delivered, row.inverted, row.duplicates, row.badSignatures].map(
+      String,
+    ),
   );
   const widths = header.map((title, i) => Math.max(title.length, ...lines.map((line) => line[i]?.length ?? 0)));
   for (const line of [header, ...lines]) say(line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  "));

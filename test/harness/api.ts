@@ -18,7 +18,11 @@ export async function subscribe(
   baseUrl: string,
   subscription: Record<string, unknown>,
 ): Promise<{ id: string; secret: string }> {
-  const { id } = await callApi<{ id: string }>(baseUrl, { method: "POST", path: "/api/subscriptions", body: subscription });
+  const { id } = await callApi<{ id: string }>(baseUrl, {
+    method: "POST",
+    path: "/api/subscriptions",
+    body: subscription,
+  });
   const answer = await callApi<{ secret: string }>(baseUrl, { method: "GET", path: `/api/subscriptions/${id}/secret` });
   return { id, secret: answer.secret };
 }

@@ -24,7 +24,7 @@ export async function publishAll(plan: PublishPlan): Promise<number> {
     for (let group = index; group < plan.groups; group += plan.connections) own.push(group);
     const quota = own.reduce((sum, group) => sum + eventsOfGroup(plan, group), 0);
     let turn = 0;
-    for (let sent = 0; sent < quota; ) {
+    for (let sent = 0; sent < quota;) {
       const events = [];
       while (events.length < plan.batch && sent + events.length < quota) {
         const group = own[turn++ % own.length] ?? 0;
