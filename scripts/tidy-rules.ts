@@ -77,7 +77,9 @@ const fileName: Rule = {
 
 /** The folders of the server that the import walls know; a file elsewhere would stand outside them all. */
 const SERVER_FOLDERS = new Set(
-  "main domain ports platform outbox stream scheduler router maintenance stores queues leases net receiver".split(" "),
+  "main domain ports platform outbox stream scheduler router maintenance stores queues leases net receiver http".split(
+    " ",
+  ),
 );
 
 const serverFolder: Rule = {
