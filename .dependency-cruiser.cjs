@@ -46,12 +46,23 @@ const walls = [
   }),
   wall("stages-apart", "a stage imports domain, ports, contracts, foundation; no other stage, no adapter", {
     from: `^packages/server/src/(${STAGES})/`,
-    to: ["^packages/server/src/$1/", server("domain|ports"), pkg("contracts|foundation")],
+    to: ["^packages/server/src/$1/", server("domain|ports|http"), pkg("contracts|foundation")],
   }),
-  wall("platform-apart", "platform imports contracts, domain, ports, foundation; no stage, no adapter", {
+  wall("platform-apart", "platform imports contracts, domain, ports, foundation, http; no stage, no adapter", {
     from: server("platform"),
-    to: [server("platform|domain|ports"), pkg("contracts|foundation")],
+    to: [server("platform|domain|ports|http"), pkg("contracts|foundation")],
   }),
+  wall("http-below-apis", "what all HTTP APIs share knows contracts and foundation, no domain", {
+    from: server("http"),
+    to: [server("http"), pkg("contracts|foundation")],
+  }),
+  {
+    name: "http-for-apis",
+    comment: "of the stages only the router has an API of its own",
+    severity: "error",
+    from: { path: "^packages/server/src/(outbox|stream|scheduler|maintenance)/", pathNot: TEST_FILES },
+    to: { path: server("http") },
+  },
   wall("receiver-apart", "the development receiver imports contracts, domain, foundation", {
     from: server("receiver"),
     to: [server("receiver|domain"), pkg("contracts|foundation")],
@@ -173,7 +184,7 @@ const hygiene = [
 const LIBRARIES = {
   "bun:sqlite": [server("stores/sqlite|queues/sqlite|leases")],
   kysely: [server("stores|leases")],
-  "(@hono/[^/]+|hono|swagger-ui-dist)": [server("platform|router|receiver|main")],
+  "(@hono/[^/]+|hono|swagger-ui-dist)": [server("http|platform|router|receiver|main")],
   "(ajv|ajv-formats)": [server("platform|domain")],
   "@marcbachmann/cel-js": [server("domain")],
   "ipaddr\\.js": [server("domain|net")],

@@ -17,7 +17,7 @@ export const contextDatumSchema = z
   })
   .meta({ id: "ContextDatum" });
 
-/** An event as our own JSON gives it. The server checks the bulk form by hand for speed; a test holds both to one answer. */
+/** An event in our own JSON. The server checks it by hand for speed; a test holds both to one answer. */
 export const createEventSchema = z
   .strictObject({
     type: z

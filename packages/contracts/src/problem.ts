@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-/** One fault of a request: where it is, in the way one would write it in JavaScript (`events[3].type`), and what it is. */
+/** One fault of a request: where it is, as one would write it in JavaScript (`events[3].type`), and what it is. */
 export const faultSchema = z.object({ path: z.string(), message: z.string() }).meta({ id: "Fault" });
 
 /** RFC 9457 problem details, plus a stable `code` and the same text under the names other builds used. */

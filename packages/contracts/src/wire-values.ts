@@ -39,12 +39,10 @@ function limitedRecord(maxItems: number, maxChars: number) {
 export const headersSchema = limitedRecord(wireLimits.headersMaxItems, wireLimits.headerValueMaxChars);
 export const metadataSchema = limitedRecord(wireLimits.metadataMaxItems, wireLimits.metadataValueMaxChars);
 
-export const dispatchModeSchema = z
-  .enum(["IMMEDIATE", "NEXT_ON_ERROR", "BLOCK_ON_ERROR"])
-  .meta({
-    id: "DispatchMode",
-    description: "Whether order is kept within a message group, and what a failure does to it.",
-  });
+export const dispatchModeSchema = z.enum(["IMMEDIATE", "NEXT_ON_ERROR", "BLOCK_ON_ERROR"]).meta({
+  id: "DispatchMode",
+  description: "Whether order is kept within a message group, and what a failure does to it.",
+});
 
 export const deliveryFormatSchema = z
   .enum(["data", "cloudevents"])
