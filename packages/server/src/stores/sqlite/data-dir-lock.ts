@@ -1,4 +1,4 @@
-import { Database } from "bun:sqlite";
+import { Database, SQLiteError } from "bun:sqlite";
 import { readFileSync, writeFileSync } from "node:fs";
 import { CodedError } from "@flowcatalyst/foundation";
 
@@ -23,6 +23,7 @@ export function lockDatabaseFile(path: string, pid: number): DataDirLock {
     database.run("BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
+    if (!(error instanceof SQLiteError && error.code === "SQLITE_BUSY")) throw error;
     throw new CodedError("DATA_DIR_IN_USE", {
       message: `${path} is in use by ${holder(pidPath)}`,
       context: { path },

@@ -47,3 +47,21 @@ export function toStoreError(error: unknown, path: string): unknown {
       return error;
   }
 }
+
+/** The same while opening, when "cannot write" means that it never will: permissions, or a path that is no directory. */
+export function toOpenError(error: unknown, path: string): unknown {
+  const sqlite = error instanceof CodedError ? error.cause : error;
+  if (!(sqlite instanceof SQLiteError)) return error;
+  switch (sqlite.errno & PRIMARY_CODE_MASK) {
+    case primaryCodes.perm:
+    case primaryCodes.readOnly:
+    case primaryCodes.cannotOpen:
+      return notWritable(path, sqlite);
+    default:
+      return toStoreError(error, path);
+  }
+}
+
+export function notWritable(path: string, cause: unknown): CodedError {
+  return new CodedError("DATA_DIR_NOT_WRITABLE", { message: `${path} cannot be written`, context: { path }, cause });
+}

@@ -1,9 +1,8 @@
 import { Database, type SQLQueryBindings, type Statement } from "bun:sqlite";
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { CodedError } from "@flowcatalyst/foundation";
 import { lockDatabaseFile, type DataDirLock } from "./data-dir-lock.ts";
-import { toStoreError } from "./database-errors.ts";
+import { notWritable, toOpenError, toStoreError } from "./database-errors.ts";
 import { migrate, storeMigrations, type Migration } from "./migrations.ts";
 
 /**
@@ -98,15 +97,16 @@ export function openDatabase(request: OpenDatabaseRequest, deps: OpenDatabaseDep
   const path = resolve(request.path);
   if (request.readOnly === true) return openReader(path);
   makeWritable(path);
-  const lock = lockDatabaseFile(path, deps.pid);
+  let lock: DataDirLock | undefined;
   let connection: Connection | undefined;
   try {
+    lock = lockDatabaseFile(path, deps.pid);
     connection = new Connection(new Database(path, { create: true, readwrite: true }), path, lock);
     return initialise(connection, deps);
   } catch (error) {
     connection?.abandon();
-    lock.release();
-    throw toStoreError(error, path);
+    lock?.release();
+    throw toOpenError(error, path);
   }
 }
 
@@ -140,11 +140,7 @@ function makeWritable(path: string): void {
     mkdirSync(directory, { recursive: true });
     accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new CodedError("DATA_DIR_NOT_WRITABLE", {
-      message: `The directory ${directory} cannot be written`,
-      context: { directory },
-      cause: error,
-    });
+    throw notWritable(directory, error);
   }
 }
 
@@ -189,11 +185,9 @@ class Connection implements SqliteDatabase {
 
   checkpoint(mode: CheckpointMode): CheckpointResult {
     if (this.inMemory) return { busy: false, logPages: 0, writtenBackPages: 0 };
-    const row = this.#guard(() =>
-      this.#raw
-        .prepare<{ busy: number; log: number; checkpointed: number }, []>(`PRAGMA wal_checkpoint(${mode})`)
-        .get(),
-    );
+    const row = this.statement<{ busy: number; log: number; checkpointed: number }>(
+      `PRAGMA wal_checkpoint(${mode})`,
+    ).get();
     return {
       busy: row?.busy === 1,
       logPages: Math.max(0, row?.log ?? 0),
@@ -216,7 +210,8 @@ class Connection implements SqliteDatabase {
   abandon(): void {
     for (const prepared of this.#statements.values()) prepared.finalize();
     this.#statements.clear();
-    this.#raw.close();
+    // `true`: refuses while a statement is left open, which would keep the file open behind our back.
+    this.#raw.close(true);
   }
 
   #commit<Result>(work: () => Result, synchronous: Synchronous): Result {
