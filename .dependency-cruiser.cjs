@@ -189,7 +189,7 @@ const LIBRARIES = {
   "@marcbachmann/cel-js": [server("domain")],
   "ipaddr\\.js": [server("domain|net")],
   "(pino|smol-toml|yaml)": [pkg("foundation")],
-  "prom-client": [pkg("foundation"), server(`platform|main|net|${STAGES}`)],
+  "prom-client": [pkg("foundation")],
   "(commander|@clack/[^/]+)": [pkg("cli")],
 };
 

@@ -59,7 +59,7 @@ const FIXTURES: readonly Fixture[] = [
   { file: `${SRC}/stream/b.ts`, imports: [at("../stores/sqlite/event-log.ts")], breaks: ["stages-apart"] },
   {
     file: `${SRC}/stream/c.ts`,
-    imports: [at("./stream.ts"), at("../ports/event-log.ts"), at("@flowcatalyst/foundation"), at("prom-client")],
+    imports: [at("./stream.ts"), at("../ports/event-log.ts"), at("@flowcatalyst/foundation")],
     breaks: [],
   },
   { file: `${SRC}/stream/d.test.ts`, imports: [at("../stores/sqlite/event-log.ts"), at("bun:sqlite")], breaks: [] },
