@@ -56,7 +56,7 @@ export function describeError(error: unknown): string {
   let current: unknown = error;
   // Bounded, because a cause may by mistake point back at its own error.
   for (let depth = 0; depth < MAX_CAUSE_DEPTH && current !== undefined && current !== null; depth++) {
-    const text = current instanceof Error ? current.message || current.name : String(current);
+    const text = textOf(current);
     if (!parts.includes(text)) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }
@@ -64,3 +64,8 @@ export function describeError(error: unknown): string {
 }
 
 const MAX_CAUSE_DEPTH = 8;
+
+function textOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message || thrown.name;
+  return typeof thrown === "string" ? thrown : (JSON.stringify(thrown) ?? typeof thrown);
+}

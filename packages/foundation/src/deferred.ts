@@ -1,8 +1,8 @@
 /** A promise settled from outside. A rejection nobody listens to yet is not reported as unhandled. */
 export type Deferred<T> = {
   readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: Error) => void;
 };
 
 export function deferred<T = void>(): Deferred<T> {

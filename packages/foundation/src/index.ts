@@ -25,7 +25,13 @@ export {
   type Settings,
 } from "./config/config-schema.ts";
 export type { ConfigFacts } from "./config/facts.ts";
-export { describeConfig, loadConfig, type ConfigEntry, type LoadOptions, type LoadResult } from "./config/load-config.ts";
+export {
+  describeConfig,
+  loadConfig,
+  type ConfigEntry,
+  type LoadOptions,
+  type LoadResult,
+} from "./config/load-config.ts";
 export { nearestName } from "./config/nearest-name.ts";
 export {
   bool,

@@ -83,8 +83,6 @@ export class MetricFamily<L extends string, Child> {
   }
 
   #otherValues(): LabelValues<L> {
-    return Object.fromEntries(
-      this.#deps.labelNames.map((name) => [name, this.#deps.otherValue]),
-    ) as LabelValues<L>;
+    return Object.fromEntries(this.#deps.labelNames.map((name) => [name, this.#deps.otherValue])) as LabelValues<L>;
   }
 }

@@ -12,15 +12,19 @@ import { MetricFamily, NumberChild } from "./metric-family.ts";
 export type Metrics = {
   readonly registry: Registry;
   /** A total that only grows; its name ends in `_total`. */
-  counter<const L extends string = never>(name: string, help: string, labels?: readonly L[]): Counter<L>;
+  readonly counter: <const L extends string = never>(name: string, help: string, labels?: readonly L[]) => Counter<L>;
   /** A value that goes both ways. */
-  gauge<const L extends string = never>(name: string, help: string, labels?: readonly L[]): Gauge<L>;
+  readonly gauge: <const L extends string = never>(name: string, help: string, labels?: readonly L[]) => Gauge<L>;
   /** A distribution. Buckets are upper bounds in the unit of the metric, seconds by default. */
-  histogram<const L extends string = never>(name: string, help: string, options?: HistogramOptions<L>): Histogram<L>;
+  readonly histogram: <const L extends string = never>(
+    name: string,
+    help: string,
+    options?: HistogramOptions<L>,
+  ) => Histogram<L>;
   /** Called before each scrape, to bring gauges up to date. */
-  onCollect(update: () => void): void;
+  readonly onCollect: (update: () => void) => void;
   /** The scrape. */
-  render(): Promise<string>;
+  readonly render: () => Promise<string>;
   /** Content type of `render()`. */
   readonly contentType: string;
 };
@@ -42,7 +46,10 @@ export type Counter<L extends string = never> = Labelled<L, BoundCounter>;
 export type Gauge<L extends string = never> = Labelled<L, BoundGauge>;
 export type Histogram<L extends string = never> = Labelled<L, BoundHistogram>;
 
-export type HistogramOptions<L extends string> = { readonly labels?: readonly L[]; readonly buckets?: readonly number[] };
+export type HistogramOptions<L extends string> = {
+  readonly labels?: readonly L[];
+  readonly buckets?: readonly number[];
+};
 
 /** Label combinations of one metric before further ones become `other`. */
 export const DEFAULT_LABEL_LIMIT = 1_000;

@@ -13,10 +13,10 @@ import { CodedError } from "./coded-error.ts";
  * Keys rotate: the first key seals, any of them opens. Opening with none of them fails with SECRET_UNREADABLE.
  */
 export type SecretBox = {
-  seal(plaintext: string, aad: string): string;
-  open(sealed: string, aad: string): string;
+  readonly seal: (plaintext: string, aad: string) => string;
+  readonly open: (sealed: string, aad: string) => string;
   /** True when it was sealed with another key than the first, or in an older form: seal it again when convenient. */
-  needsReseal(sealed: string): boolean;
+  readonly needsReseal: (sealed: string) => boolean;
 };
 
 export const APP_KEY_BYTES = 32;

@@ -26,7 +26,7 @@ export function formatTextLine(line: string, options: { readonly colour: boolean
   const head = [
     paint(DIM, String(time).slice(TIME_START, TIME_END)),
     paint(shownLevel.colour, shownLevel.label),
-    String(message ?? ""),
+    typeof message === "string" ? message : "",
   ];
   return `${[...head, ...pairs].join(" ")}\n${stacks.map((stack) => `${stack}\n`).join("")}`;
 }
@@ -47,15 +47,18 @@ function show(value: unknown, stacks: string[]): string {
   if (value.stack !== undefined) stacks.push(indent(value.stack));
   const messages: string[] = [];
   for (let current: unknown = value; isErrorShape(current); current = current.cause) {
-    messages.push(current.code === undefined ? current.message : `${String(current.code)} ${current.message}`);
+    messages.push(current.code === undefined ? current.message : `${current.code} ${current.message}`);
   }
   return JSON.stringify(messages.join(": "));
 }
 
-type ErrorShape = { message: string; name: string; code?: unknown; stack?: string; cause?: unknown };
+type ErrorShape = { message: string; name: string; code?: string; stack?: string; cause?: unknown };
 
 function isErrorShape(value: unknown): value is ErrorShape {
-  return typeof value === "object" && value !== null && "message" in value && "name" in value;
+  if (typeof value !== "object" || value === null) return false;
+  const { name, message, code, stack } = value as Readonly<Record<string, unknown>>;
+  const texts = [code ?? "", stack ?? ""].every((member) => typeof member === "string");
+  return texts && typeof name === "string" && typeof message === "string";
 }
 
 function indent(text: string): string {

@@ -15,7 +15,7 @@ import { CodedError } from "./coded-error.ts";
  * An id is made about three times per delivered event, so the ten characters that depend on time and node are cached,
  * and the three that depend on the counter come from a table.
  */
-export type TsidGenerator = { next(): string };
+export type TsidGenerator = { readonly next: () => string };
 
 export type TsidOptions = {
   readonly clock: Pick<Clock, "now">;

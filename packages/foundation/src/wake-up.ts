@@ -5,9 +5,9 @@ import type { Clock } from "./clock.ts";
  * end that one wait, and a `wake()` while nobody waits is kept for the next wait, so none is ever lost.
  */
 export type WakeUp = {
-  wake(): void;
+  readonly wake: () => void;
   /** Resolves on a wake-up (kept or new), after `ms`, or when the signal aborts; never rejects. */
-  wait(ms: number, signal?: AbortSignal): Promise<void>;
+  readonly wait: (ms: number, signal?: AbortSignal) => Promise<void>;
 };
 
 /** One waiter at a time is meant; several are all woken together. */

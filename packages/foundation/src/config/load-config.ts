@@ -1,9 +1,16 @@
 import { readConfigFile } from "./config-file.ts";
 import type { ConfigFault } from "./config-fault.ts";
-import { flagOf, knownKeysOf, type ConfigOf, type ConfigSchema, type KeySchema, type Settings } from "./config-schema.ts";
+import {
+  flagOf,
+  knownKeysOf,
+  type ConfigOf,
+  type ConfigSchema,
+  type KeySchema,
+  type Settings,
+} from "./config-schema.ts";
 import type { ConfigFacts } from "./facts.ts";
 import { nearestName } from "./nearest-name.ts";
-import { SERVICE_LINK_REASON, type Alias, type Setting } from "./setting.ts";
+import { SERVICE_LINK_REASON, type Alias, type DefaultContext, type Setting } from "./setting.ts";
 
 /**
  * Reads the configuration of a process.
@@ -64,7 +71,9 @@ export async function loadConfig<S extends Settings>(
     faults.push(...read.faults);
     files.push({ kind: "file", label: path, values: read.values });
   }
-  const env = new Map(Object.entries(options.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
+  const env = new Map(
+    Object.entries(options.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+  );
   const layers: Layer[] = [...files, { kind: "environment", label: "environment", values: env }];
   faults.push(...unknownKeys(schema, layers, options), ...unknownFlags(schema, options));
   const reader = new Reader(schema, layers, options);
@@ -144,7 +153,7 @@ class Reader {
   #defaultValue(setting: Setting<unknown>): Read {
     const given = setting.default;
     const get = (property: string): unknown => this.read(property).value;
-    const value: unknown = typeof given === "function" ? given({ get, facts: this.#options.facts }) : given;
+    const value: unknown = isComputed(given) ? given({ get, facts: this.#options.facts }) : given;
     return { value, source: "default" };
   }
 
@@ -182,6 +191,12 @@ class Reader {
     if (text === undefined) return undefined;
     return { text, name, source: layer.kind === "file" ? layer.label : `environment ${name}` };
   }
+}
+
+type ComputedDefault = (context: DefaultContext) => unknown;
+
+function isComputed(given: unknown): given is ComputedDefault {
+  return typeof given === "function";
 }
 
 function isSet(text: string, setting: Setting<unknown>): boolean {
@@ -225,11 +240,7 @@ function unknownFlags(schema: KeySchema, options: LoadOptions): ConfigFault[] {
     .map((property) => ({ key: flagOf(property), source: "command line", reason: "is not a known flag" }));
 }
 
-function brokenRules<S extends Settings>(
-  schema: ConfigSchema<S>,
-  config: ConfigOf<S>,
-  reader: Reader,
-): ConfigFault[] {
+function brokenRules<S extends Settings>(schema: ConfigSchema<S>, config: ConfigOf<S>, reader: Reader): ConfigFault[] {
   return (schema.rules ?? []).flatMap((rule) => {
     const breach = rule(config);
     if (breach === undefined) return [];

@@ -18,10 +18,16 @@ export type ParsedValue<T> = { readonly ok: true; readonly value: T } | { readon
  */
 export type Alias =
   | string
-  | { readonly name: string; read(text: string, env: Readonly<Record<string, string | undefined>>): string | undefined };
+  | {
+      readonly name: string;
+      read(text: string, env: Readonly<Record<string, string | undefined>>): string | undefined;
+    };
 
 /** What a default may depend on: other settings by their property name (already read), and facts of the machine. */
-export type DefaultContext = { get(property: string): unknown; readonly facts: ConfigFacts };
+export type DefaultContext = {
+  readonly get: (property: string) => unknown;
+  readonly facts: ConfigFacts;
+};
 
 export type SettingSpec<T> = {
   /** Name without prefix: `ROUTER_POOL_CONCURRENCY`. */
@@ -38,8 +44,6 @@ export type SettingSpec<T> = {
   readonly secret?: boolean;
   /** Must be given: there is no default. */
   readonly required?: boolean;
-  /** Known and documented, but not read by any process of this build yet. */
-  readonly reserved?: boolean;
 };
 
 export type Setting<T> = SettingSpec<T> & { readonly kind: SettingKind<NonNullable<T>> };
@@ -150,7 +154,8 @@ export function url<const S extends SettingSpec<string> & UrlLimits>(spec: S): S
     describe,
     parse(value) {
       const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value)?.[1]?.toLowerCase();
-      if (scheme === undefined || !spec.schemes.includes(scheme)) return { ok: false, reason: `must be an ${describe}` };
+      if (scheme === undefined || !spec.schemes.includes(scheme))
+        return { ok: false, reason: `must be an ${describe}` };
       // `sqlite:` takes a path, which is no URL with an authority; everything with `//` must parse.
       if (value.startsWith("//", scheme.length + 1) && scheme !== "sqlite" && !URL.canParse(value)) {
         return { ok: false, reason: "is not a well-formed address" };

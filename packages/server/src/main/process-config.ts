@@ -1,0 +1,208 @@
+import {
+  configInvalid,
+  defineConfig,
+  knownKeysOf,
+  loadConfig,
+  type ConfigEntry,
+  type ConfigFacts,
+  type ConfigOf,
+  type LoadResult,
+  type NamedSchema,
+} from "@flowcatalyst/foundation";
+import {
+  databaseSettings,
+  generalSettings,
+  optionalDatabaseSettings,
+  outboxSettings,
+  platformAccessSettings,
+  platformSettings,
+  queueSettings,
+  routerSettings,
+  schedulerSettings,
+  secretsSettings,
+  securitySettings,
+  standbySettings,
+  streamSettings,
+  targetSettings,
+} from "./settings.ts";
+
+/**
+ * What each process reads of the settings, and the rules over several of them.
+ *
+ * A variable that any of our processes knows is accepted by all, so that one environment can serve a whole
+ * deployment. Every process is read by `loadProcessConfig`; nothing else in the product looks at the environment.
+ */
+
+const NAMES = { prefix: "FC_", separator: "_" } as const;
+const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(["127.0.0.1", "::1", "localhost"]);
+/** `flowcatalyst dev` delivers to the developer's own machine. */
+const DEV_TARGET_CIDRS: readonly string[] = ["127.0.0.0/8", "::1/128"];
+/** A holder must be able to miss one renewal without losing the lease. */
+const MIN_RENEWALS_PER_TTL = 2;
+
+function hostNeedsTokens(config: { readonly host: string; readonly apiTokens: readonly string[] }) {
+  if (LOOPBACK_HOSTS.has(config.host) || config.apiTokens.length > 0) return undefined;
+  return { property: "host", reason: `is not a loopback address, which needs FC_API_TOKENS` } as const;
+}
+
+function authModeIsBuilt(config: { readonly authMode: string; readonly apiTokens: readonly string[] }) {
+  if (config.authMode === "embedded" || config.authMode === "remote") {
+    return { property: "authMode", reason: "is not built yet; use none or token" } as const;
+  }
+  if (config.authMode === "token" && config.apiTokens.length === 0) {
+    return { property: "authMode", reason: "is token, which needs FC_API_TOKENS" } as const;
+  }
+  if (config.authMode === "none" && config.apiTokens.length > 0) {
+    return { property: "authMode", reason: "is none although FC_API_TOKENS is set; remove one of them" } as const;
+  }
+  return undefined;
+}
+
+function queueHasDatabase(config: { readonly queueUrl: string; readonly databaseUrl: string | undefined }) {
+  if (!config.queueUrl.startsWith("db:") || config.databaseUrl !== undefined) return undefined;
+  return { property: "queueUrl", reason: "is db:, which needs FC_DATABASE_URL; else name a queue" } as const;
+}
+
+function leaseOutlivesRenewal(config: {
+  readonly standbyLockTtlSecs: number;
+  readonly standbyRefreshIntervalSecs: number;
+}) {
+  if (config.standbyRefreshIntervalSecs * MIN_RENEWALS_PER_TTL <= config.standbyLockTtlSecs) return undefined;
+  return {
+    property: "standbyRefreshIntervalSecs",
+    reason: "must be at most half of FC_STANDBY_LOCK_TTL_SECS",
+  } as const;
+}
+
+/** Ports of one process must differ, but for 0, which is any free one. */
+function portsDiffer(config: {
+  readonly apiPort?: number;
+  readonly routerPort?: number;
+  readonly metricsPort: number;
+}) {
+  const { apiPort = 0, routerPort = 0, metricsPort } = config;
+  const taken = [apiPort, routerPort].filter((value) => value !== 0);
+  if (!taken.includes(metricsPort) && new Set(taken).size === taken.length) return undefined;
+  return { property: "metricsPort", reason: "and the other ports of this process must all be different" } as const;
+}
+
+const platformSchema = defineConfig({
+  ...NAMES,
+  settings: {
+    ...generalSettings,
+    ...platformSettings,
+    ...databaseSettings,
+    ...queueSettings,
+    ...securitySettings,
+    ...secretsSettings,
+    ...targetSettings([]),
+  },
+  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer],
+});
+
+const streamSchema = defineConfig({
+  ...NAMES,
+  settings: { ...generalSettings, ...streamSettings, ...databaseSettings },
+});
+
+const schedulerSchema = defineConfig({
+  ...NAMES,
+  settings: { ...generalSettings, ...schedulerSettings, ...databaseSettings, ...queueSettings },
+});
+
+const routerSchema = defineConfig({
+  ...NAMES,
+  settings: {
+    ...generalSettings,
+    ...routerSettings,
+    ...optionalDatabaseSettings,
+    ...queueSettings,
+    ...securitySettings,
+    ...secretsSettings,
+    ...targetSettings([]),
+    ...platformAccessSettings,
+    ...standbySettings("router"),
+  },
+  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer, queueHasDatabase, leaseOutlivesRenewal],
+});
+
+const outboxSchema = defineConfig({
+  ...NAMES,
+  settings: { ...generalSettings, ...outboxSettings, ...platformAccessSettings, ...standbySettings("outbox") },
+  rules: [leaseOutlivesRenewal],
+});
+
+const devSchema = defineConfig({
+  ...NAMES,
+  settings: {
+    ...generalSettings,
+    ...platformSettings,
+    ...streamSettings,
+    ...schedulerSettings,
+    ...routerSettings,
+    ...databaseSettings,
+    ...queueSettings,
+    ...securitySettings,
+    ...secretsSettings,
+    ...targetSettings(DEV_TARGET_CIDRS),
+  },
+  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer],
+});
+
+/** The schema of every process, in the order of the pipeline. */
+export const processSchemas = {
+  platform: platformSchema,
+  stream: streamSchema,
+  scheduler: schedulerSchema,
+  router: routerSchema,
+  outbox: outboxSchema,
+  dev: devSchema,
+} as const;
+
+export type ProcessName = keyof typeof processSchemas;
+export type ProcessConfig<P extends ProcessName> = ConfigOf<(typeof processSchemas)[P]["settings"]>;
+export type PlatformConfig = ProcessConfig<"platform">;
+export type StreamConfig = ProcessConfig<"stream">;
+export type SchedulerConfig = ProcessConfig<"scheduler">;
+export type RouterConfig = ProcessConfig<"router">;
+export type OutboxConfig = ProcessConfig<"outbox">;
+export type DevConfig = ProcessConfig<"dev">;
+
+/** Variables that belong to settings but are no setting themselves. */
+const COMPANION_KEYS: readonly string[] = ["QUEUE_TYPE"];
+
+/** Where the configuration of a process comes from. */
+export type ConfigInput = {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly facts: ConfigFacts;
+  /** By property name: what the command line gave. */
+  readonly flags?: Readonly<Record<string, string | undefined>>;
+};
+
+/** Reads the configuration of a process from file, environment and flags; all faults together, as a value. */
+export function loadProcessConfig<P extends ProcessName>(
+  name: P,
+  input: ConfigInput,
+): Promise<LoadResult<ProcessConfig<P>>> {
+  const configPath = input.flags?.["configPath"] ?? input.env["FC_CONFIG_PATH"];
+  const knownKeys = [...Object.values(processSchemas).flatMap(knownKeysOf), ...COMPANION_KEYS];
+  const files = configPath === undefined || configPath === "" ? [] : [configPath];
+  const loaded = loadConfig(processSchemas[name] as Parameters<typeof loadConfig>[0], { ...input, files, knownKeys });
+  // The table's type says that each name has its own schema, which indexing by a parameter loses.
+  return loaded as Promise<unknown> as Promise<LoadResult<ProcessConfig<P>>>;
+}
+
+/** The same for a process that is starting: throws CONFIG_INVALID with every fault in its message. */
+export async function requireProcessConfig<P extends ProcessName>(
+  name: P,
+  input: ConfigInput,
+): Promise<{ readonly config: ProcessConfig<P>; readonly entries: readonly ConfigEntry[] }> {
+  const loaded = await loadProcessConfig(name, input);
+  if (loaded.kind === "faulty") throw configInvalid(loaded.faults);
+  return loaded;
+}
+
+/** All schemas with their names, for the generated reference page. */
+export function namedSchemas(): NamedSchema[] {
+  return Object.entries(processSchemas).map(([process, schema]) => ({ process, schema }));
+}

@@ -1,0 +1,420 @@
+import { bool, choice, int, list, logFormats, logLevels, port, text, url } from "@flowcatalyst/foundation";
+
+/**
+ * Every setting of every process.
+ *
+ * A setting is defined once, in the group of the stage that it steers, and a process is the union of the groups it
+ * reads (process-config.ts): that is what makes `flowcatalyst dev` take exactly what the separate processes take. The
+ * reference page docs/reference/configuration.md is generated from this file. A limit stands with its setting; what
+ * several settings must fulfil together is a rule of the process.
+ */
+
+const DEFAULT_CORS_ORIGINS: readonly string[] = ["http://localhost:4200"];
+const NO_ITEMS: readonly string[] = [];
+/** Visible ASCII: what a bearer token may hold (RFC 6750, section 2.1, is narrower still). */
+const TOKEN_SHAPE = /^[!-~]{1,4096}$/;
+
+export const generalSettings = {
+  configPath: text({
+    key: "CONFIG_PATH",
+    description: "A TOML or YAML file of settings; `pool_concurrency` under `[router]` is FC_ROUTER_POOL_CONCURRENCY.",
+  }),
+  dataDir: text({
+    key: "DATA_DIR",
+    description: "Directory of the embedded database and of the application key kept in development.",
+    default: "./data",
+    aliases: ["DATA_DIR"],
+  }),
+  host: text({
+    key: "HOST",
+    description: "Address that all ports are opened on. Any but a loopback address needs FC_API_TOKENS.",
+    default: "127.0.0.1",
+    pattern: /^[A-Za-z0-9.:-]+$/,
+    patternText: "host name or address",
+  }),
+  metricsPort: port({
+    key: "METRICS_PORT",
+    description: "Health and metrics. Services that share a host need different ones.",
+    default: 9090,
+  }),
+  logLevel: choice(logLevels, {
+    key: "LOG_LEVEL",
+    description: "The least severe level that is logged.",
+    default: "info",
+    aliases: [{ name: "RUST_LOG", read: levelOfRustLog }],
+  }),
+  logFormat: choice(logFormats, {
+    key: "LOG_FORMAT",
+    description: "`text` for people, `json` for machines.",
+    default: ({ facts }) => (facts.isTerminal ? "text" : "json"),
+    defaultText: "`text` on a terminal, else `json`",
+  }),
+};
+
+/** `RUST_LOG` may hold one level for all and others for single modules; only the one for all is taken. */
+function levelOfRustLog(directives: string): string | undefined {
+  const level = directives
+    .split(",")
+    .map((directive) => directive.trim().toLowerCase())
+    .find((directive) => directive !== "" && !directive.includes("="));
+  if (level === "trace") return "debug";
+  return level === "off" ? "silent" : level;
+}
+
+const DATABASE_SCHEMES = ["sqlite", "postgres", "postgresql", "mongodb", "mongodb+srv"] as const;
+
+export const databaseSettings = {
+  databaseUrl: url({
+    key: "DATABASE_URL",
+    section: "Storage",
+    description: "The database: `sqlite:PATH`, `sqlite::memory:` or `postgres://…`.",
+    schemes: DATABASE_SCHEMES,
+    default: ({ get }) => `sqlite:${String(get("dataDir"))}/flowcatalyst.db`,
+    defaultText: "`sqlite:${FC_DATA_DIR}/flowcatalyst.db`",
+    aliases: ["DATABASE_URL"],
+  }),
+};
+
+/** A router may run without a database: on stand-alone messages, or reporting to the platform by HTTP. */
+export const optionalDatabaseSettings = {
+  databaseUrl: url({
+    key: "DATABASE_URL",
+    section: "Storage",
+    description: databaseSettings.databaseUrl.description,
+    schemes: DATABASE_SCHEMES,
+    aliases: ["DATABASE_URL"],
+  }),
+};
+
+export const queueSettings = {
+  queueUrl: url({
+    key: "QUEUE_URL",
+    section: "Storage",
+    description:
+      "The queue: `db:` (tables in the database), `sqlite:PATH`, `nats://…`, `sqs://…` or `https://sqs.…`, `amqp://…`.",
+    schemes: ["db", "sqlite", "postgres", "postgresql", "nats", "tls", "sqs", "https", "http", "amqp", "amqps"],
+    default: "db:",
+    aliases: [
+      "QUEUE_URL",
+      { name: "SQS_QUEUE_URL", read: (value, env) => (isQueueType(env, "sqs") ? value : undefined) },
+      { name: "NATS_URL", read: (value, env) => (isQueueType(env, "nats") ? value : undefined) },
+    ],
+  }),
+};
+
+function isQueueType(env: Readonly<Record<string, string | undefined>>, type: string): boolean {
+  return env["QUEUE_TYPE"]?.trim().toLowerCase() === type;
+}
+
+export const securitySettings = {
+  apiTokens: list({
+    key: "API_TOKENS",
+    section: "Security",
+    description: "Bearer tokens that may use the API, comma separated. Without any, only loopback may be served.",
+    default: NO_ITEMS,
+    secret: true,
+    item: (token) => (TOKEN_SHAPE.test(token) ? undefined : "has spaces or more than 4,096 characters"),
+  }),
+  authMode: choice(["none", "token", "embedded", "remote"], {
+    key: "AUTH_MODE",
+    section: "Security",
+    description: "Who may use the API. `embedded` and `remote` are not built yet and refused.",
+    default: ({ get }) => ((get("apiTokens") as readonly string[]).length > 0 ? "token" : "none"),
+    defaultText: "`token` if FC_API_TOKENS is set, else `none`",
+    aliases: ["AUTH_MODE"],
+  }),
+};
+
+export const secretsSettings = {
+  appKey: text({
+    key: "APP_KEY",
+    section: "Security",
+    description:
+      "Key that stored secrets are sealed with: base64 of 32 bytes; several, comma separated, while it is rotated " +
+      "(the first seals). Without it, on an embedded database, one is made and kept in FC_DATA_DIR.",
+    secret: true,
+  }),
+};
+
+export function targetSettings(allowed: readonly string[]) {
+  return {
+    allowedTargetCidrs: list({
+      key: "ALLOWED_TARGET_CIDRS",
+      section: "Security",
+      description: "Networks that webhooks may go to although they are private.",
+      default: allowed,
+      defaultText: "empty; in `flowcatalyst dev` `127.0.0.0/8,::1/128`",
+      item: (cidr) => (/^[0-9a-fA-F.:]+\/\d{1,3}$/.test(cidr) ? undefined : "is no network like 10.0.0.0/8"),
+    }),
+  };
+}
+
+export const platformSettings = {
+  apiPort: port({
+    key: "API_PORT",
+    section: "Platform",
+    description: "The platform API.",
+    default: 8080,
+    aliases: ["HTTP_PORT", "PORT"],
+  }),
+  corsOrigins: list({
+    key: "CORS_ORIGINS",
+    section: "Platform",
+    description: "Web origins that may call the API from a browser.",
+    default: DEFAULT_CORS_ORIGINS,
+    aliases: ["CORS_ORIGINS"],
+    item: (origin) => (origin === "*" || URL.canParse(origin) ? undefined : "is no origin like https://example.org"),
+  }),
+  dedupWindowHours: int({
+    key: "DEDUP_WINDOW_HOURS",
+    section: "Platform",
+    description: "How long a deduplication id is remembered.",
+    default: 168,
+    min: 1,
+    max: 8_760,
+    unit: "hours",
+  }),
+  retentionDays: int({
+    key: "RETENTION_DAYS",
+    section: "Platform",
+    description: "Events, jobs and attempts older than this are deleted.",
+    default: 90,
+    min: 1,
+    max: 3_650,
+    unit: "days",
+  }),
+};
+
+export const streamSettings = {
+  streamBatchSize: int({
+    key: "STREAM_BATCH_SIZE",
+    section: "Stream",
+    description: "Events a pass takes at most.",
+    default: 500,
+    min: 1,
+    max: 10_000,
+    unit: "events",
+  }),
+  streamPollIntervalMs: int({
+    key: "STREAM_POLL_INTERVAL_MS",
+    section: "Stream",
+    description: "Pause between passes when no wake-up comes.",
+    default: 1_000,
+    min: 10,
+    max: 60_000,
+    unit: "ms",
+  }),
+};
+
+export const schedulerSettings = {
+  schedulerPollIntervalMs: int({
+    key: "SCHEDULER_POLL_INTERVAL_MS",
+    section: "Scheduler",
+    description: "Pause between passes when no wake-up comes.",
+    default: 1_000,
+    min: 10,
+    max: 60_000,
+    unit: "ms",
+  }),
+  schedulerBatchSize: int({
+    key: "SCHEDULER_BATCH_SIZE",
+    section: "Scheduler",
+    description: "Jobs a pass publishes at most.",
+    default: 500,
+    min: 1,
+    max: 10_000,
+    unit: "jobs",
+  }),
+  schedulerPublishWindow: int({
+    key: "SCHEDULER_PUBLISH_WINDOW",
+    section: "Scheduler",
+    description: "Messages of one subscription that may be on the queue and unsettled.",
+    default: 1_000,
+    min: 1,
+    max: 100_000,
+    unit: "messages",
+  }),
+};
+
+export const routerSettings = {
+  routerPort: port({
+    key: "ROUTER_PORT",
+    section: "Router",
+    description: "The router API.",
+    default: 8081,
+  }),
+  routerPoolConcurrency: int({
+    key: "ROUTER_POOL_CONCURRENCY",
+    section: "Router",
+    description: "Calls at once in a pool that does not say otherwise.",
+    default: 10,
+    min: 1,
+    max: 10_000,
+    unit: "calls",
+    aliases: ["POOL_CONCURRENCY"],
+  }),
+  routerVisibilityTimeoutSecs: int({
+    key: "ROUTER_VISIBILITY_TIMEOUT_SECS",
+    section: "Router",
+    description: "How long a received message stays hidden from others; it is extended at a third of this.",
+    default: 60,
+    min: 3,
+    max: 43_200,
+    unit: "seconds",
+    aliases: ["VISIBILITY_TIMEOUT"],
+  }),
+  routerDrainTimeoutSecs: int({
+    key: "ROUTER_DRAIN_TIMEOUT_SECS",
+    section: "Router",
+    description: "How long calls under way may take to finish when the process is told to stop.",
+    default: 30,
+    min: 0,
+    max: 3_600,
+    unit: "seconds",
+    aliases: ["FC_DRAIN_TIMEOUT_SECONDS"],
+  }),
+  routerMaxInFlight: int({
+    key: "ROUTER_MAX_IN_FLIGHT",
+    section: "Router",
+    description: "Calls at once in the whole process; the pools together may not ask for more.",
+    default: 4_096,
+    min: 1,
+    max: 65_336,
+    unit: "calls",
+  }),
+  routerConfigUrl: url({
+    key: "ROUTER_CONFIG_URL",
+    section: "Router",
+    description: "Where pools and queues are fetched from (`/api/config/router` of a platform).",
+    schemes: ["http", "https"],
+    aliases: ["FLOWCATALYST_CONFIG_URL"],
+  }),
+  routerConfigIntervalSecs: int({
+    key: "ROUTER_CONFIG_INTERVAL_SECS",
+    section: "Router",
+    description: "Pause between two fetches of FC_ROUTER_CONFIG_URL.",
+    default: 300,
+    min: 1,
+    max: 86_400,
+    unit: "seconds",
+    aliases: ["FLOWCATALYST_CONFIG_INTERVAL"],
+  }),
+};
+
+/** How a process without a database of its own reaches the platform. */
+export const platformAccessSettings = {
+  apiBaseUrl: url({
+    key: "API_BASE_URL",
+    section: "Platform access",
+    description: "The platform API, for outbox processors and routers without a database.",
+    schemes: ["http", "https"],
+    default: "http://localhost:8080",
+  }),
+  apiToken: text({
+    key: "API_TOKEN",
+    section: "Platform access",
+    description: "Bearer token sent to the platform API.",
+    secret: true,
+  }),
+};
+
+export const outboxSettings = {
+  outboxDbType: choice(["postgres", "mysql", "mongodb", "sqlite"], {
+    key: "OUTBOX_DB_TYPE",
+    section: "Outbox",
+    description: "Kind of the application's database that holds the outbox table.",
+    default: "postgres",
+    aliases: ["OUTBOX_DB_TYPE"],
+  }),
+  outboxDbUrl: url({
+    key: "OUTBOX_DB_URL",
+    section: "Outbox",
+    description: "Address of that database.",
+    schemes: ["postgres", "postgresql", "mysql", "mongodb", "mongodb+srv", "sqlite"],
+    required: true,
+    aliases: ["OUTBOX_DB_URL"],
+  }),
+  outboxPollIntervalMs: int({
+    key: "OUTBOX_POLL_INTERVAL_MS",
+    section: "Outbox",
+    description: "Pause between two looks at the table.",
+    default: 1_000,
+    min: 10,
+    max: 60_000,
+    unit: "ms",
+    aliases: ["OUTBOX_POLL_INTERVAL_MS"],
+  }),
+  outboxBatchSize: int({
+    key: "OUTBOX_BATCH_SIZE",
+    section: "Outbox",
+    description: "Rows taken at once.",
+    default: 500,
+    min: 1,
+    max: 1_000,
+    unit: "rows",
+    aliases: ["OUTBOX_BATCH_SIZE"],
+  }),
+  outboxConcurrency: int({
+    key: "OUTBOX_CONCURRENCY",
+    section: "Outbox",
+    description: "Groups sent at once.",
+    default: 10,
+    min: 1,
+    max: 1_000,
+    unit: "groups",
+    aliases: ["OUTBOX_CONCURRENCY"],
+  }),
+};
+
+export function standbySettings(service: string) {
+  return {
+    standbyEnabled: bool({
+      key: "STANDBY_ENABLED",
+      section: "Standby",
+      description: "One instance is active and the others wait for it to fall silent.",
+      default: false,
+      aliases: ["LEADER_ELECTION_ENABLED"],
+    }),
+    standbyRedisUrl: url({
+      key: "STANDBY_REDIS_URL",
+      section: "Standby",
+      description: "Redis that holds the lease.",
+      schemes: ["redis", "rediss"],
+      aliases: ["REDIS_URL"],
+    }),
+    standbyLockKey: text({
+      key: "STANDBY_LOCK_KEY",
+      section: "Standby",
+      description: "Name of the lease.",
+      default: `fc:${service}:leader`,
+      defaultText: "`fc:<service>:leader`",
+    }),
+    standbyInstanceId: text({
+      key: "STANDBY_INSTANCE_ID",
+      section: "Standby",
+      description: "Name of this instance among those that compete for the lease.",
+      default: ({ facts }) => `${facts.hostName}:${facts.pid}`,
+      defaultText: "host name and process id",
+    }),
+    standbyLockTtlSecs: int({
+      key: "STANDBY_LOCK_TTL_SECS",
+      section: "Standby",
+      description: "How long the lease lasts without being renewed.",
+      default: 30,
+      min: 3,
+      max: 3_600,
+      unit: "seconds",
+      aliases: ["LEADER_TTL"],
+    }),
+    standbyRefreshIntervalSecs: int({
+      key: "STANDBY_REFRESH_INTERVAL_SECS",
+      section: "Standby",
+      description: "How often the lease is renewed.",
+      default: 10,
+      min: 1,
+      max: 1_200,
+      unit: "seconds",
+      aliases: ["LEADER_REFRESH_INTERVAL"],
+    }),
+  };
+}
