@@ -22,6 +22,7 @@ const STEPS: readonly Step[] = [
   { name: "walls", command: ["depcruise", "--config", ".dependency-cruiser.cjs", "packages", "scripts", "test"] },
   { name: "unused", command: ["knip", "--no-progress"] },
   { name: "types", command: ["tsc", "-p", "tsconfig.json"] },
+  { name: "sdk", command: ["tsc", "-p", "packages/sdk/tsconfig.json"] },
   { name: "tidy", command: ["bun", "scripts/tidy.ts"] },
   { name: "generated", command: ["bun", "scripts/generate.ts", "--check"], mend: "npm run generate" },
   { name: "tests", command: ["npm", "test", "--silent"] },
