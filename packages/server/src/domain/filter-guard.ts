@@ -27,16 +27,16 @@ export function equalityGuard(node: ASTNode): EqualityGuard | null {
 }
 
 /**
- * What the path leads to, if it is a value that a guard can be compared with. Undefined: evaluate, since the path leads
- * nowhere, or to something whose comparison is the library's to decide.
+ * What the path leads to, if it is a value that a guard can be compared with (null equals none). Undefined: evaluate,
+ * since the path leads nowhere, or to something whose comparison is the library's to decide.
  */
-export function valueAt(subject: FilterSubject, path: readonly string[]): GuardValue | undefined {
+export function valueAt(subject: FilterSubject, path: readonly string[]): GuardValue | null | undefined {
   let value: unknown = path[0] === "event" ? subject.event : subject.data;
   for (let depth = 1; depth < path.length; depth++) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
     value = ownField(value, path[depth] ?? "");
   }
-  return isGuardValue(value) ? value : undefined;
+  return value === null || isGuardValue(value) ? value : undefined;
 }
 
 function guardOf(side: ASTNode, other: ASTNode): EqualityGuard | null {

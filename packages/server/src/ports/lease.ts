@@ -19,3 +19,51 @@ export interface LeaseStore {
 export interface NodeNumbers {
   lease(holder: string, ttlMs: number): Promise<number>;
 }
+
+/** A stage's own side of its lease: takes it, renews it in time, and never lets it be used when in doubt. */
+export interface LeaseKeeper {
+  /**
+   * The epoch to write with, taking or renewing the lease first if that is due. Null: somebody else holds it.
+   * Throws what the store throws.
+   */
+  epoch(): Promise<LeaseEpoch | null>;
+  /** A write was refused for its epoch: ask the store again next time. */
+  doubt(): void;
+  /** Gives the lease back, so that a successor need not wait for it to run out. */
+  release(): Promise<void>;
+}
+
+export interface LeaseKeeperConfig {
+  readonly name: string;
+  /** Unique among live processes. */
+  readonly holder: string;
+  readonly ttlMs: number;
+}
+
+/** Renewed when this share of its time is over, so that two renewals may fail before it is lost. */
+const renewAfterShare = 1 / 3;
+
+/** `monotonicMs` measures how long the lease may be trusted; the wall clock is never asked. */
+export function createLeaseKeeper(
+  deps: { readonly leases: LeaseStore; readonly clock: { monotonicMs(): number } },
+  config: LeaseKeeperConfig,
+): LeaseKeeper {
+  let held: HeldLease | null = null;
+  let renewAtMonotonicMs = 0;
+  return {
+    async epoch() {
+      const nowMs = deps.clock.monotonicMs();
+      if (held !== null && nowMs < renewAtMonotonicMs && nowMs < held.trustedUntilMonotonicMs) return held.epoch;
+      held = await deps.leases.acquire(config.name, config.holder, config.ttlMs);
+      renewAtMonotonicMs = nowMs + config.ttlMs * renewAfterShare;
+      return held?.epoch ?? null;
+    },
+    doubt() {
+      held = null;
+    },
+    async release() {
+      held = null;
+      await deps.leases.release(config.name, config.holder);
+    },
+  };
+}
