@@ -1,0 +1,144 @@
+import { expect, test } from "bun:test";
+import type { GroupKey, JobId, MessageId, PoolCode } from "../domain/ids.ts";
+import type { PlatformMessage, QueueMessage, StandaloneMessage } from "../domain/message.ts";
+import type { DeadLetterReader, QueueConsumer, QueuePublisher, ReceivedMessage, Receipt } from "./queue.ts";
+
+/** What a queue brings to the suite: itself, time, and the accidents of its kind. */
+export interface QueueBench {
+  readonly queue: ConformingQueue;
+  /** How long a received message stays invisible, as the bench set it up. */
+  readonly visibilityMs: number;
+  /** Lets this much time pass for the queue. */
+  passTime(ms: number): Promise<void>;
+  /** The consumer dies without a word and another one takes its place: killed broker, killed process, new connection. */
+  crash(): Promise<ConformingQueue>;
+  /** Puts a body on the queue as a stranger could. */
+  putRaw(lane: PoolCode, body: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type ConformingQueue = QueuePublisher & QueueConsumer & DeadLetterReader;
+
+export const defaultLane = "DEFAULT-POOL" as PoolCode;
+export const otherLane = "OTHER" as PoolCode;
+
+/** What the cases share: the bench of the case that runs, and the count of cases per suite. */
+export class QueueCases {
+  readonly #setup: () => Promise<QueueBench>;
+  readonly #suites = new Map<string, { declared: boolean; cases: number }>();
+  #suite = "";
+  #bench: QueueBench | undefined;
+  #queue: ConformingQueue | undefined;
+
+  constructor(setup: () => Promise<QueueBench>) {
+    this.#setup = setup;
+  }
+
+  async open(): Promise<void> {
+    this.#bench = await this.#setup();
+    this.#queue = this.#bench.queue;
+  }
+
+  async close(): Promise<void> {
+    await this.#bench?.close();
+  }
+
+  get bench(): QueueBench {
+    if (this.#bench === undefined) throw new Error("no case runs");
+    return this.#bench;
+  }
+
+  get queue(): ConformingQueue {
+    if (this.#queue === undefined) throw new Error("no case runs");
+    return this.#queue;
+  }
+
+  declareSuite(suite: string, declared: boolean): void {
+    this.#suites.set(suite, { declared, cases: 0 });
+  }
+
+  /** Cases defined from now on belong to it. */
+  beginSuite(suite: string): void {
+    this.#suite = suite;
+  }
+
+  test(title: string, run: () => Promise<void>): void {
+    const suite = this.#suites.get(this.#suite);
+    if (suite !== undefined) suite.cases += 1;
+    test(title, run);
+  }
+
+  matrix(name: string): string {
+    const lines = [...this.#suites].map(([suite, { declared, cases }]) => {
+      return `  ${suite.padEnd(40)} ${declared ? `${cases} cases` : "not declared"}`;
+    });
+    return `${name}:\n${lines.join("\n")}\n`;
+  }
+
+  async crash(): Promise<void> {
+    this.#queue = await this.bench.crash();
+  }
+
+  async publish(...messages: QueueMessage[]): Promise<void> {
+    const results = await this.queue.publish(messages);
+    expect(results.map((result) => result.kind)).toEqual(messages.map(() => "published"));
+  }
+
+  receive(max = 10, lane = defaultLane, waitMs = 0): Promise<readonly ReceivedMessage[]> {
+    return this.queue.receive({ lane, max, waitMs }, new AbortController().signal);
+  }
+
+  async receiveIds(max = 10, lane = defaultLane): Promise<string[]> {
+    return idsOf(await this.receive(max, lane));
+  }
+
+  async ackAll(received: readonly ReceivedMessage[]): Promise<void> {
+    await this.queue.ack(receiptsOf(received));
+  }
+
+  /** Visibility ends for everything received until now. */
+  expireVisibility(): Promise<void> {
+    return this.bench.passTime(this.bench.visibilityMs + 1);
+  }
+}
+
+export function platform(id: string, group: string | null = null, lane: PoolCode = defaultLane): PlatformMessage {
+  return {
+    kind: "platform",
+    id: id as MessageId,
+    lane,
+    groupKey: group as GroupKey | null,
+    jobs: [{ kind: "reference", jobId: `job_${id}` as JobId, generation: 1, bytes: 10 }],
+    traceparent: null,
+  };
+}
+
+export function standalone(id: string, overrides: Partial<StandaloneMessage> = {}): StandaloneMessage {
+  return {
+    kind: "standalone",
+    id: id as MessageId,
+    lane: defaultLane,
+    groupKey: null,
+    deduplicationId: null,
+    highPriority: false,
+    target: "https://example.test/hook",
+    payload: `{"id":"${id}"}`,
+    contentType: "application/json",
+    headers: {},
+    secretRef: null,
+    traceparent: null,
+    ...overrides,
+  };
+}
+
+export function idsOf(received: readonly ReceivedMessage[]): string[] {
+  return received.map(({ message }) => message.id);
+}
+
+export function receiptsOf(received: readonly ReceivedMessage[]): Receipt[] {
+  return received.map(({ receipt }) => receipt);
+}
+
+export function group(name: string): Partial<StandaloneMessage> {
+  return { groupKey: name as GroupKey };
+}
