@@ -95,7 +95,11 @@ export function describeEventLogConformance(name: string, setup: () => Promise<E
           log.appender.append(clash),
           log.appender.append([after]),
         ]);
-        expect([goodResult.status, clashResult.status, afterResult.status]).toEqual(["fulfilled", "rejected", "fulfilled"]);
+        expect([goodResult.status, clashResult.status, afterResult.status]).toEqual([
+          "fulfilled",
+          "rejected",
+          "fulfilled",
+        ]);
         const read = await log.feed.readAfter(start, all);
         expect(read.map((event) => event.id)).toEqual([first.id, good.id, after.id]);
         expect(read.map((event) => Number(event.position))).toEqual([1, 2, 3]);
@@ -134,7 +138,9 @@ export function describeEventLogConformance(name: string, setup: () => Promise<E
       });
 
       test("is exact inside one batch", async () => {
-        const batch = ["a", "b", "a", null, "b", null, "a"].map((deduplicationId) => samples.event({ deduplicationId }));
+        const batch = ["a", "b", "a", null, "b", null, "a"].map((deduplicationId) =>
+          samples.event({ deduplicationId }),
+        );
         const appended = await log.appender.append(batch);
         expect(appended.map((one) => [one.kind, Number(one.event.position)])).toEqual([
           ["created", 1],

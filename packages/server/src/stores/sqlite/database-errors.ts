@@ -33,7 +33,11 @@ export function toStoreError(error: unknown, path: string): unknown {
       return new CodedError("STORE_FULL", { context, cause: error });
     case primaryCodes.corrupt:
     case primaryCodes.notADatabase:
-      return new CodedError("DATABASE_CORRUPT", { message: `The database file ${path} is damaged`, context, cause: error });
+      return new CodedError("DATABASE_CORRUPT", {
+        message: `The database file ${path} is damaged`,
+        context,
+        cause: error,
+      });
     case primaryCodes.perm:
     case primaryCodes.busy:
     case primaryCodes.locked:

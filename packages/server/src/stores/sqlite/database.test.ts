@@ -175,7 +175,11 @@ describe("sqlite database", () => {
 
   describe("migrations", () => {
     const one: Migration = { number: 1, name: "one", sql: "CREATE TABLE one (a INTEGER) STRICT" };
-    const two: Migration = { number: 2, name: "two", sql: "ALTER TABLE one ADD COLUMN b INTEGER; CREATE TABLE two (a)" };
+    const two: Migration = {
+      number: 2,
+      name: "two",
+      sql: "ALTER TABLE one ADD COLUMN b INTEGER; CREATE TABLE two (a)",
+    };
 
     test("run once each, in order, and the rest when they come", () => {
       open({}, [one]).close();

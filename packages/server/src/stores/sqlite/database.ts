@@ -165,7 +165,10 @@ class Connection implements SqliteDatabase {
   statement<Row, Params extends SQLQueryBindings[] = []>(sql: string): SqliteStatement<Row, Params> {
     let prepared = this.#statements.get(sql);
     if (prepared === undefined) {
-      prepared = new PreparedStatement(this.#guard(() => this.#raw.prepare(sql)), this.path);
+      prepared = new PreparedStatement(
+        this.#guard(() => this.#raw.prepare(sql)),
+        this.path,
+      );
       this.#statements.set(sql, prepared);
     }
     return prepared as SqliteStatement<unknown, SQLQueryBindings[]> as SqliteStatement<Row, Params>;

@@ -157,7 +157,10 @@ function createCommit(deps: EventAppenderDeps, config: EventAppenderConfig): Com
   };
 
   const write = (calls: readonly Call[]): { done: readonly AppendedEvent[]; position: EventPosition } => {
-    const repeats = duplicates.find(calls.length === 1 ? (calls[0]?.events ?? []) : calls.flatMap((call) => call.events), clock.now());
+    const repeats = duplicates.find(
+      calls.length === 1 ? (calls[0]?.events ?? []) : calls.flatMap((call) => call.events),
+      clock.now(),
+    );
     const done: AppendedEvent[] = [];
     let position = newest;
     for (const call of calls) {

@@ -45,7 +45,9 @@ interface LeaseRow {
 
 export function createLeaseStore(deps: LeaseStoreDeps): LeaseStore {
   const { database, clock } = deps;
-  const read = database.statement<LeaseRow, [string]>("SELECT holder, epoch, expires_at_ms FROM leases WHERE name = ?1");
+  const read = database.statement<LeaseRow, [string]>(
+    "SELECT holder, epoch, expires_at_ms FROM leases WHERE name = ?1",
+  );
   const write = database.statement<never, [string, string, number, number]>(`
     INSERT INTO leases (name, holder, epoch, expires_at_ms) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (name) DO UPDATE SET holder = ?2, epoch = ?3, expires_at_ms = ?4`);
