@@ -76,11 +76,16 @@ export function createWebhookReceiver(deps: ReceiverDeps): Hono {
   const receivers = new Map<string, Receiver>();
   const app = new Hono();
 
-  app.get("/", (c) => c.json({ receivers: [...receivers.keys()].map((name) => ({ name, ...summary(receivers, name) })) }));
+  app.get("/", (c) =>
+    c.json({ receivers: [...receivers.keys()].map((name) => ({ name, ...summary(receivers, name) })) }),
+  );
   app.get("/:name", (c) => c.json({ name: c.req.param("name"), ...summary(receivers, c.req.param("name")) }));
   app.get("/:name/requests", (c) => {
     const receiver = receivers.get(c.req.param("name"));
-    const limit = Math.min(receiverLimits.maxRequestsPerReceiver, Math.max(1, Number(c.req.query("limit") ?? 50) || 50));
+    const limit = Math.min(
+      receiverLimits.maxRequestsPerReceiver,
+      Math.max(1, Number(c.req.query("limit") ?? 50) || 50),
+    );
     const items = receiver === undefined ? [] : receiver.requests.slice(-limit).toReversed();
     return c.json({ items, total: receiver?.count ?? 0 });
   });

@@ -1,0 +1,33 @@
+import { Option, type Command } from "commander";
+import { contextOf, withExamples, type Environment } from "../context.ts";
+import { exitCodes } from "../exit-codes.ts";
+import { table } from "../terminal.ts";
+
+const processes = ["dev", "platform", "stream", "scheduler", "router", "outbox"] as const;
+
+/** `config check`. */
+export function addConfigCommands(program: Command, environment: Environment): void {
+  const group = program.command("config").summary("settings").description("Configuration.");
+  const check = group
+    .command("check")
+    .summary("print every setting, where it comes from, and all faults")
+    .addOption(new Option("--process <name>", "whose settings").choices(processes).default("dev"))
+    .option("--config-path <file>", "TOML or YAML file of settings")
+    .action(async (options: { process: (typeof processes)[number]; configPath?: string }, command: Command) => {
+      const { terminal } = contextOf(command, environment);
+      const { checkConfig } = await import("@flowcatalyst/server");
+      const flags: Record<string, string> = options.configPath === undefined ? {} : { configPath: options.configPath };
+      const { entries, faults } = await checkConfig(options.process, {
+        env: environment.variables,
+        flags,
+        isTerminal: environment.isTerminal,
+      });
+      terminal.answer({ settings: entries, faults }, () => {
+        const rows = entries.map((entry) => [entry.key, entry.value, entry.source]);
+        return table(["SETTING", "VALUE", "FROM"], rows);
+      });
+      for (const fault of faults) terminal.note(terminal.paint("red", fault));
+      process.exitCode = faults.length === 0 ? exitCodes.ok : exitCodes.failed;
+    });
+  withExamples(check, ["flowcatalyst config check", "flowcatalyst config check --process router --json"]);
+}
