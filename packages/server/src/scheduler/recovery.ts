@@ -1,0 +1,74 @@
+import type { Clock, Logger } from "@flowcatalyst/foundation";
+import type { JobClaims } from "../ports/job-claims.ts";
+import type { LeaseEpoch } from "../ports/lease.ts";
+import type { QueueMetrics } from "../ports/queue.ts";
+
+/**
+ * Jobs whose message is gone.
+ *
+ * A QUEUED job has a message on the queue; if the queue lost it (a broker restored from a backup, a purge by hand), the
+ * job would wait for ever. Age proves nothing, since a message may wait for days behind a slow target. What proves it
+ * is the queue itself:
+ *
+ * - it reports its oldest unsettled message, and that one was published after the job was marked QUEUED; a job is
+ *   marked after its message was published, so its own message is not among the unsettled ones;
+ * - or it reports itself empty twice in a row, the first time after the job was marked.
+ *
+ * A message that a router holds is unsettled, and results are recorded before it is acked, so neither holds for a job
+ * that is being delivered. Times come from two clocks when the queue is a broker, hence the margin.
+ *
+ * A recovered job is PENDING with a new generation. Should its message turn up after all, the generation in it is old
+ * and it is dropped without a call.
+ */
+export interface LostJobRecovery {
+  /** Looks once; gives back how many jobs were recovered. Throws what store and queue throw. */
+  pass(epoch: LeaseEpoch): Promise<number>;
+}
+
+export interface LostJobRecoveryDeps {
+  readonly claims: Pick<JobClaims, "recoverLost">;
+  readonly queueMetrics: () => Promise<QueueMetrics>;
+  readonly clock: Pick<Clock, "now">;
+  readonly logger: Logger;
+}
+
+export interface LostJobRecoveryConfig {
+  /** How far the clocks of the queue and of this process may differ. */
+  readonly clockMarginMs: number;
+  readonly maxJobs: number;
+}
+
+export const recoveryDefaults = { clockMarginMs: 2_000, maxJobs: 1_000 } as const;
+
+export function createLostJobRecovery(deps: LostJobRecoveryDeps, config: LostJobRecoveryConfig): LostJobRecovery {
+  /** When the queue was first seen empty without a break since; null: it was not empty the last time. */
+  let emptySinceMs: number | null = null;
+
+  const provenBefore = (metrics: QueueMetrics, askedAtMs: number): number | null => {
+    if (metrics.visible + metrics.inFlight + metrics.delayed === 0) {
+      const firstSeenMs = emptySinceMs;
+      emptySinceMs ??= askedAtMs;
+      return firstSeenMs;
+    }
+    emptySinceMs = null;
+    return metrics.oldestUnsettledAtMs;
+  };
+
+  return {
+    async pass(epoch) {
+      const askedAtMs = deps.clock.now();
+      const proven = provenBefore(await deps.queueMetrics(), askedAtMs);
+      if (proven === null) return 0;
+      const queuedBeforeMs = proven - config.clockMarginMs;
+      const request = { queuedBeforeMs, maxJobs: config.maxJobs, nowMs: deps.clock.now() };
+      const recovered = await deps.claims.recoverLost(request, epoch);
+      if (recovered > 0) {
+        deps.logger.warn(
+          { jobs: recovered, queuedBeforeMs },
+          "Jobs whose message the queue has lost are published again",
+        );
+      }
+      return recovered;
+    },
+  };
+}
