@@ -120,7 +120,10 @@ describe("filters", () => {
   });
 
   test("data that is called JSON and is not: an error, but only where a filter has to read it", () => {
-    const { matcher } = setup([numbered(1, { eventTypes: [{ pattern: "a", filter: "data.x == 1" }] }), numbered(2, {})]);
+    const { matcher } = setup([
+      numbered(1, { eventTypes: [{ pattern: "a", filter: "data.x == 1" }] }),
+      numbered(2, {}),
+    ]);
     expect(() => matcher.match(feedEvent({ type: "a", data: "{" }))).toThrow();
     expect(idsOf(matcher, feedEvent({ data: "{" }))).toEqual(["sub_000002"]);
   });
@@ -135,8 +138,8 @@ test("a new set of subscriptions takes over what has not changed", () => {
   const one = numbered(1, { filter: "data.n > 0" });
   const { matcher, faults } = setup([one]);
   const next = createMatcher({ compiler, faults }, [one, numbered(2, {})], matcher);
-  expect(next.targets.get(one.id)).toBe(matcher.targets.get(one.id)!);
-  expect(next.filters.get("data.n > 0")).toBe(matcher.filters.get("data.n > 0")!);
+  expect(next.targets.get(one.id)).toBe(matcher.targets.get(one.id));
+  expect(next.filters.get("data.n > 0")).toBe(matcher.filters.get("data.n > 0"));
   expect(idsOf(next, feedEvent({ data: '{"n":1}' }))).toEqual(["sub_000001", "sub_000002"]);
 });
 
