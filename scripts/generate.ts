@@ -5,11 +5,12 @@
  */
 import { dirname, join } from "node:path";
 import { mkdir } from "node:fs/promises";
+import { configurationPage } from "./generators/configuration-page.ts";
 import { errorPage } from "./generators/error-page.ts";
 import type { Generator } from "./generators/generator.ts";
 import { ROOT } from "./run-command.ts";
 
-const GENERATORS: readonly Generator[] = [errorPage];
+const GENERATORS: readonly Generator[] = [errorPage, configurationPage];
 
 async function readOrNull(path: string): Promise<string | null> {
   const file = Bun.file(path);
