@@ -19,9 +19,4 @@ export const EXEMPTIONS: readonly Exemption[] = [
     reason: "is the chance that is passed in",
   },
   { rule: "given-time-and-chance", path: "packages/sdk/", reason: "runs in applications, on the runtime's own clock" },
-  {
-    rule: "given-time-and-chance",
-    path: "packages/foundation/src/health.ts",
-    reason: "bounds a probe, decides nothing",
-  },
 ];

@@ -1,4 +1,4 @@
-import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError, describeError } from "./coded-error.ts";
 import { createSecretBox, newAppKey } from "./secret-box.ts";
@@ -11,7 +11,7 @@ const OWNER_ONLY = 0o600;
 /**
  * The application key kept in the data directory, made there on the first start, readable by its owner only.
  *
- * The file appears whole or not at all: it is written under another name and linked into place, so two processes that
+ * The file appears whole or not at all: it is written under another name and then put into place, so two processes that
  * start at once end with the same key. Throws DATA_DIR_NOT_WRITABLE or APP_KEY_INVALID.
  */
 export function loadOrCreateAppKey(dataDir: string): string {
@@ -23,23 +23,23 @@ export function loadOrCreateAppKey(dataDir: string): string {
     mkdirSync(dataDir, { recursive: true });
     writeFileSync(draft, `${newAppKey()}\n`, { mode: OWNER_ONLY });
     chmodSync(draft, OWNER_ONLY);
-    linkUnlessThere(draft, path);
+    putInPlace(draft, path);
+    rmSync(draft, { force: true });
   } catch (cause) {
     const message = `The data directory ${dataDir} cannot be written: ${describeError(cause)}`;
     throw new CodedError("DATA_DIR_NOT_WRITABLE", { message, cause, context: { path } });
-  } finally {
-    rmSync(draft, { force: true });
   }
   const made = readKey(path);
   if (made === undefined) throw new CodedError("DATA_DIR_NOT_WRITABLE", { context: { path, reason: "key vanished" } });
   return made;
 }
 
-function linkUnlessThere(draft: string, path: string): void {
+function putInPlace(draft: string, path: string): void {
   try {
     linkSync(draft, path);
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
+    // Another process was first: its key is the one. Some file systems have no links: there the later one wins.
+    if (codeOf(error) !== "EEXIST") renameSync(draft, path);
   }
 }
 
@@ -48,7 +48,8 @@ function readKey(path: string): string | undefined {
   try {
     text = readFileSync(path, "utf8").trim();
   } catch (cause) {
-    if (codeOf(cause) === "ENOENT") return undefined;
+    // Not there, or not in a directory: making it says what is wrong.
+    if (codeOf(cause) === "ENOENT" || codeOf(cause) === "ENOTDIR") return undefined;
     const message = `The application key ${path} cannot be read: ${describeError(cause)}`;
     throw new CodedError("APP_KEY_INVALID", { message, cause });
   }

@@ -21,8 +21,9 @@ export type BackoffPolicy = {
  */
 export function backoffMs(policy: BackoffPolicy, retry: number, random: Random): number {
   const factor = policy.factor ?? 2;
-  // A large exponent gives Infinity, which the cap brings back.
-  const delayMs = Math.min(policy.capMs, policy.baseMs * factor ** Math.max(0, retry));
+  // A large exponent gives Infinity, which the cap brings back; the power is capped first because 0 times it is NaN.
+  const growth = Math.min(Number.MAX_SAFE_INTEGER, factor ** Math.max(0, retry));
+  const delayMs = Math.min(policy.capMs, policy.baseMs * growth);
   switch (policy.jitter ?? "full") {
     case "none":
       return delayMs;

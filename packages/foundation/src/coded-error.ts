@@ -45,7 +45,7 @@ export function isCodedError(error: unknown, code?: ErrorCode): error is CodedEr
   return error instanceof CodedError && (code === undefined || error.code === code);
 }
 
-/** An error of ours as it is; anything else becomes INTERNAL with the original as `cause` and nothing of it in public. */
+/** An error of ours as it is; anything else becomes INTERNAL with the original as `cause`, nothing of it in public. */
 export function wrapUnknown(error: unknown): CodedError {
   return error instanceof CodedError ? error : new CodedError("INTERNAL", { cause: error });
 }
@@ -67,5 +67,6 @@ const MAX_CAUSE_DEPTH = 8;
 
 function textOf(thrown: unknown): string {
   if (thrown instanceof Error) return thrown.message || thrown.name;
-  return typeof thrown === "string" ? thrown : (JSON.stringify(thrown) ?? typeof thrown);
+  if (typeof thrown === "string" || typeof thrown === "number") return String(thrown);
+  return `thrown ${typeof thrown}`;
 }

@@ -1,3 +1,4 @@
+import { systemClock, type Clock } from "./clock.ts";
 import { describeError } from "./coded-error.ts";
 
 /**
@@ -24,6 +25,11 @@ const PROBE_TIMEOUT_MS = 2_000;
 
 export class HealthRegistry {
   readonly #entries = new Map<string, Entry>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock = systemClock()) {
+    this.#clock = clock;
+  }
 
   /**
    * Adds a check. Without a probe it is settable, and DOWN until `set` says otherwise. A second registration of a
@@ -61,22 +67,22 @@ export class HealthRegistry {
   async #report(kind: HealthKind | undefined): Promise<HealthReport> {
     const asked = [...this.#entries].filter(([, entry]) => kind === undefined || entry.kind === kind);
     const checks = await Promise.all(
-      asked.map(async ([name, entry]): Promise<HealthCheck> => ({ name, ...(await resultOf(entry)) })),
+      asked.map(async ([name, entry]): Promise<HealthCheck> => ({ name, ...(await resultOf(entry, this.#clock)) })),
     );
     return { status: checks.every((check) => check.status === "UP") ? "UP" : "DOWN", checks };
   }
 }
 
-async function resultOf(entry: Entry): Promise<HealthResult> {
+async function resultOf(entry: Entry, clock: Clock): Promise<HealthResult> {
   if (entry.probe === undefined) return entry.result;
   const timeout = Promise.withResolvers<HealthResult>();
   const late: HealthResult = { status: "DOWN", data: { reason: `no answer within ${PROBE_TIMEOUT_MS} ms` } };
-  const timer = setTimeout(() => timeout.resolve(late), PROBE_TIMEOUT_MS);
+  const cancel = clock.setTimer(PROBE_TIMEOUT_MS, () => timeout.resolve(late));
   try {
     return await Promise.race([entry.probe(), timeout.promise]);
   } catch (error) {
     return { status: "DOWN", data: { reason: describeError(error) } };
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }

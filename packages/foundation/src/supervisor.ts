@@ -211,8 +211,8 @@ class Runner {
   async #watchReadiness(life: AbortSignal): Promise<void> {
     if (this.#service.ready !== undefined) await this.#service.ready();
     else if (this.#deaths > 0) await this.#options.clock.sleep(this.#stableAfterMs, life);
-    // A turn of its own, so that a `run` which failed at once is seen as dead before it is called ready.
-    await Promise.resolve();
+    // A turn of the event loop, so that a `run` which failed at once is seen as dead before it is called ready.
+    await new Promise((resolve) => setImmediate(resolve));
     if (life.aborted || this.#stopping) return;
     this.#wasReady = true;
     this.#options.health?.set(this.name, "UP");

@@ -28,7 +28,6 @@ export type TsidOptions = {
 /** 2020-01-01T00:00:00Z in ms since the Unix epoch. */
 export const TSID_EPOCH_MS = Date.UTC(2020, 0, 1);
 export const TSID_MAX_NODE = 1023;
-export const TSID_LENGTH = 13;
 
 const MAX_TIME = 2 ** 42 - 1;
 const COUNTERS_PER_MS = 4096;

@@ -169,15 +169,16 @@ class Reader {
 
   #findIn(layer: Layer, setting: Setting<unknown>): Found | undefined {
     const key = this.#schema.prefix + setting.key;
-    const names: readonly Alias[] = [key, ...(setting.aliases ?? [])];
-    const all = names.flatMap((name): Found[] => {
+    const candidates: readonly Alias[] = [key, ...(setting.aliases ?? [])];
+    const all = candidates.flatMap((name): Found[] => {
       const found = this.#readName(layer, name);
       return found === undefined || !isSet(found.text, setting) ? [] : [found];
     });
     const [first, ...others] = all;
     const other = others.find((candidate) => candidate.text !== first?.text);
     if (first !== undefined && other !== undefined) {
-      const reason = `${first.name} and ${other.name} are two names for one setting and have different values; keep one`;
+      const names = `${first.name} and ${other.name}`;
+      const reason = `${names} are two names for one setting and have different values; keep one`;
       this.faults.push({ key, source: layer.label, reason });
     }
     return first;

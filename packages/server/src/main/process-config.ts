@@ -161,11 +161,7 @@ export const processSchemas = {
 
 export type ProcessName = keyof typeof processSchemas;
 export type ProcessConfig<P extends ProcessName> = ConfigOf<(typeof processSchemas)[P]["settings"]>;
-export type PlatformConfig = ProcessConfig<"platform">;
-export type StreamConfig = ProcessConfig<"stream">;
-export type SchedulerConfig = ProcessConfig<"scheduler">;
 export type RouterConfig = ProcessConfig<"router">;
-export type OutboxConfig = ProcessConfig<"outbox">;
 export type DevConfig = ProcessConfig<"dev">;
 
 /** Variables that belong to settings but are no setting themselves. */

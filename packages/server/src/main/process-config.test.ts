@@ -1,0 +1,158 @@
+import { describe, expect, test } from "bun:test";
+import { describeFault, isCodedError } from "@flowcatalyst/foundation";
+import {
+  loadProcessConfig,
+  namedSchemas,
+  processSchemas,
+  requireProcessConfig,
+  type DevConfig,
+  type ProcessName,
+  type RouterConfig,
+} from "./process-config.ts";
+
+const facts = { isTerminal: true, hostName: "box", pid: 7 };
+type Env = Readonly<Record<string, string>>;
+
+async function load<P extends ProcessName>(name: P, env: Env = {}) {
+  return (await requireProcessConfig(name, { env, facts })).config;
+}
+
+async function faultsOf(name: ProcessName, env: Env): Promise<string[]> {
+  const result = await loadProcessConfig(name, { env, facts });
+  return result.kind === "faulty" ? result.faults.map(describeFault) : [];
+}
+
+test("flowcatalyst dev needs no configuration", async () => {
+  const config: DevConfig = await load("dev");
+  expect(config).toMatchObject({
+    apiPort: 8080,
+    routerPort: 8081,
+    metricsPort: 9090,
+    host: "127.0.0.1",
+    databaseUrl: "sqlite:./data/flowcatalyst.db",
+    queueUrl: "db:",
+    authMode: "none",
+    logFormat: "text",
+    allowedTargetCidrs: ["127.0.0.0/8", "::1/128"],
+    dedupWindowHours: 168,
+    routerMaxInFlight: 4096,
+    schedulerPublishWindow: 1000,
+  });
+});
+
+test("outside development, no private address may be called unless allowed", async () => {
+  expect((await load("platform")).allowedTargetCidrs).toEqual([]);
+  expect((await load("platform", { FC_ALLOWED_TARGET_CIDRS: "10.0.0.0/8, fd00::/8" })).allowedTargetCidrs).toEqual([
+    "10.0.0.0/8",
+    "fd00::/8",
+  ]);
+  expect(await faultsOf("platform", { FC_ALLOWED_TARGET_CIDRS: "10.0.0.0" })).toHaveLength(1);
+});
+
+test("one environment serves every process: each accepts what any other knows", async () => {
+  const env = {
+    FC_DATABASE_URL: "postgres://db/fc",
+    FC_OUTBOX_DB_URL: "postgres://app/db",
+    FC_STANDBY_ENABLED: "true",
+    FC_STREAM_BATCH_SIZE: "100",
+    FC_TEST_MARK: "1",
+    QUEUE_TYPE: "nats",
+  };
+  for (const name of Object.keys(processSchemas) as ProcessName[]) expect(await faultsOf(name, env)).toEqual([]);
+});
+
+test("names of other builds are understood", async () => {
+  const config = await load("router", {
+    DATABASE_URL: "postgres://db/fc",
+    POOL_CONCURRENCY: "20",
+    VISIBILITY_TIMEOUT: "120",
+    FC_DRAIN_TIMEOUT_SECONDS: "10",
+    FLOWCATALYST_CONFIG_URL: "http://platform/api/config/router",
+    LEADER_ELECTION_ENABLED: "yes",
+    LEADER_TTL: "60",
+    REDIS_URL: "redis://cache",
+    RUST_LOG: "hyper=warn,trace",
+  });
+  expect(config).toMatchObject({
+    databaseUrl: "postgres://db/fc",
+    routerPoolConcurrency: 20,
+    routerVisibilityTimeoutSecs: 120,
+    routerDrainTimeoutSecs: 10,
+    routerConfigUrl: "http://platform/api/config/router",
+    standbyEnabled: true,
+    standbyLockTtlSecs: 60,
+    standbyRedisUrl: "redis://cache",
+    standbyLockKey: "fc:router:leader",
+    standbyInstanceId: "box:7",
+    logLevel: "debug",
+  });
+});
+
+describe("the queue", () => {
+  test("of other builds is chosen by QUEUE_TYPE", async () => {
+    const env = { SQS_QUEUE_URL: "https://sqs.eu/1/q", NATS_URL: "nats://n:4222" };
+    expect((await load("router", { ...env, QUEUE_TYPE: "SQS" })).queueUrl).toBe("https://sqs.eu/1/q");
+    expect((await load("router", { ...env, QUEUE_TYPE: "nats" })).queueUrl).toBe("nats://n:4222");
+    expect((await load("dev", env)).queueUrl).toBe("db:");
+  });
+
+  test("may stand alone for a router, else the router needs the database", async () => {
+    const config: RouterConfig = await load("router", { FC_QUEUE_URL: "sqlite:/tmp/q.db" });
+    expect(config.databaseUrl).toBeUndefined();
+    expect((await faultsOf("router", {})).join()).toContain("needs FC_DATABASE_URL");
+  });
+
+  test("comes from a flag as well", async () => {
+    const flags = { queueUrl: "sqlite:/tmp/q.db" };
+    expect(await loadProcessConfig("router", { env: {}, facts, flags })).toMatchObject({ kind: "loaded" });
+  });
+});
+
+describe("access", () => {
+  test("another address than loopback needs tokens", async () => {
+    expect((await faultsOf("dev", { FC_HOST: "0.0.0.0" })).join()).toContain("FC_HOST");
+    const config = await load("dev", { FC_HOST: "0.0.0.0", FC_API_TOKENS: "one-token,another" });
+    expect(config).toMatchObject({ authMode: "token", apiTokens: ["one-token", "another"] });
+    for (const host of ["::1", "localhost"]) expect(await faultsOf("dev", { FC_HOST: host })).toEqual([]);
+  });
+
+  test("modes that are not built, or contradict the tokens, are refused", async () => {
+    for (const mode of ["embedded", "remote"]) {
+      expect((await faultsOf("platform", { FC_AUTH_MODE: mode })).join()).toContain("not built yet");
+    }
+    expect(await faultsOf("platform", { FC_AUTH_MODE: "token" })).toHaveLength(1);
+    expect(await faultsOf("platform", { AUTH_MODE: "none", FC_API_TOKENS: "one-token" })).toHaveLength(1);
+  });
+});
+
+test("ports of one process differ, but may all be free ones", async () => {
+  expect(await faultsOf("dev", { FC_ROUTER_PORT: "8080" })).toHaveLength(1);
+  expect(await faultsOf("dev", { FC_METRICS_PORT: "8081" })).toHaveLength(1);
+  expect(await faultsOf("dev", { FC_API_PORT: "0", FC_ROUTER_PORT: "0", FC_METRICS_PORT: "0" })).toEqual([]);
+});
+
+test("a lease must outlive a missed renewal", async () => {
+  const env = { FC_DATABASE_URL: "postgres://db/fc", FC_STANDBY_REFRESH_INTERVAL_SECS: "16" };
+  expect((await faultsOf("router", env)).join()).toContain("half of FC_STANDBY_LOCK_TTL_SECS");
+});
+
+test("a process that starts gets every fault in one error", async () => {
+  const env = { FC_API_PORT: "x", FC_NOTHING_KNOWN: "1" };
+  const error: unknown = await requireProcessConfig("dev", { env, facts }).catch((fault: unknown) => fault);
+  expect(isCodedError(error, "CONFIG_INVALID")).toBe(true);
+  expect(String(error)).toContain("FC_API_PORT");
+  expect(String(error)).toContain("FC_NOTHING_KNOWN");
+});
+
+test("a setting means the same wherever it is read: only defaults may differ between processes", () => {
+  const seen = new Map<string, string>();
+  for (const { schema } of namedSchemas()) {
+    for (const setting of Object.values(schema.settings)) {
+      const facet = { description: setting.description, allowed: setting.kind.describe, aliases: setting.aliases };
+      const text = JSON.stringify({ key: setting.key, ...facet });
+      expect(text).toBe(seen.get(setting.key) ?? text);
+      seen.set(setting.key, text);
+    }
+  }
+  expect(seen.size).toBeGreaterThan(40);
+});
