@@ -29,7 +29,9 @@ export type CommandResult =
 /** What operators and callers of the API do to jobs. Each call is one transaction. */
 export interface JobCommands {
   /** By position; a known (client, idempotencyKey) answers the first job and creates nothing. Atomic. */
-  createTasks(tasks: readonly NewTaskJob[]): Promise<readonly { readonly kind: "created" | "repeated"; readonly job: DispatchJob }[]>;
+  createTasks(
+    tasks: readonly NewTaskJob[],
+  ): Promise<readonly { readonly kind: "created" | "repeated"; readonly job: DispatchJob }[]>;
   cancel(id: JobId, nowMs: number, scope: Scope): Promise<CommandResult>;
   /** Final -> PENDING with a fresh budget and expiry; `replay` also raises `replayCount`. */
   retry(id: JobId, options: { readonly replay: boolean; readonly nowMs: number }, scope: Scope): Promise<CommandResult>;

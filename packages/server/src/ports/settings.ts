@@ -70,7 +70,11 @@ export interface EventTypeRepository {
   remove(id: EventTypeId): Promise<"removed" | "notFound">;
   byId(id: EventTypeId, scope: Scope): Promise<EventType | null>;
   byCode(code: string, scope: Scope): Promise<EventType | null>;
-  list(filter: { readonly application?: string; readonly status?: "ACTIVE" | "ARCHIVED" }, page: PageRequest, scope: Scope): Promise<Page<EventType>>;
+  list(
+    filter: { readonly application?: string; readonly status?: "ACTIVE" | "ARCHIVED" },
+    page: PageRequest,
+    scope: Scope,
+  ): Promise<Page<EventType>>;
   /** Rises with each change; lets the API cache compiled schemas. */
   revision(): Promise<number>;
 }
