@@ -1,6 +1,7 @@
 import { CodedError } from "@flowcatalyst/foundation";
 import type { SqliteDatabase } from "./database.ts";
 import { migration0001 } from "./migration-0001-log-and-settings.ts";
+import { migration0002 } from "./migration-0002-jobs.ts";
 
 /**
  * Numbered, forward only, each in one transaction with the row that records it. What ran is a table and not
@@ -15,7 +16,7 @@ export interface Migration {
 }
 
 /** Every migration of the store. A new one goes to the end; one that was released is never edited. */
-export const storeMigrations: readonly Migration[] = [migration0001];
+export const storeMigrations: readonly Migration[] = [migration0001, migration0002];
 
 const createLedger = `
   CREATE TABLE IF NOT EXISTS store_migrations (
@@ -30,7 +31,9 @@ const createLedger = `
  */
 export function migrate(database: SqliteDatabase, migrations: readonly Migration[], nowMs: number): number {
   database.transaction(() => database.exec(createLedger));
-  const newest = database.statement<{ newest: number }>("SELECT coalesce(max(number), 0) AS newest FROM store_migrations");
+  const newest = database.statement<{ newest: number }>(
+    "SELECT coalesce(max(number), 0) AS newest FROM store_migrations",
+  );
   const applied = newest.get()?.newest ?? 0;
   const known = migrations.at(-1)?.number ?? 0;
   if (applied > known) {
@@ -40,7 +43,9 @@ export function migrate(database: SqliteDatabase, migrations: readonly Migration
     });
   }
   const pending = migrations.filter((migration) => migration.number > applied);
-  const record = database.statement<never, [number, string, number]>("INSERT INTO store_migrations VALUES (?1, ?2, ?3)");
+  const record = database.statement<never, [number, string, number]>(
+    "INSERT INTO store_migrations VALUES (?1, ?2, ?3)",
+  );
   for (const migration of pending) {
     database.durableTransaction(() => {
       database.exec(migration.sql);

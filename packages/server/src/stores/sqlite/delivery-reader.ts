@@ -1,0 +1,219 @@
+import type { DeliveredEvent, JobDelivery, JobReference } from "../../domain/message.ts";
+import type { DataKind } from "../../domain/event.ts";
+import type { ClientId, EventId, JobId, SubscriptionId } from "../../domain/ids.ts";
+import type { DeliveryReader } from "../../ports/delivery-reader.ts";
+import type { DueRun } from "../../ports/job-claims.ts";
+import type { SqliteDatabase, SqliteStatement } from "./database.ts";
+import type { JobDirectory } from "./job-directory.ts";
+import { feedClock, groupClock } from "./job-row.ts";
+import type { JobWriter } from "./job-writer.ts";
+
+/**
+ * What is sent, put together from the job, its profile and its event or task. One look-up a job; profiles are remembered,
+ * and held times are read once a group.
+ */
+interface DeliveryRow {
+  readonly id: JobId;
+  readonly group_id: number;
+  readonly profile_id: number;
+  readonly generation: number;
+  readonly attempt_count: number;
+  readonly generation_attempts: number;
+  readonly expires_clock: number | null;
+  readonly task: number;
+  readonly client_id: ClientId | null;
+  readonly event_id: EventId | null;
+  readonly sender_id: string | null;
+  readonly type: string;
+  readonly source: string;
+  readonly subject: string | null;
+  readonly time_ms: number;
+  readonly correlation_id: string | null;
+  readonly causation_id: string | null;
+  readonly message_group: string | null;
+  readonly data_content_type: string;
+  readonly data_schema: string | null;
+  readonly data_kind: DataKind;
+  readonly extensions: string | null;
+  readonly data: string | null;
+}
+
+type EventPart = Omit<DeliveryRow, "group_id" | "profile_id">;
+
+interface TaskRow {
+  readonly payload: string;
+  readonly content_type: string;
+  readonly event_id: EventId | null;
+  readonly subscription_id: SubscriptionId | null;
+}
+
+interface HeldRow {
+  readonly held_since: number | null;
+  readonly held_total_ms: number;
+  readonly blocked_since: number | null;
+  readonly blocked_total_ms: number;
+}
+
+const eventPart = `e.id AS event_id, e.sender_id, e.type, e.source, e.subject, e.time_ms, e.correlation_id,
+    e.causation_id, e.message_group, e.data_content_type, e.data_schema, e.data_kind, e.extensions, e.data`;
+
+/** An open job of one generation, with its event if it has one. */
+export const readDelivery = `
+  SELECT j.id, j.group_id, j.profile_id, j.generation, j.attempt_count, j.generation_attempts, j.expires_clock, j.task,
+    j.client_id, ${eventPart}
+  FROM jobs j LEFT JOIN events e ON j.task = 0 AND e.position = j.stream_position
+  WHERE j.id = ?1 AND j.generation = ?2 AND j.open = 1`;
+
+export const readTaskOfJob = `SELECT t.payload, t.content_type, t.event_id, t.subscription_id
+  FROM job_tasks t WHERE t.position = (SELECT position FROM jobs WHERE id = ?1)`;
+
+interface ReaderContext {
+  readonly directory: JobDirectory;
+  readonly delivery: SqliteStatement<DeliveryRow, [string, number]>;
+  readonly task: SqliteStatement<TaskRow, [string]>;
+  readonly eventById: SqliteStatement<EventPart, [string]>;
+  readonly held: SqliteStatement<HeldRow, [number]>;
+  now(): number;
+}
+
+export function createDeliveryReader(writer: JobWriter): DeliveryReader {
+  const context = prepare(writer);
+  return { read: async (references) => readAll(references, context) };
+}
+
+/** The same for queues that carry payloads themselves. */
+export function composeDeliveries(
+  writer: JobWriter,
+): (runs: readonly DueRun[]) => Promise<ReadonlyMap<JobId, JobDelivery>> {
+  const context = prepare(writer);
+  return async (runs) =>
+    readAll(
+      runs.flatMap((run) => run.jobs),
+      context,
+    );
+}
+
+function readAll(
+  references: readonly Pick<JobReference, "jobId" | "generation">[],
+  context: ReaderContext,
+): ReadonlyMap<JobId, JobDelivery> {
+  const deliveries = new Map<JobId, JobDelivery>();
+  const lag = new Map<number, number>();
+  const nowMs = context.now();
+  for (const reference of references) {
+    const row = context.delivery.get(reference.jobId, reference.generation);
+    if (row === null) continue;
+    const groupNow = groupTime(row.group_id, { context, lag, nowMs });
+    const delivery = row.task === 1 ? taskDelivery(row, context) : eventDelivery(row, context);
+    if (delivery === null) continue;
+    const profile = context.directory.profile(row.profile_id);
+    // Before its first publication is marked, a job is as old as if it were published now.
+    const leftMs = row.expires_clock === null ? profile.maxAgeSeconds * 1_000 : row.expires_clock - groupNow;
+    deliveries.set(row.id, { ...delivery, expiresAtMs: nowMs + leftMs });
+  }
+  return deliveries;
+}
+
+/** The time on the clock of a group, read once a group and call. */
+function groupTime(
+  groupId: number,
+  { context, lag, nowMs }: { context: ReaderContext; lag: Map<number, number>; nowMs: number },
+): number {
+  let time = lag.get(groupId);
+  if (time === undefined) {
+    const held = context.held.get(groupId);
+    time = held === null ? nowMs : groupClock(feedClock(held, nowMs), held);
+    lag.set(groupId, time);
+  }
+  return time;
+}
+
+type Delivery = Omit<JobDelivery, "expiresAtMs">;
+
+/** Null: the event is missing, so there is nothing to send. */
+function eventDelivery(row: DeliveryRow, context: ReaderContext): Delivery | null {
+  const event = toDeliveredEvent(row);
+  if (event === null) return null;
+  return {
+    ...fromProfile(row, context),
+    contentType: row.data_content_type,
+    payloadKind: row.data_kind,
+    payload: row.data,
+    event,
+  };
+}
+
+function taskDelivery(row: DeliveryRow, context: ReaderContext): Delivery | null {
+  const task = context.task.get(row.id);
+  if (task === null) return null;
+  const named = task.event_id === null ? null : context.eventById.get(task.event_id);
+  return {
+    ...fromProfile(row, context),
+    subscriptionId: task.subscription_id,
+    contentType: task.content_type,
+    payloadKind: isJson(task.content_type) ? "json" : "text",
+    payload: task.payload,
+    event: named === null ? null : toDeliveredEvent(named),
+  };
+}
+
+function fromProfile(row: DeliveryRow, context: ReaderContext) {
+  const profile = context.directory.profile(row.profile_id);
+  return {
+    kind: "delivery",
+    jobId: row.id,
+    generation: row.generation,
+    attemptCount: row.attempt_count,
+    generationAttempts: row.generation_attempts,
+    clientId: row.client_id,
+    subscriptionId: profile.subscriptionId,
+    target: profile.targetUrl,
+    format: profile.format,
+    headers: profile.headers,
+    timeoutSeconds: profile.timeoutSeconds,
+    retry: profile.retry,
+    legacySignature: profile.legacySignature,
+    secretRef: profile.secretRef,
+  } as const;
+}
+
+function toDeliveredEvent(row: EventPart): DeliveredEvent | null {
+  if (row.event_id === null) return null;
+  return {
+    id: row.event_id,
+    senderId: row.sender_id,
+    type: row.type,
+    source: row.source,
+    subject: row.subject,
+    timeMs: row.time_ms,
+    correlationId: row.correlation_id,
+    causationId: row.causation_id,
+    messageGroup: row.message_group,
+    dataSchema: row.data_schema,
+    extensions: row.extensions === null ? {} : (JSON.parse(row.extensions) as DeliveredEvent["extensions"]),
+  };
+}
+
+function isJson(contentType: string): boolean {
+  const type = (contentType.split(";")[0] ?? "").trim().toLowerCase();
+  return type === "application/json" || type.endsWith("+json");
+}
+
+function prepare({ database, directory, clock }: JobWriter): ReaderContext {
+  return {
+    directory,
+    now: () => clock.now(),
+    ...statements(database),
+  };
+}
+
+function statements(database: SqliteDatabase) {
+  return {
+    delivery: database.statement<DeliveryRow, [string, number]>(readDelivery),
+    task: database.statement<TaskRow, [string]>(readTaskOfJob),
+    eventById: database.statement<EventPart, [string]>(`SELECT ${eventPart} FROM events e WHERE e.id = ?1`),
+    held: database.statement<HeldRow, [number]>(`
+      SELECT f.held_since, f.held_total_ms, g.blocked_since, g.blocked_total_ms
+      FROM job_groups g JOIN job_feeds f ON f.id = g.feed_id WHERE g.id = ?1`),
+  };
+}
