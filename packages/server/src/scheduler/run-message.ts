@@ -59,12 +59,15 @@ export function firstHalf({ run, message }: OutgoingRun): OutgoingRun | null {
 
 /**
  * A message with other jobs is another message: if it had the same id, a queue that has taken the longer one already
- * would call this one a duplicate, and the jobs of the two would be mistaken for each other.
+ * would call this one a duplicate, and the jobs of the two would be mistaken for each other. The id is made of the
+ * jobs as the store makes it, so that a claim of exactly these jobs is recognised.
  */
 function withJobs(run: DueRun, jobs: readonly DueJob[]): DueRun {
-  const [first] = jobs;
-  const alone = first !== undefined && jobs.length === 1;
-  const messageId = alone ? `${first.jobId}:${first.generation}` : `${run.messageId}/${jobs.length}`;
+  const first = jobs[0];
+  const last = jobs.at(-1);
+  if (first === undefined || last === undefined) return run;
+  const head = `${first.jobId}:${first.generation}`;
+  const messageId = jobs.length === 1 ? head : `${head}:${jobs.length}:${last.jobId}:${last.generation}`;
   return { ...run, messageId: messageId as MessageId, jobs };
 }
 
