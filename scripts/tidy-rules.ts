@@ -59,7 +59,8 @@ const fileBudget: Rule = {
   },
 };
 
-const FILE_NAME = /^\.?[a-z0-9]+(-[a-z0-9]+)*(\.(test|conformance|fixture|d))?\.[a-z]+$/;
+/** Words with hyphens; parts like `.kill.test` say what kind of file it is. */
+const FILE_NAME = /^\.?[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+)+$/;
 const CATCH_ALL_NAMES = new Set(["util", "utils", "common", "helper", "helpers", "manager", "misc"]);
 
 const fileName: Rule = {
@@ -163,7 +164,7 @@ export const RULES: readonly Rule[] = [
   }),
   linePattern({
     name: "environment-once",
-    applies: isProduct,
+    applies: (path) => isProduct(path) && !/^packages\/(server\/src\/main\/|cli\/src\/main\.ts$)/.test(path),
     pattern: /\b(process|Bun)\.env\b|\bimport\.meta\.env\b/,
     message: "the environment is read once, in server/main and cli",
   }),
