@@ -36,6 +36,8 @@ export interface SqliteDatabase {
    * Statements that write belong inside a transaction: outside, their durability would be that of the last one.
    */
   statement<Row, Params extends SQLQueryBindings[] = []>(sql: string): SqliteStatement<Row, Params>;
+  /** Rows of a text that is put together for the occasion: compiled for this once. */
+  queryOnce<Row>(sql: string, params: readonly SQLQueryBindings[]): Row[];
   /** Runs statements that give no rows and take no parameters: schema, pragmas. */
   exec(sql: string): void;
   /** BEGIN IMMEDIATE ... COMMIT; an exception rolls back and is rethrown. Survives a crash of the process. */
@@ -83,6 +85,8 @@ export interface OpenDatabaseRequest {
   readonly path: string;
   /** Opens an existing file for reading only: no lock, no migrations. */
   readonly readOnly?: boolean;
+  /** Opens an existing file beside the connection that writes, for checkpoints only: no lock, no migrations. */
+  readonly checkpointOnly?: boolean;
 }
 
 export interface OpenDatabaseDeps {
@@ -95,7 +99,8 @@ export interface OpenDatabaseDeps {
 export function openDatabase(request: OpenDatabaseRequest, deps: OpenDatabaseDeps): SqliteDatabase {
   if (request.path === ":memory:") return initialise(new Connection(new Database(":memory:"), ":memory:"), deps);
   const path = resolve(request.path);
-  if (request.readOnly === true) return openReader(path);
+  if (request.readOnly === true) return openBeside(path, "reader");
+  if (request.checkpointOnly === true) return openBeside(path, "checkpointer");
   makeWritable(path);
   let lock: DataDirLock | undefined;
   let connection: Connection | undefined;
@@ -122,12 +127,15 @@ function initialise(connection: Connection, deps: OpenDatabaseDeps): SqliteDatab
   return connection;
 }
 
-function openReader(path: string): SqliteDatabase {
+/** A further connection of the process that holds the lock, or (reading only) of any process. */
+function openBeside(path: string, role: "reader" | "checkpointer"): SqliteDatabase {
   try {
-    const connection = new Connection(new Database(path, { readonly: true }), path);
+    const options = role === "reader" ? { readonly: true } : { readwrite: true, create: false };
+    const connection = new Connection(new Database(path, options), path);
     connection.exec(`PRAGMA busy_timeout=${databaseLimits.busyTimeoutMs}`);
     connection.exec(`PRAGMA cache_size=-${databaseLimits.readerCacheKibibytes}`);
-    connection.exec("PRAGMA query_only=1");
+    // A checkpoint is flushed as far as NORMAL does it: the log before the pages, the pages before the log is reused.
+    connection.exec(role === "reader" ? "PRAGMA query_only=1" : "PRAGMA synchronous=NORMAL");
     return connection;
   } catch (error) {
     throw toStoreError(error, path);
@@ -172,6 +180,15 @@ class Connection implements SqliteDatabase {
       this.#statements.set(sql, prepared);
     }
     return prepared as SqliteStatement<unknown, SQLQueryBindings[]> as SqliteStatement<Row, Params>;
+  }
+
+  queryOnce<Row>(sql: string, params: readonly SQLQueryBindings[]): Row[] {
+    const statement = this.#guard(() => this.#raw.prepare<Row, SQLQueryBindings[]>(sql));
+    try {
+      return this.#guard(() => statement.all(...params));
+    } finally {
+      statement.finalize();
+    }
   }
 
   exec(sql: string): void {
