@@ -1,0 +1,315 @@
+/**
+ * The router: takes messages from queues and makes of each the HTTP calls it stands for.
+ *
+ * One message, start to end:
+ *
+ * ```
+ *  queue ─▶ intake ─▶ admission ─▶ pool ─▶ courier ─▶ mediators/http ─▶ target
+ *             ▲          │ copies,    │ lines, slots,   │ keys, outcome,
+ *             │          │ references │ rate, fairness  │ breaker
+ *             │          ▼            ▼                 ▼
+ *             └──── queue-link ◀── settlement ◀──▶ recorder ◀──▶ attempt sink
+ *                  ack, nack, extend   verdicts      batches
+ * ```
+ *
+ * Entities (in-flight): a message carries deliveries; deliveries stand in lines, one line a message group; a line belongs to
+ * a pool. Limits: a pool's buffer, 64 MiB of payloads over all (pipeline), the pools' slots within the process limit.
+ *
+ * Guarantees, and where they are kept:
+ * - A message is acked only after what came of each of its deliveries is recorded (settlement, recorder). A crash at any
+ *   point brings it back.
+ * - Within a line one delivery is under way at a time, and the next starts only after the one before was answered 2xx or is
+ *   recorded as final (pool, settlement). So a target sees a group in order, whatever the queue does.
+ * - A slow, failing or limiting target does not hold up the others (target-share, circuit-breaker).
+ * - Nothing is kept per idle group, target or pool but a bounded table; one timer serves all waits (agenda), one sweep keeps
+ *   messages alive.
+ *
+ * States of the router: starting (until the settings were read once), running, stopping, stopped.
+ *
+ * Failures. The queue is out of reach: the intake tries again, what is in the pipeline goes on, acks gather. The sink is out
+ * of reach: results keep their place, no call starts after 2 s, nothing is acked; all goes on when it is back. The settings
+ * are out of reach: the last known stay in force. A receipt is refused: what has not started of its message is dropped.
+ * Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and acks are flushed.
+ */
+import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
+import type { AttemptSink } from "../ports/attempt-sink.ts";
+import type { DeliveryControl } from "../ports/delivery-control.ts";
+import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { QueueConsumer } from "../ports/queue.ts";
+import type { AddressGuard, Transport } from "../ports/transport.ts";
+import { Admission } from "./admission.ts";
+import { Agenda } from "./agenda.ts";
+import { CircuitBreakers } from "./circuit-breakers.ts";
+import { ControlView } from "./control-view.ts";
+import { Courier } from "./courier.ts";
+import { Intake } from "./intake.ts";
+import { HttpMediator } from "./mediators/http.ts";
+import { createMonitoring, type RouterMonitoring } from "./monitoring.ts";
+import { Pipeline } from "./pipeline.ts";
+import type { PoolHandler } from "./pool.ts";
+import { PoolRegistry } from "./pool-registry.ts";
+import { QueueLink } from "./queue-link.ts";
+import { Recorder } from "./recorder.ts";
+import { createRouterMetrics } from "./router-metrics.ts";
+import { Settlement } from "./settlement.ts";
+import { SigningKeys } from "./signing-keys.ts";
+import type { Warnings } from "./warnings.ts";
+
+export interface RouterDeps {
+  readonly queues: readonly QueueConsumer[];
+  /** Null: queues carry deliveries, not references. */
+  readonly deliveries: DeliveryReader | null;
+  readonly control: DeliveryControl;
+  /** Null: stand-alone messages only. */
+  readonly sink: AttemptSink | null;
+  readonly transport: Transport;
+  readonly guard: AddressGuard;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly warnings: Warnings;
+}
+
+export interface RouterConfig {
+  /** `FlowCatalyst/<version>` */
+  readonly userAgent: string;
+  /** For how long the queues hide a received message. */
+  readonly visibilityMs: number;
+  /** How long calls under way may take to finish when the router is stopped. */
+  readonly drainMs: number;
+  /** Calls at once of this process; the pools' concurrency together stays within it. */
+  readonly maxInFlight: number;
+}
+
+export const routerDefaults = { visibilityMs: 60_000, drainMs: 30_000, maxInFlight: 4_096 } as const;
+
+/** After the time for calls is over: to record and ack what is there. */
+const FLUSH_MS = 5_000;
+/** Messages are extended when a third of the visibility has passed, so that two refused tries leave time for a third. */
+const SWEEPS_PER_VISIBILITY = 3;
+
+export interface Router {
+  run(signal: AbortSignal): Promise<void>;
+  /** Resolves when the settings were read and the queues are being received from. */
+  ready(): Promise<void>;
+  /** Reads the settings again, now; answers their revision. */
+  reload(): Promise<number | null>;
+  readonly monitoring: RouterMonitoring;
+}
+
+/** `run` throws CONFIG_INVALID when the pools together exceed `maxInFlight` at the start. */
+export function createRouter(deps: RouterDeps, config: RouterConfig): Router {
+  return new RunningRouter(deps, config);
+}
+
+class RunningRouter implements Router {
+  readonly monitoring: RouterMonitoring;
+  readonly #deps: RouterDeps;
+  readonly #config: RouterConfig;
+  readonly #agenda: Agenda;
+  readonly #breakers: CircuitBreakers;
+  readonly #control: ControlView;
+  readonly #pipeline: Pipeline;
+  readonly #recorder: Recorder | null;
+  readonly #settlement: Settlement;
+  readonly #courier: Courier;
+  readonly #pools: PoolRegistry;
+  readonly #links: readonly QueueLink[];
+  readonly #intakes: readonly Intake[];
+  /** Ends the calls under way. */
+  readonly #callsEnd = new AbortController();
+  readonly #settled: ReturnType<typeof createWakeUp>;
+  readonly #ready = Promise.withResolvers<void>();
+  #isReceiving = false;
+
+  constructor(deps: RouterDeps, config: RouterConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    const { clock, random, warnings, sink, transport, guard, control } = deps;
+    this.#settled = createWakeUp(clock);
+    this.#agenda = new Agenda(clock);
+    this.#breakers = new CircuitBreakers(clock, this.#agenda);
+    this.#pipeline = new Pipeline(() => this.#settled.wake());
+    this.#recorder = sink === null ? null : this.#createRecorder(sink);
+    this.#settlement = new Settlement({ clock, random, pipeline: this.#pipeline, recorder: () => this.#recorder });
+    this.#control = new ControlView({
+      control,
+      clock,
+      random,
+      warnings,
+      changed: (state) => this.#pools.apply(state.pools),
+    });
+    this.#courier = new Courier({
+      clock,
+      control: this.#control,
+      keys: new SigningKeys(control, clock),
+      mediator: new HttpMediator({ guard, transport }, { userAgent: config.userAgent }),
+      settlement: this.#settlement,
+      warnings,
+      abort: this.#callsEnd.signal,
+    });
+    const metrics = createRouterMetrics(deps.metrics);
+    const pool = { clock, agenda: this.#agenda, breakers: this.#breakers, handler: this.#poolHandler() };
+    this.#pools = new PoolRegistry({ pool, metrics, warnings }, config);
+    this.#links = deps.queues.map((consumer) => this.#createLink(consumer));
+    this.#intakes = this.#links.map((link) => this.#createIntake(link));
+    this.monitoring = createMonitoring({
+      clock,
+      warnings,
+      pipeline: this.#pipeline,
+      pools: this.#pools,
+      breakers: this.#breakers,
+      intakes: this.#intakes,
+      isReady: () => this.#isReceiving && (this.#recorder === null || !this.#recorder.isFailing),
+    });
+    metrics.watch(() => this.monitoring.gauges());
+  }
+
+  ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  reload(): Promise<number | null> {
+    return this.#control.reload(this.#callsEnd.signal);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const first = await this.#control.first(signal);
+    if (first === null) return;
+    this.#pools.open(first.pools);
+    this.#isReceiving = true;
+    this.#ready.resolve();
+    const background = new AbortController();
+    const followed = this.#control.follow(background.signal);
+    const swept = this.#sweep(background.signal);
+    await Promise.all(this.#intakes.map((intake) => intake.run(signal)));
+    this.#isReceiving = false;
+    await this.#drain();
+    background.abort();
+    this.#agenda.clear();
+    await Promise.all([followed, swept]);
+  }
+
+  /** Nothing more comes in; what is here is finished, released and flushed. */
+  async #drain(): Promise<void> {
+    const { clock, logger } = this.#deps;
+    this.#settlement.isStopping = true;
+    const lines = new Set([...this.#pipeline.all()].map((delivery) => delivery.line));
+    for (const line of lines) {
+      const isIdle = line !== null && (line.state === "ready" || line.state === "waiting");
+      if (isIdle) this.#settlement.release(line, 0);
+    }
+    const calling = this.monitoring.activeCalls();
+    if (calling > 0) logger.info({ calls: calling }, "waiting for calls under way to finish");
+    await this.#untilEmpty(clock.monotonicMs() + this.#config.drainMs);
+    if (!this.#isEmpty()) this.#callsEnd.abort();
+    await this.#untilEmpty(clock.monotonicMs() + FLUSH_MS);
+    this.#callsEnd.abort();
+    this.#recorder?.abandon();
+    for (const link of this.#links) link.abandon();
+    if (!this.#isEmpty())
+      logger.warn({ left: this.#pipeline.size }, "stopped with unsettled messages; they will be redelivered");
+  }
+
+  async #untilEmpty(deadlineMs: number): Promise<void> {
+    const { clock } = this.#deps;
+    while (!this.#isEmpty() && clock.monotonicMs() < deadlineMs) {
+      await this.#settled.wait(deadlineMs - clock.monotonicMs());
+    }
+  }
+
+  #isEmpty(): boolean {
+    return this.#pipeline.size === 0 && this.#links.every((link) => link.messages.size === 0);
+  }
+
+  /** One pass over everything held, however much that is: keeps messages alive and forgets what is idle. */
+  async #sweep(signal: AbortSignal): Promise<void> {
+    const everyMs = this.#config.visibilityMs / SWEEPS_PER_VISIBILITY;
+    while (!signal.aborted) {
+      await this.#deps.clock.sleep(everyMs, signal);
+      if (signal.aborted) return;
+      this.#breakers.dropIdle();
+      this.#pools.dropDrained();
+      // What would be visible before the sweep after the next one.
+      for (const link of this.#links) await link.extendAged(2 * everyMs);
+    }
+  }
+
+  #poolHandler(): PoolHandler {
+    return {
+      mayStart: () => !this.#settlement.isStopping && (this.#recorder === null || this.#recorder.isTaking),
+      isWanted: (delivery) => this.#courier.isWanted(delivery),
+      call: (delivery) => this.#courier.call(delivery),
+      holdForTarget: (delivery, untilMs) => {
+        const { clock } = this.#deps;
+        const wallMs = clock.now() + (untilMs - clock.monotonicMs());
+        this.#settlement.conclude(delivery, null, { kind: "held", untilMs: wallMs, error: "the target is left alone" });
+      },
+      release: (line, delayMs) => this.#settlement.release(line, delayMs),
+      wantsMore: () => this.#wakeIntakes(),
+    };
+  }
+
+  #createRecorder(sink: AttemptSink): Recorder {
+    const { clock, random, warnings } = this.#deps;
+    return new Recorder({
+      sink,
+      clock,
+      random,
+      warnings,
+      recorded: (delivery, report, verdict) => this.#settlement.recorded(delivery, report, verdict),
+      batchDone: () => this.#settlement.pumpTouched(),
+      recovered: () => {
+        for (const pool of this.#pools.all()) pool.pump();
+        this.#wakeIntakes();
+      },
+    });
+  }
+
+  #createLink(consumer: QueueConsumer): QueueLink {
+    const { clock, random, warnings, queues } = this.#deps;
+    if (queues.filter((queue) => queue.name === consumer.name).length > 1) {
+      throw new CodedError("CONFIG_INVALID", { message: `two queues are named ${consumer.name}` });
+    }
+    return new QueueLink({
+      consumer,
+      clock,
+      random,
+      warnings,
+      visibilityMs: this.#config.visibilityMs,
+      settled: () => {
+        if (this.#settlement.isStopping) this.#settled.wake();
+      },
+      lost: (message) => this.#settlement.lost(message),
+    });
+  }
+
+  #createIntake(link: QueueLink): Intake {
+    const { clock, random, warnings, deliveries, sink } = this.#deps;
+    const admission = new Admission({
+      clock,
+      pipeline: this.#pipeline,
+      pools: this.#pools,
+      settlement: this.#settlement,
+      warnings,
+      visibilityMs: this.#config.visibilityMs,
+      deliveries,
+      takesJobs: sink !== null,
+    });
+    return new Intake({
+      link,
+      admission,
+      pools: this.#pools,
+      pipeline: this.#pipeline,
+      clock,
+      random,
+      warnings,
+      mayReceive: () => this.#recorder === null || this.#recorder.isTaking,
+    });
+  }
+
+  #wakeIntakes(): void {
+    for (const intake of this.#intakes) intake.wake();
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * What becomes of a delivery after its call, or instead of one. Both kinds of message meet here and nowhere else.
+ *
+ * | | job of the platform | stand-alone message |
+ * |---|---|---|
+ * | delivered | the next of the line starts at once; recorded, then acked | acked |
+ * | failed for good | recorded; the verdict says whether the next may start | dead-letter place, then the next |
+ * | to be tried again | the verdict: wait here (10 s at most), or parked in the store | nack with the delay |
+ * | held (breaker, Retry-After, secret) | recorded as held; verdict as above | nack until then |
+ * | released (stop, fairness, pause) | recorded as released: PENDING again | nack |
+ *
+ * The store decides over jobs, because the attempt count it holds survives a crash; this file obeys its verdicts. A message is
+ * acked when the last of its deliveries is settled.
+ */
+import type { Clock, Random } from "@flowcatalyst/foundation";
+import type { Attempt, DeliveryReport, DeliveryResult, ReportVerdict } from "../domain/attempt.ts";
+import type { Delivery, InFlightMessage, Line } from "./in-flight.ts";
+import { keyOf, type Pipeline } from "./pipeline.ts";
+import type { Pool } from "./pool.ts";
+import type { Recorder } from "./recorder.ts";
+import { StandaloneRetries } from "./standalone-retries.ts";
+
+export interface SettlementDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly pipeline: Pipeline;
+  /** Null: this router serves stand-alone messages only. */
+  readonly recorder: () => Recorder | null;
+}
+
+export class Settlement {
+  /** From the stop on, whatever would wait or start is released instead. */
+  isStopping = false;
+  readonly retries = new StandaloneRetries();
+  readonly #deps: SettlementDeps;
+  readonly #touched = new Set<Pool>();
+
+  constructor(deps: SettlementDeps) {
+    this.#deps = deps;
+  }
+
+  /** A call has ended, or was found not to be needed: `attempt` is null when nothing was sent. */
+  conclude(delivery: Delivery, attempt: Attempt | null, result: DeliveryResult): void {
+    const { line } = delivery;
+    const isDelivered = result.kind === "delivered";
+    if (line !== null) {
+      if (isDelivered) this.#advance(line);
+      else line.state = "recording";
+    }
+    if (delivery.message.standalone !== null) this.#concludeStandalone(delivery, result);
+    else this.#report(delivery, attempt, result);
+  }
+
+  /** The delivery is not wanted any more, and the store knows: the next of its line may go. */
+  skip(delivery: Delivery): void {
+    const { line } = delivery;
+    this.finish(delivery);
+    if (line !== null) this.#advance(line);
+  }
+
+  /** Gives back a whole line of which nothing is under way. */
+  release(line: Line, delayMs: number): void {
+    line.pool.remove(line);
+    const dueAtMs = this.#deps.clock.now() + delayMs;
+    for (const delivery of line.takeAll()) {
+      if (delivery.message.standalone !== null) this.#giveBack(delivery, delayMs);
+      else this.#report(delivery, null, { kind: "released", dueAtMs });
+    }
+  }
+
+  /** The store has taken a report in. */
+  recorded(delivery: Delivery, report: DeliveryReport, verdict: ReportVerdict): void {
+    const { line } = delivery;
+    const isOver = report.result.kind === "delivered" || report.result.kind === "released";
+    if (isOver || line === null) {
+      this.finish(delivery);
+      return;
+    }
+    this.#touched.add(line.pool);
+    switch (verdict.kind) {
+      case "wait":
+        delivery.attemptCount = verdict.attemptCount;
+        if (report.attempt !== null) delivery.generationAttempts = report.attempt.number;
+        this.#await(line, verdict.delayMs);
+        return;
+      case "parked":
+        this.#takeBack(delivery, line);
+        return;
+      case "settled":
+        if (verdict.holdsGroup) this.#takeBack(delivery, line);
+        else this.skip(delivery);
+        return;
+      case "ignored":
+        // A final state moved past this result: the group goes on. Anything else is another's business now.
+        if (verdict.reason === "FINAL") this.skip(delivery);
+        else this.#takeBack(delivery, line);
+        return;
+    }
+  }
+
+  /** Starts what the verdicts of a batch have made ready. */
+  pumpTouched(): void {
+    for (const pool of this.#touched) pool.pump();
+    this.#touched.clear();
+  }
+
+  /** A message belongs to somebody else now: what is not under way is dropped, and nothing is acked. */
+  lost(message: InFlightMessage): void {
+    message.lost = true;
+    message.queue.messages.delete(message.id);
+    const mine = [...this.#deps.pipeline.all()].filter((delivery) => delivery.message === message);
+    for (const { line } of mine) {
+      if (line === null) continue;
+      const isUnderWay = line.state === "calling" || line.state === "recording";
+      for (const delivery of line.takeOf(message)) this.#deps.pipeline.remove(delivery);
+      if (!isUnderWay) this.release(line, 0);
+    }
+  }
+
+  /** The delivery leaves the pipeline, and its message the queue with the last one. */
+  finish(delivery: Delivery): void {
+    const { message } = delivery;
+    const isLast = this.#deps.pipeline.remove(delivery);
+    if (isLast && !message.lost) message.queue.ack(message);
+  }
+
+  #report(delivery: Delivery, attempt: Attempt | null, result: DeliveryResult): void {
+    const { jobId, generation } = delivery.job;
+    this.#deps.recorder()?.add(delivery, { jobId, generation, attempt, result });
+  }
+
+  #advance(line: Line): void {
+    line.pool.advance(line);
+    if (this.isStopping && line.state === "ready") this.release(line, 0);
+  }
+
+  #await(line: Line, delayMs: number): void {
+    if (this.isStopping) this.release(line, 0);
+    else line.pool.await(line, delayMs);
+  }
+
+  /** The store has taken back the rest of the run; what stands behind it from other messages goes back as well. */
+  #takeBack(delivery: Delivery, line: Line): void {
+    const { message } = delivery;
+    const rest = line.cutRest();
+    line.shift();
+    line.pool.remove(line);
+    this.finish(delivery);
+    const dueAtMs = this.#deps.clock.now();
+    for (const other of rest) {
+      if (other.message === message) this.finish(other);
+      else this.#report(other, null, { kind: "released", dueAtMs });
+    }
+  }
+
+  #concludeStandalone(delivery: Delivery, result: DeliveryResult): void {
+    const key = keyOf(delivery.job, delivery.message);
+    switch (result.kind) {
+      case "delivered":
+        this.retries.forget(key);
+        this.finish(delivery);
+        return;
+      case "permanent":
+        this.#setAside(delivery, key, result.error);
+        return;
+      case "transient": {
+        const { receiveCount } = delivery.message;
+        const delayMs = this.retries.failed(key, receiveCount, this.#deps.random.next());
+        if (delayMs === null) this.#setAside(delivery, key, `retries exhausted: ${result.error}`);
+        else this.#sendBack(delivery, key, delayMs);
+        return;
+      }
+      case "held":
+        this.#sendBack(delivery, key, Math.max(0, result.untilMs - this.#deps.clock.now()));
+        return;
+      case "released":
+        this.#sendBack(delivery, key, Math.max(0, result.dueAtMs - this.#deps.clock.now()));
+        return;
+      case "expired":
+        this.#setAside(delivery, key, "expired");
+        return;
+    }
+  }
+
+  /** Waits on the queue, and with it whatever was received behind it in its group. */
+  #sendBack(delivery: Delivery, key: string, delayMs: number): void {
+    const { line, message } = delivery;
+    this.retries.waitUntil(key, this.#deps.clock.now() + delayMs);
+    if (line !== null) {
+      const rest = line.cutRest();
+      line.shift();
+      line.pool.remove(line);
+      // A queue that keeps groups together holds the later ones behind the first by itself.
+      const restDelayMs = message.queue.consumer.capabilities.grouping === "strict" ? 0 : delayMs;
+      this.#giveBack(delivery, delayMs);
+      for (const other of rest) this.#giveBack(other, restDelayMs);
+    } else this.#giveBack(delivery, delayMs);
+  }
+
+  #giveBack(delivery: Delivery, delayMs: number): void {
+    const { message } = delivery;
+    this.#deps.pipeline.remove(delivery);
+    if (!message.lost) message.queue.nack(message, delayMs);
+  }
+
+  #setAside(delivery: Delivery, key: string, reason: string): void {
+    this.retries.forget(key);
+    void this.#setAsideThenAdvance(delivery, reason);
+  }
+
+  async #setAsideThenAdvance(delivery: Delivery, reason: string): Promise<void> {
+    const { message, line } = delivery;
+    if (!message.lost) await message.queue.deadLetter(message, reason);
+    this.#deps.pipeline.remove(delivery);
+    if (line === null) return;
+    this.#advance(line);
+    line.pool.pump();
+  }
+}

@@ -1,0 +1,58 @@
+import type { Clock } from "@flowcatalyst/foundation";
+import type { DeliveryControl } from "../ports/delivery-control.ts";
+import { signingKeyOf, type SigningKey } from "../domain/signature.ts";
+
+export const signingKeyLimits = {
+  /** So long a rotation or a revocation may go unnoticed. */
+  knownMs: 60_000,
+  /** An unknown ref is asked for again sooner: somebody is likely to be creating it. */
+  unknownMs: 5_000,
+  maxRefs: 10_000,
+} as const;
+
+type Entry = { readonly keys: readonly SigningKey[] | null; readonly untilMs: number };
+
+/**
+ * Secrets by ref, decoded once and kept for a minute; at most 10,000, the one fetched longest ago goes first. Many
+ * deliveries that miss at once share one question.
+ */
+export class SigningKeys {
+  readonly #control: Pick<DeliveryControl, "secrets">;
+  readonly #clock: Clock;
+  readonly #entries = new Map<string, Entry>();
+  readonly #asked = new Map<string, Promise<readonly SigningKey[] | null>>();
+
+  constructor(control: Pick<DeliveryControl, "secrets">, clock: Clock) {
+    this.#control = control;
+    this.#clock = clock;
+  }
+
+  /** Null: the ref is unknown. Undefined: not at hand, call `fetch`. */
+  atHand(ref: string): readonly SigningKey[] | null | undefined {
+    const entry = this.#entries.get(ref);
+    return entry !== undefined && this.#clock.monotonicMs() < entry.untilMs ? entry.keys : undefined;
+  }
+
+  /** Throws what the control port throws. */
+  fetch(ref: string): Promise<readonly SigningKey[] | null> {
+    const asked = this.#asked.get(ref);
+    if (asked !== undefined) return asked;
+    const answer = this.#fetch(ref).finally(() => this.#asked.delete(ref));
+    this.#asked.set(ref, answer);
+    return answer;
+  }
+
+  async #fetch(ref: string): Promise<readonly SigningKey[] | null> {
+    const secrets = await this.#control.secrets(ref);
+    const decoded = secrets.map(signingKeyOf).filter((key) => key !== null);
+    const keys = decoded.length > 0 ? decoded : null;
+    const ageMs = keys === null ? signingKeyLimits.unknownMs : signingKeyLimits.knownMs;
+    this.#entries.delete(ref);
+    this.#entries.set(ref, { keys, untilMs: this.#clock.monotonicMs() + ageMs });
+    if (this.#entries.size > signingKeyLimits.maxRefs) {
+      const oldest = this.#entries.keys().next().value;
+      if (oldest !== undefined) this.#entries.delete(oldest);
+    }
+    return keys;
+  }
+}

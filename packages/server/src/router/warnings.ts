@@ -1,0 +1,94 @@
+/**
+ * Warnings: what an operator should know and no answer to a request could say. Bounded: the last 1,000, at most 8 h old.
+ * The same warning (category, source and message) is kept once, with a count and the time it was last seen; it is new again
+ * after it was acknowledged. Each new one is also logged.
+ */
+import type { Clock, Logger } from "@flowcatalyst/foundation";
+
+export type WarningSeverity = "INFO" | "WARN" | "ERROR" | "CRITICAL";
+export type WarningCategory =
+  | "ROUTING"
+  | "POOL_CAPACITY"
+  | "CONFIGURATION"
+  | "SECURITY"
+  | "SECRET"
+  | "SINK"
+  | "QUEUE"
+  | "CONTROL"
+  | "MESSAGE";
+
+export interface NewWarning {
+  readonly category: WarningCategory;
+  readonly severity: WarningSeverity;
+  readonly message: string;
+  /** Where it comes from: a pool, a target origin, a queue. */
+  readonly source: string;
+}
+
+export interface Warning extends NewWarning {
+  readonly id: string;
+  readonly firstAtMs: number;
+  readonly lastAtMs: number;
+  readonly count: number;
+  readonly acknowledged: boolean;
+}
+
+export const warningLimits = { maxWarnings: 1_000, maxAgeMs: 8 * 3_600_000 } as const;
+
+export class Warnings {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  /** In order of when they were last seen, so that the oldest is first. */
+  readonly #byKey = new Map<string, Warning>();
+  #lastId = 0;
+
+  constructor(clock: Clock, logger: Logger) {
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  add(warning: NewWarning): void {
+    const nowMs = this.#clock.now();
+    const key = `${warning.category}\n${warning.source}\n${warning.message}`;
+    const known = this.#byKey.get(key);
+    this.#byKey.delete(key);
+    if (known !== undefined && !known.acknowledged) {
+      this.#byKey.set(key, { ...known, severity: warning.severity, lastAtMs: nowMs, count: known.count + 1 });
+      return;
+    }
+    const id = `wrn_${(++this.#lastId).toString(36)}`;
+    const { category, severity, message, source } = warning;
+    this.#byKey.set(key, { ...warning, id, firstAtMs: nowMs, lastAtMs: nowMs, count: 1, acknowledged: false });
+    this.#logger.warn({ category, severity, source, warning: message }, "router warning");
+    this.#trim(nowMs);
+  }
+
+  /** Newest first. */
+  list(): readonly Warning[] {
+    this.#trim(this.#clock.now());
+    return [...this.#byKey.values()].reverse();
+  }
+
+  get unacknowledged(): number {
+    return this.list().filter((warning) => !warning.acknowledged).length;
+  }
+
+  /** Null: there is no such warning (any more). */
+  acknowledge(id: string): Warning | null {
+    for (const [key, warning] of this.#byKey) {
+      if (warning.id !== id) continue;
+      const acknowledged = { ...warning, acknowledged: true };
+      this.#byKey.set(key, acknowledged);
+      return acknowledged;
+    }
+    return null;
+  }
+
+  #trim(nowMs: number): void {
+    for (const [key, warning] of this.#byKey) {
+      const isOld = nowMs - warning.lastAtMs > warningLimits.maxAgeMs;
+      if (!isOld && this.#byKey.size <= warningLimits.maxWarnings) return;
+      this.#byKey.delete(key);
+    }
+  }
+}
