@@ -44,6 +44,20 @@ const fields: ReadonlySet<string> = new Set([
 ]);
 
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
+/** They frame the request or belong to one connection; one of a user's would make two readers see two requests. */
+const connectionHeaders: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
 /** Anything but what could end a header line; the line's other characters are the receiver's business. */
 const headerValue = /^[^\r\n\0]{0,8192}$/;
 const contentTypeHeader = "content-type";
@@ -179,6 +193,7 @@ function readHeaders(
   }
   for (const [name, text] of Object.entries(value)) {
     if (!headerName.test(name)) faults.push(faultOf(`headers.${name}`, "is not a header name"));
+    else if (connectionHeaders.has(name.toLowerCase())) faults.push(faultOf(`headers.${name}`, "is set by the router"));
     else if (typeof text !== "string" || !headerValue.test(text)) {
       faults.push(faultOf(`headers.${name}`, "must be a text on one line"));
     } else if (name.toLowerCase() === contentTypeHeader) contentType = text;

@@ -26,7 +26,7 @@ export function createSqliteQueue(
 export function openSqliteQueue(
   deps: { readonly clock: Clock },
   config: Partial<SqliteQueueConfig> & { readonly path: string },
-): { readonly queue: SqliteQueue; close(): void } {
+): { readonly queue: SqliteQueue; readonly close: () => void } {
   const { path, ...queueConfig } = config;
   const connection = openQueueFile(path);
   try {
