@@ -24,6 +24,10 @@ export interface Endpoint {
   readonly headers?: readonly ("if-match" | "idempotency-key")[];
   /** Answers by status; problems are added by the document itself. */
   readonly answers: Readonly<Record<number, Answer>>;
+  /** How the query pages, so that other names of its members can be translated. */
+  readonly paging?: "list" | "search";
+  /** The answer holds a secret and is never kept for a repeat. */
+  readonly secret?: boolean;
   /** Without a token, whatever the configuration says. */
   readonly open?: boolean;
 }

@@ -59,10 +59,7 @@ function unionFaults(
   let best: readonly Issue[] | null = null;
   let bestDepth = 0;
   for (const branch of branches) {
-    const depth = Math.max(
-      0,
-      ...branch.map((issue) => issue.path.length + (issue.code === "unrecognized_keys" ? 1 : 0)),
-    );
+    const depth = Math.max(0, ...branch.map(depthOf));
     if (depth > bestDepth) [best, bestDepth] = [branch, depth];
   }
   return best === null ? [{ path: pathText(path), message: plain(otherwise) }] : faultsOf(best, path);

@@ -1,0 +1,92 @@
+import { CodedError } from "@flowcatalyst/foundation";
+import type { JobId } from "../../domain/ids.ts";
+import type { CommandResult } from "../../ports/job-store.ts";
+import { createdAnswer, found, jsonAnswer, listAnswer, notFound } from "../answers.ts";
+import type { Mount } from "../mount.ts";
+import type { PlatformDeps } from "../platform-deps.ts";
+import { startReplay } from "../replays/start-replay.ts";
+import { dispatchJobEndpoints } from "./endpoints.ts";
+import { readJobCursor, writeJobCursor } from "./job-cursor.ts";
+import { jobSearchOf } from "./job-filter.ts";
+import { attemptOut, jobOut } from "./job-out.ts";
+import { createTaskMaker } from "./new-task.ts";
+
+export function mountDispatchJobs(mount: Mount, deps: PlatformDeps): void {
+  mountCreation(mount, deps);
+  mount.endpoint(dispatchJobEndpoints.replay, ({ body, scope }) => startReplay(deps, body, scope));
+  mountReads(mount, deps);
+  mount.endpoint(dispatchJobEndpoints.retry, async ({ param, scope }) => {
+    const id = param("id");
+    const options = { replay: false, nowMs: deps.clock.now() };
+    return commandAnswer(id, await deps.jobs.retry(id as JobId, options, scope));
+  });
+  mount.endpoint(dispatchJobEndpoints.cancel, async ({ param, scope }) => {
+    const id = param("id");
+    return commandAnswer(id, await deps.jobs.cancel(id as JobId, deps.clock.now(), scope));
+  });
+}
+
+function mountCreation(mount: Mount, deps: PlatformDeps): void {
+  mount.endpoint(dispatchJobEndpoints.create, async ({ body, scope }) => {
+    const task = await createTaskMaker(deps, scope)(body);
+    const [created] = await deps.jobs.createTasks([task]);
+    if (created === undefined) throw new CodedError("INTERNAL");
+    const { kind, job } = created;
+    return createdAnswer(jobOut(job), `/api/dispatch/jobs/${job.id}`, kind === "repeated");
+  });
+  mount.endpoint(dispatchJobEndpoints.createBatch, async ({ body, scope }) => {
+    const make = createTaskMaker(deps, scope);
+    const tasks = [];
+    for (const [index, job] of body.jobs.entries()) tasks.push(await make(job).catch(atIndex(index)));
+    const created = await deps.jobs.createTasks(tasks);
+    const duplicateCount = created.filter(({ kind }) => kind === "repeated").length;
+    return jsonAnswer({ count: created.length, duplicateCount, jobs: created.map(({ job }) => jobOut(job)) }, 201);
+  });
+}
+
+/** Says which job of a batch a fault belongs to. */
+function atIndex(index: number): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof CodedError) || error.errors === undefined) throw error;
+    const errors = error.errors.map(({ path, message }) => ({ path: `jobs[${index}].${path}`, message }));
+    throw new CodedError(error.code, { message: `jobs[${index}]: ${error.publicMessage}`, errors, cause: error });
+  };
+}
+
+function mountReads(mount: Mount, { jobs, searches, pools, clock }: PlatformDeps): void {
+  mount.endpoint(dispatchJobEndpoints.list, async ({ query, scope }) => {
+    const { limit, cursor, ...filter } = query;
+    const search = await jobSearchOf(filter, pools, scope);
+    // The window ends one millisecond ahead, so that a job made just now is in it.
+    const from = cursor === undefined ? { page: 0, createdBeforeMs: clock.now() + 1 } : readJobCursor(cursor);
+    const createdBeforeMs = Math.min(from.createdBeforeMs, search.createdBeforeMs ?? from.createdBeforeMs);
+    const page = await searches.jobs({ ...search, createdBeforeMs }, { page: from.page, size: limit }, scope);
+    const more = page.items.length === limit && (page.totalIsLowerBound || (from.page + 1) * limit < page.totalItems);
+    return jsonAnswer({
+      items: page.items.map(jobOut),
+      ...(more ? { nextCursor: writeJobCursor({ ...from, page: from.page + 1 }) } : {}),
+      ...(page.totalIsLowerBound ? {} : { total: page.totalItems }),
+    });
+  });
+  mount.endpoint(dispatchJobEndpoints.get, async ({ param, scope }) => {
+    const id = param("id");
+    return jsonAnswer(jobOut(found(await jobs.byId(id as JobId, scope), "dispatch job", id)));
+  });
+  mount.endpoint(dispatchJobEndpoints.attempts, async ({ param, query, scope }) => {
+    const id = param("id");
+    const job = found(await jobs.byId(id as JobId, scope), "dispatch job", id);
+    const page = await jobs.attempts(job.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
+    return listAnswer(page, (attempt) => attemptOut(job.id, attempt));
+  });
+}
+
+function commandAnswer(id: string, result: CommandResult): Response {
+  switch (result.kind) {
+    case "done":
+      return jsonAnswer(jobOut(result.job));
+    case "notFound":
+      throw notFound("dispatch job", id);
+    case "conflict":
+      throw new CodedError("STATE_CONFLICT", { message: `The job is ${result.status}.` });
+  }
+}

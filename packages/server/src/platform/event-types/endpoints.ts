@@ -1,0 +1,118 @@
+import {
+  createEventTypeSchema,
+  createSchemaVersionSchema,
+  eventTypeListQuerySchema,
+  eventTypeListSchema,
+  eventTypeSchema,
+  updateEventTypeSchema,
+} from "@flowcatalyst/contracts";
+import * as z from "zod";
+import { endpoint } from "../../http/endpoint.ts";
+
+const tag = "Event types";
+const path = "/api/event-types/{id}";
+const entity = { 200: { description: "The event type.", schema: eventTypeSchema } } as const;
+const noBody = z.strictObject({});
+
+export const eventTypeEndpoints = {
+  create: endpoint({
+    id: "createEventType",
+    method: "post",
+    path: "/api/event-types",
+    tag,
+    summary: "Register an event type",
+    body: createEventTypeSchema,
+    headers: ["idempotency-key"],
+    answers: { 201: { description: "Created.", schema: eventTypeSchema } },
+  }),
+  list: endpoint({
+    id: "listEventTypes",
+    method: "get",
+    path: "/api/event-types",
+    tag,
+    summary: "List event types",
+    paging: "list",
+    query: eventTypeListQuerySchema,
+    answers: { 200: { description: "One page.", schema: eventTypeListSchema } },
+  }),
+  byCode: endpoint({
+    id: "getEventTypeByCode",
+    method: "get",
+    path: "/api/event-types/by-code/{code}",
+    tag,
+    summary: "Read an event type by its code",
+    answers: entity,
+  }),
+  get: endpoint({ id: "getEventType", method: "get", path, tag, summary: "Read an event type", answers: entity }),
+  replace: endpoint({
+    id: "replaceEventType",
+    method: "put",
+    path,
+    tag,
+    summary: "Change name and description",
+    body: updateEventTypeSchema,
+    headers: ["if-match"],
+    answers: entity,
+  }),
+  update: endpoint({
+    id: "updateEventType",
+    method: "patch",
+    path,
+    tag,
+    summary: "Change name and description; what is absent stays",
+    body: updateEventTypeSchema,
+    headers: ["if-match"],
+    answers: entity,
+  }),
+  remove: endpoint({
+    id: "deleteEventType",
+    method: "delete",
+    path,
+    tag,
+    summary: "Remove an event type; its events stay, and more may come",
+    answers: { 204: { description: "Removed." } },
+  }),
+  archive: endpoint({
+    id: "archiveEventType",
+    method: "post",
+    path: `${path}/archive`,
+    tag,
+    summary: "Archive an event type: its schema is no longer enforced",
+    body: noBody,
+    bodyOptional: true,
+    headers: ["if-match", "idempotency-key"],
+    answers: entity,
+  }),
+  addSchema: endpoint({
+    id: "addEventTypeSchema",
+    method: "post",
+    path: `${path}/schemas`,
+    tag,
+    summary: "Add a schema version, or replace one that is FINALISING",
+    body: createSchemaVersionSchema,
+    headers: ["if-match", "idempotency-key"],
+    answers: { 201: { description: "The event type.", schema: eventTypeSchema } },
+  }),
+  finaliseSchema: endpoint({
+    id: "finaliseEventTypeSchema",
+    method: "post",
+    path: `${path}/schemas/{version}/finalise`,
+    tag,
+    summary: "Make a schema version CURRENT; the one before becomes DEPRECATED",
+    body: noBody,
+    bodyOptional: true,
+    headers: ["if-match", "idempotency-key"],
+    answers: entity,
+  }),
+  deprecateSchema: endpoint({
+    id: "deprecateEventTypeSchema",
+    method: "post",
+    path: `${path}/schemas/{version}/deprecate`,
+    tag,
+    summary: "Make a schema version DEPRECATED",
+    body: noBody,
+    bodyOptional: true,
+    headers: ["if-match", "idempotency-key"],
+    answers: entity,
+  }),
+} as const;

@@ -1,0 +1,144 @@
+import { headerNames, mediaTypes } from "@flowcatalyst/contracts";
+import type { EventId } from "../../domain/ids.ts";
+import type { BodyReader } from "../../http/body-reader.ts";
+import { parseJson } from "../../http/json-text.ts";
+import { validationError, type TaggedFault } from "../../http/validation.ts";
+import { createdTextAnswer, found, jsonAnswer, jsonTextAnswer, listAnswer } from "../answers.ts";
+import { jobOut } from "../dispatch-jobs/job-out.ts";
+import type { IdempotentAnswers } from "../idempotent-answers.ts";
+import { mediaTypeOf, requireJson, type Mount, type PlatformContext } from "../mount.ts";
+import type { PlatformDeps } from "../platform-deps.ts";
+import { readBinaryCloudEvent, readCloudEvent } from "./cloud-event.ts";
+import { eventEndpoints } from "./endpoints.ts";
+import type { DraftResult } from "./event-draft.ts";
+import type { EventIntake, IntakeRequest } from "./event-intake.ts";
+import { batchAnswerJson, eventJson } from "./event-json.ts";
+import { readOwnEvent } from "./own-event.ts";
+import { createTimeline } from "./timeline.ts";
+
+export interface EventRoutesDeps {
+  readonly platform: PlatformDeps;
+  readonly intake: EventIntake;
+  readonly bodies: BodyReader;
+  readonly idempotentAnswers: IdempotentAnswers;
+}
+
+export function mountEvents(mount: Mount, deps: EventRoutesDeps): void {
+  const { events, jobs } = deps.platform;
+  const timeline = createTimeline(deps.platform);
+  mount.raw(eventEndpoints.create, (c) => create(deps, c));
+  mount.raw(eventEndpoints.createBatch, (c) => createBatch(deps, c));
+  mount.endpoint(eventEndpoints.get, async ({ param, scope }) => {
+    const id = param("id");
+    return jsonTextAnswer(eventJson(found(await events.byId(id as EventId, scope), "event", id)));
+  });
+  mount.endpoint(eventEndpoints.jobs, async ({ param, query, scope }) => {
+    const id = param("id");
+    const event = found(await events.byId(id as EventId, scope), "event", id);
+    const page = await jobs.byEvent(event.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
+    return listAnswer(page, jobOut);
+  });
+  mount.endpoint(eventEndpoints.timeline, async ({ param, scope }) => {
+    const id = param("id");
+    const event = found(await events.byId(id as EventId, scope), "event", id);
+    return jsonAnswer(await timeline(event, scope));
+  });
+}
+
+/** The form is told by the content type, or by a `ce-specversion` header for binary mode. */
+async function create(deps: EventRoutesDeps, c: PlatformContext): Promise<Response> {
+  const contentType = mediaTypeOf(c.req.header(headerNames.contentType) ?? "");
+  if (contentType === mediaTypes.cloudEventBatch) return createBatch(deps, c);
+  const { intake, bodies } = deps;
+  if (contentType !== mediaTypes.cloudEvent && c.req.header("ce-specversion") !== undefined) {
+    const body = await bodies.bytes(c.req.raw);
+    return single(deps, c, readBinaryCloudEvent(c.req.raw.headers, body, intake.context()));
+  }
+  if (contentType !== mediaTypes.cloudEvent) requireJson(contentType);
+  const text = await bodies.text(c.req.raw);
+  const read = contentType === mediaTypes.cloudEvent ? readCloudEvent : readOwnEvent;
+  return keyed(deps, { c, text }, () => single(deps, c, read(parseJson(text), "", intake.context())));
+}
+
+async function single(deps: EventRoutesDeps, c: PlatformContext, result: DraftResult): Promise<Response> {
+  const { kind, event } = await deps.intake.one(result, intakeRequest(c));
+  return createdTextAnswer(eventJson(event), `/api/events/${event.id}`, kind === "duplicate");
+}
+
+async function createBatch(deps: EventRoutesDeps, c: PlatformContext): Promise<Response> {
+  const contentType = mediaTypeOf(c.req.header(headerNames.contentType) ?? "");
+  const cloudEvents = contentType === mediaTypes.cloudEventBatch;
+  if (!cloudEvents) requireJson(contentType);
+  const text = await deps.bodies.text(c.req.raw);
+  const request = intakeRequest(c);
+  return keyed(deps, { c, text }, async () => {
+    const body = parseJson(text);
+    if (cloudEvents) return batchAnswer(deps, { values: cloudEventList(body), request, cloudEvents });
+    const { events, items } = batchMembers(body);
+    if (events !== null) return batchAnswer(deps, { values: events, request, cloudEvents });
+    const results = await deps.intake.items(items ?? [], { member: "items", read: readOwnEvent }, request);
+    return jsonAnswer({ results });
+  });
+}
+
+interface Batch {
+  readonly values: readonly unknown[];
+  readonly request: IntakeRequest;
+  readonly cloudEvents: boolean;
+}
+
+async function batchAnswer({ intake }: EventRoutesDeps, { values, request, cloudEvents }: Batch): Promise<Response> {
+  const form = cloudEvents ? { member: "", read: readCloudEvent } : { member: "events", read: readOwnEvent };
+  return jsonTextAnswer(batchAnswerJson(await intake.batch(values, form, request)), 201);
+}
+
+function cloudEventList(body: unknown): readonly unknown[] {
+  if (Array.isArray(body)) return body;
+  throw validationError([{ path: "", message: "must be an array of CloudEvents" }]);
+}
+
+interface BatchMembers {
+  readonly events: readonly unknown[] | null;
+  readonly items: readonly unknown[] | null;
+}
+
+/** Exactly one of `events` and `items`, and nothing else. */
+function batchMembers(body: unknown): BatchMembers {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw validationError([{ path: "", message: "must be an object with events or items" }]);
+  }
+  const { events, items, ...others } = body as Readonly<Record<string, unknown>>;
+  const faults: TaggedFault[] = Object.keys(others).map((path) => ({
+    path,
+    message: "is not a known field",
+    unknownField: true,
+  }));
+  if (events === undefined && items === undefined) faults.push({ path: "events", message: "is required" });
+  if (events !== undefined && items !== undefined)
+    faults.push({ path: "items", message: "must not stand beside events" });
+  if (events !== undefined && !Array.isArray(events)) faults.push({ path: "events", message: "must be an array" });
+  if (items !== undefined && !Array.isArray(items)) faults.push({ path: "items", message: "must be an array" });
+  if (faults.length > 0) throw validationError(faults);
+  return { events: Array.isArray(events) ? events : null, items: Array.isArray(items) ? items : null };
+}
+
+interface Keyed {
+  readonly c: PlatformContext;
+  readonly text: string;
+}
+
+/** Events have a key of their own (`deduplicationId`); the header works on them all the same. */
+function keyed(deps: EventRoutesDeps, { c, text }: Keyed, run: () => Promise<Response>): Promise<Response> {
+  const key = c.req.header(headerNames.idempotencyKey);
+  return key === undefined ? run() : deps.idempotentAnswers.once({ key, text, c, keepsBody: true }, run);
+}
+
+/** https://www.w3.org/TR/trace-context/ version 00, or a later one that begins the same way. */
+const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,100})?$/;
+
+function intakeRequest(c: PlatformContext): IntakeRequest {
+  const given = c.req.header(headerNames.traceparent);
+  const traceparent = given !== undefined && traceparentPattern.test(given) ? given : null;
+  const { scope } = c.get("principal");
+  return { scope, traceparent };
+}

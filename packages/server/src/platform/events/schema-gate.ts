@@ -1,0 +1,150 @@
+/**
+ * Holds the data of registered event types to their current JSON Schema.
+ *
+ * Only types of four segments with colons can be registered, so `order.created` costs one look at its text. Validators
+ * are compiled once per schema version and kept as long as the repository's revision stays the same; the revision is
+ * asked once per request, so a schema that became current applies to the next request everywhere. At most
+ * `validatorsMax` types are kept, the ones asked for least lately go first. A schema that cannot be compiled was refused
+ * when it was saved; should one get here all the same, its events pass, because refusing facts is the worse fault.
+ */
+
+import type { ErrorObject, ValidateFunction } from "ajv";
+import { CodedError, type Logger } from "@flowcatalyst/foundation";
+import type { EventType } from "../../domain/event-type.ts";
+import type { ClientId } from "../../domain/ids.ts";
+import { anchorScope, type Scope } from "../../domain/scope.ts";
+import { maxFaultsTold, pathText, type TaggedFault } from "../../http/validation.ts";
+import type { EventTypeRepository } from "../../ports/settings.ts";
+import type { EventDraft } from "./event-draft.ts";
+
+export interface SchemaGate {
+  /** Faults of the data; empty: it matches, or there is nothing to match. Paths begin with `path`. */
+  faults(draft: EventDraft, path: string): Promise<readonly TaggedFault[]>;
+  /** To be called before the events of a request are looked at: drops what has changed. */
+  refresh(): Promise<void>;
+  /** True when an event of this type might have a schema. */
+  concerns(type: string): boolean;
+}
+
+export interface SchemaGateDeps {
+  readonly eventTypes: Pick<EventTypeRepository, "byCode" | "revision">;
+  readonly compiler: SchemaCompiler;
+  readonly log: Logger;
+}
+
+const validatorsMax = 1_000;
+
+export function createSchemaGate({ eventTypes, compiler, log }: SchemaGateDeps): SchemaGate {
+  const validators = new Map<string, ValidateFunction | null>();
+  let revision = -1;
+
+  async function validatorOf(type: string, clientId: ClientId | null): Promise<ValidateFunction | null> {
+    const key = `${clientId ?? ""} ${type}`;
+    const known = validators.get(key);
+    if (known !== undefined) {
+      validators.delete(key);
+      validators.set(key, known);
+      return known;
+    }
+    const eventType = await eventTypes.byCode(type, scopeOf(clientId));
+    const validator = eventType === null ? null : await currentValidator(eventType, clientId);
+    validators.set(key, validator);
+    const oldest = validators.keys().next();
+    if (validators.size > validatorsMax && oldest.done !== true) validators.delete(oldest.value);
+    return validator;
+  }
+
+  async function currentValidator(eventType: EventType, clientId: ClientId | null): Promise<ValidateFunction | null> {
+    if (eventType.status !== "ACTIVE") return null;
+    if (eventType.clientId !== null && eventType.clientId !== clientId) return null;
+    const current = eventType.schemas.find(({ status }) => status === "CURRENT");
+    if (current === undefined) return null;
+    const compiled = await compiler.compile(current.schema);
+    if (compiled.kind === "valid") return compiled.validate;
+    log.warn({ eventType: eventType.code, version: current.version, reason: compiled.reason }, "schema not usable");
+    return null;
+  }
+
+  return {
+    concerns: (type) => registrablePattern.test(type),
+    refresh: async () => {
+      const now = await eventTypes.revision();
+      if (now !== revision) validators.clear();
+      revision = now;
+    },
+    faults: async (draft, path) => {
+      const validate = await validatorOf(draft.type, draft.clientId);
+      if (validate === null) return [];
+      const base = path === "" ? "data" : `${path}.data`;
+      if (draft.dataKind !== "json") return [{ path: base, message: "must be JSON, because its type has a schema" }];
+      if (validate(draft.data === null ? null : JSON.parse(draft.data))) return [];
+      return (validate.errors ?? []).slice(0, maxFaultsTold).map((error) => faultOf(error, base));
+    },
+  };
+}
+
+const registrablePattern = /^[^:]+(?::[^:]+){3}$/;
+
+/** Event types of the event's own client and of the platform. */
+function scopeOf(clientId: ClientId | null): Scope {
+  return clientId === null ? anchorScope : { kind: "client", clientId };
+}
+
+function faultOf(error: ErrorObject, base: string): TaggedFault {
+  const params = error.params as Readonly<Record<string, unknown>>;
+  const missing = params["missingProperty"];
+  const additional = params["additionalProperty"];
+  if (typeof missing === "string") return { path: joined(base, error.instancePath, missing), message: "is required" };
+  if (typeof additional === "string") {
+    return { path: joined(base, error.instancePath, additional), message: "is not allowed by the schema" };
+  }
+  return { path: joined(base, error.instancePath), message: error.message ?? "does not match the schema" };
+}
+
+/** A JSON pointer and perhaps one name more, in our way of writing paths. */
+function joined(base: string, pointer: string, name?: string): string {
+  const parts = pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+  const rest = pathText(name === undefined ? parts : [...parts, name]);
+  return rest === "" || rest.startsWith("[") ? base + rest : `${base}.${rest}`;
+}
+
+export type CompiledSchema =
+  | { readonly kind: "valid"; readonly validate: ValidateFunction }
+  | { readonly kind: "invalid"; readonly reason: string };
+
+/** Compiles JSON Schema 2020-12. Nothing is fetched: a reference to elsewhere is a fault. */
+export interface SchemaCompiler {
+  compile(schemaText: string): Promise<CompiledSchema>;
+}
+
+/** The validator library is loaded when the first schema is compiled: most processes never need it. */
+export function createSchemaCompiler(): SchemaCompiler {
+  return {
+    compile: async (schemaText) => {
+      const [{ Ajv2020 }, { default: addFormats }] = await Promise.all([
+        import("ajv/dist/2020.js"),
+        import("ajv-formats"),
+      ]);
+      // A fresh instance per schema: schemas of different types may bear the same $id.
+      const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true, logger: false });
+      (addFormats as unknown as (ajv: object) => void)(ajv);
+      try {
+        return { kind: "valid", validate: ajv.compile(JSON.parse(schemaText) as object | boolean) };
+      } catch (error) {
+        return { kind: "invalid", reason: error instanceof Error ? error.message : String(error) };
+      }
+    },
+  };
+}
+
+/** Throws SCHEMA_INVALID. */
+export async function requireCompilable(compiler: SchemaCompiler, schemaText: string): Promise<void> {
+  const compiled = await compiler.compile(schemaText);
+  if (compiled.kind === "valid") return;
+  const message = `The schema is not valid: ${compiled.reason}`;
+  throw new CodedError("SCHEMA_INVALID", { message, errors: [{ path: "schema", message: compiled.reason }] });
+}

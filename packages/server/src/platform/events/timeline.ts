@@ -1,0 +1,159 @@
+/**
+ * The story of one event in time order: accepted; matched by which subscriptions, or why by none; queued; each attempt;
+ * the end of each job. Everything is read from what the stages stored; nothing is recorded for it.
+ *
+ * Why nothing matched is judged by the subscriptions as they are now, and only once the stream has passed the event.
+ * At most `jobsMax` jobs and `attemptsPerJobMax` attempts of each are shown; `truncated` says that there are more.
+ */
+
+import type { Timeline, TimelineEntry } from "@flowcatalyst/contracts";
+import { isoTime } from "@flowcatalyst/foundation";
+import type { DispatchJob } from "../../domain/dispatch-job.ts";
+import { matchesPattern, parsePattern } from "../../domain/event-type-pattern.ts";
+import type { EventRecord } from "../../domain/event.ts";
+import { createFilterCompiler, FilterEvent, type FilterCompiler, type FilterSubject } from "../../domain/filter.ts";
+import { canRead, type Scope } from "../../domain/scope.ts";
+import { nearestPattern } from "../../domain/subscription-index.ts";
+import type { Subscription } from "../../domain/subscription.ts";
+import type { StoredAttempt } from "../../ports/job-store.ts";
+import type { PlatformDeps } from "../platform-deps.ts";
+
+type TimelineDeps = Pick<PlatformDeps, "jobs" | "subscriptions" | "fanOut">;
+
+const jobsMax = 200;
+const attemptsPerJobMax = 100;
+const reasonsMax = 20;
+
+interface Timed {
+  readonly atMs: number;
+  readonly entry: Omit<TimelineEntry, "at">;
+}
+
+export function createTimeline(deps: TimelineDeps): (event: EventRecord, scope: Scope) => Promise<Timeline> {
+  // Made when the first timeline is asked for: setting the language up takes a while.
+  let compiler: FilterCompiler | null = null;
+  return async (event, scope) => {
+    const jobs = await deps.jobs.byEvent(event.id, { limit: jobsMax, cursor: null }, scope);
+    const accepted: Timed = { atMs: event.createdAtMs, entry: { kind: "ACCEPTED", message: acceptedText(event) } };
+    const timed: Timed[] = [accepted];
+    let truncated = jobs.nextCursor !== null;
+    for (const job of jobs.items) {
+      const page = await deps.jobs.attempts(job.id, { limit: attemptsPerJobMax, cursor: null }, scope);
+      truncated ||= page.nextCursor !== null;
+      timed.push(...jobEntries(job, page.items));
+    }
+    if (jobs.items.length === 0 && (await passed(deps, event))) {
+      compiler ??= createFilterCompiler();
+      const reasons = whyNothingMatched(event, await readable(deps, scope), compiler);
+      timed.push(...reasons.map((entry) => ({ atMs: event.createdAtMs, entry })));
+    }
+    // The sort is stable: what happened in the same millisecond stays in the order of the pipeline.
+    const entries = timed
+      .toSorted((a, b) => a.atMs - b.atMs)
+      .map(({ atMs, entry }) => ({ at: isoTime(atMs), ...entry }));
+    return { eventId: event.id, entries, truncated };
+  };
+}
+
+function acceptedText(event: EventRecord): string {
+  const group = event.messageGroup === null ? "" : `, group ${event.messageGroup}`;
+  return `Accepted ${event.type} from ${event.source}${group}.`;
+}
+
+async function passed({ fanOut }: TimelineDeps, event: EventRecord): Promise<boolean> {
+  return (await fanOut.checkpoint()).position >= event.position;
+}
+
+async function readable({ subscriptions }: TimelineDeps, scope: Scope): Promise<readonly Subscription[]> {
+  return (await subscriptions.matching()).filter(({ clientId }) => canRead(scope, clientId));
+}
+
+function jobEntries(job: DispatchJob, attempts: readonly StoredAttempt[]): Timed[] {
+  const of = { jobId: job.id, ...(job.subscriptionId === null ? {} : { subscriptionId: job.subscriptionId }) };
+  const who = job.subscriptionId === null ? "a task" : `subscription ${job.subscriptionId}`;
+  const entries: Timed[] = [
+    {
+      atMs: job.createdAtMs,
+      entry: { kind: "MATCHED", message: `Matched by ${who}, to ${job.profile.targetUrl}.`, ...of },
+    },
+  ];
+  if (job.queuedAtMs !== null) {
+    entries.push({ atMs: job.queuedAtMs, entry: { kind: "QUEUED", message: "Published to the queue.", ...of } });
+  }
+  for (const attempt of attempts.toReversed()) entries.push(attemptEntry(attempt, of));
+  if (job.finishedAtMs !== null) {
+    const message = `${job.status}${job.lastError === null ? "" : `: ${job.lastError}`}.`;
+    entries.push({ atMs: job.finishedAtMs, entry: { kind: "FINAL", message, status: job.status, ...of } });
+  }
+  return entries;
+}
+
+function attemptEntry(attempt: StoredAttempt, of: Pick<TimelineEntry, "jobId" | "subscriptionId">): Timed {
+  const answer = attempt.statusCode === null ? (attempt.error ?? "no answer") : `HTTP ${attempt.statusCode}`;
+  return {
+    atMs: attempt.startedAtMs,
+    entry: {
+      kind: "ATTEMPT",
+      message: `Attempt ${attempt.number}: ${attempt.outcome}, ${answer}.`,
+      attempt: attempt.number,
+      outcome: attempt.outcome,
+      durationMs: attempt.durationMs,
+      ...(attempt.statusCode === null ? {} : { statusCode: attempt.statusCode }),
+      ...of,
+    },
+  };
+}
+
+type Entry = Omit<TimelineEntry, "at">;
+
+function whyNothingMatched(event: EventRecord, all: readonly Subscription[], compiler: FilterCompiler): Entry[] {
+  const ofType = all.filter((subscription) => patternsMatch(subscription, event.type).length > 0);
+  if (ofType.length === 0) return [{ kind: "NOT_MATCHED", message: noPatternText(event, all) }];
+  const subject = subjectOf(event);
+  return ofType.slice(0, reasonsMax).map((subscription) => ({
+    kind: "NOT_MATCHED",
+    message: `${subscription.name}: ${reasonOf(subscription, { event, subject, compiler })}`,
+    subscriptionId: subscription.id,
+  }));
+}
+
+function noPatternText(event: EventRecord, all: readonly Subscription[]): string {
+  const patterns = all.flatMap(({ eventTypes }) => eventTypes.map(({ pattern }) => pattern));
+  const nearest = nearestPattern(event.type, patterns);
+  const hint = nearest === null ? "There are no subscriptions." : `The nearest pattern is ${nearest}.`;
+  return `No subscription matches ${event.type}. ${hint}`;
+}
+
+interface Judgement {
+  readonly event: EventRecord;
+  readonly subject: FilterSubject;
+  readonly compiler: FilterCompiler;
+}
+
+function reasonOf(subscription: Subscription, { event, subject, compiler }: Judgement): string {
+  if (subscription.clientId !== null && subscription.clientId !== event.clientId) return "belongs to another client.";
+  const bindings = patternsMatch(subscription, event.type);
+  const filters = [subscription.filter, ...bindings.map(({ filter }) => filter)];
+  for (const source of filters) {
+    if (source === null) continue;
+    const compiled = compiler.compile(source);
+    if (compiled.kind === "invalid") return `its filter cannot be read: ${compiled.reason}.`;
+    const outcome = compiled.filter.evaluate(subject);
+    if (outcome.kind === "fault") return `its filter failed on this event: ${outcome.reason}.`;
+    if (outcome.kind === "noMatch") return `its filter is false: ${source}`;
+  }
+  return "matches now, but did not when the event passed.";
+}
+
+function patternsMatch(subscription: Subscription, type: string): Subscription["eventTypes"] {
+  return subscription.eventTypes.filter(({ pattern }) => {
+    const parsed = parsePattern(pattern);
+    return parsed.kind === "valid" && matchesPattern(parsed.pattern, type);
+  });
+}
+
+function subjectOf(event: EventRecord): FilterSubject {
+  const { data, dataKind } = event;
+  const value: unknown = data !== null && dataKind === "json" ? JSON.parse(data) : data;
+  return { event: new FilterEvent(event), data: value, dataBytes: data === null ? 0 : Buffer.byteLength(data) };
+}

@@ -1,0 +1,21 @@
+/** A query member that may be repeated or hold several values with commas; undefined: not given. */
+export function manyTexts(value: string | readonly string[] | undefined): readonly string[] | undefined {
+  if (value === undefined) return undefined;
+  const parts = (typeof value === "string" ? [value] : value).flatMap((text) => text.split(","));
+  const texts = parts.map((text) => text.trim()).filter((text) => text !== "");
+  return texts.length === 0 ? undefined : texts.slice(0, maxTexts);
+}
+
+/** Values of one query member that are looked at. */
+const maxTexts = 100;
+
+/** How a query names what belongs to no client. */
+const platformClient = "null";
+
+/** Clients a search asks for; `null` stands for what is of the platform. */
+export function clientIdsOf(value: string | readonly string[] | undefined): {
+  readonly clientIds?: readonly (string | null)[];
+} {
+  const texts = manyTexts(value);
+  return texts === undefined ? {} : { clientIds: texts.map((text) => (text === platformClient ? null : text)) };
+}
