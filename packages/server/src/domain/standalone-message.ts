@@ -44,7 +44,7 @@ const fields: ReadonlySet<string> = new Set([
 ]);
 
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
-/** They frame the request or belong to one connection; one of a user's would make two readers see two requests. */
+/** They frame the request or belong to one connection, so a user's own are left out: two readers must not see two requests. */
 const connectionHeaders: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
@@ -192,8 +192,8 @@ function readHeaders(
     return { headers };
   }
   for (const [name, text] of Object.entries(value)) {
+    if (connectionHeaders.has(name.toLowerCase())) continue;
     if (!headerName.test(name)) faults.push(faultOf(`headers.${name}`, "is not a header name"));
-    else if (connectionHeaders.has(name.toLowerCase())) faults.push(faultOf(`headers.${name}`, "is set by the router"));
     else if (typeof text !== "string" || !headerValue.test(text)) {
       faults.push(faultOf(`headers.${name}`, "must be a text on one line"));
     } else if (name.toLowerCase() === contentTypeHeader) contentType = text;
