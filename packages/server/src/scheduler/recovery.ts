@@ -41,16 +41,16 @@ export interface LostJobRecoveryConfig {
 export const recoveryDefaults = { clockMarginMs: 2_000, maxJobs: 1_000 } as const;
 
 export function createLostJobRecovery(deps: LostJobRecoveryDeps, config: LostJobRecoveryConfig): LostJobRecovery {
-  /** When the queue was first seen empty without a break since; null: it was not empty the last time. */
-  let emptySinceMs: number | null = null;
+  /** When the queue was last seen empty; null: it was not empty the last time. */
+  let emptyAtMs: number | null = null;
 
   const provenBefore = (metrics: QueueMetrics, askedAtMs: number): number | null => {
     if (metrics.visible + metrics.inFlight + metrics.delayed === 0) {
-      const firstSeenMs = emptySinceMs;
-      emptySinceMs ??= askedAtMs;
-      return firstSeenMs;
+      const seenBeforeMs = emptyAtMs;
+      emptyAtMs = askedAtMs;
+      return seenBeforeMs;
     }
-    emptySinceMs = null;
+    emptyAtMs = null;
     return metrics.oldestUnsettledAtMs;
   };
 

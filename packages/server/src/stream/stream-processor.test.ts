@@ -137,7 +137,7 @@ describe("leases", () => {
     };
     const first = bench.processor({ holder: "a" }, { jobs });
     const second = bench.processor({ holder: "b" });
-    await expect(first.pass()).rejects.toThrow(CodedError);
+    expect(await first.pass().catch((error: unknown) => error)).toBeInstanceOf(CodedError);
     expect(await second.pass()).toEqual({ kind: "standby" });
     await bench.clock.advance(streamDefaults.leaseTtlMs);
     expect(await second.pass()).toMatchObject({ kind: "advanced", jobs: 1 });

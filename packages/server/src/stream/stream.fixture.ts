@@ -49,7 +49,8 @@ export interface StreamBench {
 const dedupWindowMs = 3_600_000;
 
 export function openStreamBench(): StreamBench {
-  const { database, clock, close } = openTestDatabase();
+  const store = openTestDatabase();
+  const { database, clock } = store;
   const wakes = createStoreWakes();
   const samples = createSamples();
   const log = createEventLog({ database, clock, appended: wakes.appended }, { dedupWindowMs });
@@ -76,7 +77,7 @@ export function openStreamBench(): StreamBench {
     deps,
     metrics,
     appender,
-    close,
+    close: () => store.close(),
     subscribe: async (changes) => {
       const subscription = samples.subscription(changes);
       await repository.create(subscription);
