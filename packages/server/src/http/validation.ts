@@ -77,10 +77,8 @@ function typeMessage(expected: string, message: string): string {
 
 function plain(message: string): string {
   if (message.startsWith("must ") || message.startsWith("is ")) return message;
-  return `is not valid: ${message.replace(/^Invalid input: /, "").replace(/^Invalid (input|string|option): ?/, "")}`.replace(
-    /: $/,
-    "",
-  );
+  const detail = message.replace(/^Invalid (?:input|string|option):? ?/, "");
+  return detail === "" ? "is not valid" : `is not valid: ${detail}`;
 }
 
 /** `events[3].type`, as one would write it in JavaScript. */

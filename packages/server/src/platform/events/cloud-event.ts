@@ -159,11 +159,9 @@ function percentDecoded(value: string): string {
   }
 }
 
-const knownAttributes = new Set(
-  "specversion id source type subject time datacontenttype dataschema messagegroup correlationid causationid deduplicationid clientid".split(
-    " ",
-  ),
-);
+const contextAttributes = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"];
+const ourAttributes = ["messagegroup", "correlationid", "causationid", "deduplicationid", "clientid"];
+const knownAttributes = new Set([...contextAttributes, ...ourAttributes]);
 const attributeNamePattern = /^[a-z0-9]{1,100}$/;
 
 class AttributeReader {

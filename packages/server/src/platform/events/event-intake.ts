@@ -1,9 +1,9 @@
 /**
  * Takes events in: from a request's body to the log.
  *
- * Forms: our JSON (one event, `{events}`, `{items}`) and CloudEvents 1.0 (structured, batch, binary). Whatever the form,
- * an event becomes a draft, is held to the schema of its type, gets its id, and is appended; the answer is given only
- * when the log says that it is durable.
+ * Forms: our JSON (one event, `{events}`, `{items}`), CloudEvents 1.0 (structured, batch, binary). Whatever the
+ * form, an event becomes a draft, is held to the schema of its type, gets its id, and is appended; the answer is given
+ * only when the log says that it is durable.
  *
  * One event or `{events}`: all or nothing. Every bad event is named by its index; nothing of the batch is kept. A
  * retryable fault (buffer full, disk full, store away) is answered as such, and again nothing was kept.

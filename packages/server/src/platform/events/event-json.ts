@@ -27,9 +27,10 @@ export function eventJson(event: EventRecord): string {
     extensions: event.extensions,
     createdAt: isoTime(event.createdAtMs),
   };
-  const text = JSON.stringify(head);
-  if (dataKind === "base64" && data !== null) return `${text.slice(0, -1)},"dataBase64":${JSON.stringify(data)}}`;
-  return `${text.slice(0, -1)},"data":${data === null || dataKind === "json" ? (data ?? "null") : JSON.stringify(data)}}`;
+  const text = JSON.stringify(head).slice(0, -1);
+  if (data === null) return `${text},"data":null}`;
+  if (dataKind === "base64") return `${text},"dataBase64":${JSON.stringify(data)}}`;
+  return `${text},"data":${dataKind === "json" ? data : JSON.stringify(data)}}`;
 }
 
 /** The answer to a batch: everything of each event but its data, which the sender has. */

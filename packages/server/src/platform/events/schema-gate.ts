@@ -4,8 +4,8 @@
  * Only types of four segments with colons can be registered, so `order.created` costs one look at its text. Validators
  * are compiled once per schema version and kept as long as the repository's revision stays the same; the revision is
  * asked once per request, so a schema that became current applies to the next request everywhere. At most
- * `validatorsMax` types are kept, the ones asked for least lately go first. A schema that cannot be compiled was refused
- * when it was saved; should one get here all the same, its events pass, because refusing facts is the worse fault.
+ * `validatorsMax` types are kept, the ones asked for least lately go first. A schema that cannot be compiled was
+ * refused when it was saved; should one get here all the same, its events pass: refusing facts is the worse fault.
  */
 
 import type { ErrorObject, ValidateFunction } from "ajv";
