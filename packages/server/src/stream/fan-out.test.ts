@@ -94,7 +94,7 @@ describe("an event larger than a pass", () => {
     ]);
   });
 
-  test("goes on with the frozen set although the subscriptions have changed; a profile that is gone is left out", () => {
+  test("goes on with the frozen set although the subscriptions have changed; what is gone is left out", () => {
     const { matcher, ids, events, all, samples } = setup(everybody);
     const [first] = drain(events(["a"]), { matcher, ids, maxJobs: 3 });
     const changed = createMatcher({ compiler, faults: createFilterFaultLog(() => 0) }, [samples.subscription()]);

@@ -124,7 +124,7 @@ describe("reading data", () => {
 });
 
 describe("leases", () => {
-  test("one is active; another takes over when the lease has run out, and the first one's write is refused", async () => {
+  test("one is active; another takes over when the lease has run out, and the first one is refused", async () => {
     await bench.subscribe();
     await bench.publish({});
     let stuck: FanOut | null = null;
