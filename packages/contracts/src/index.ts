@@ -197,6 +197,7 @@ export {
   routerPublishAnswerSchema,
   routerPublishResultSchema,
   routerPublishSchema,
+  routerReloadAnswerSchema,
   routerWarningListSchema,
   routerWarningSchema,
   standaloneMessageSchema,

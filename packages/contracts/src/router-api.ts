@@ -154,6 +154,10 @@ export const routerHealthSchema = z
   })
   .meta({ id: "RouterHealth" });
 
+export const routerReloadAnswerSchema = z
+  .object({ revision: z.int().nullable().meta({ description: "Of the settings in force." }) })
+  .meta({ id: "RouterReloadAnswer" });
+
 export type StandaloneMessageIn = z.input<typeof standaloneMessageSchema>;
 export type RouterPublishAnswer = z.infer<typeof routerPublishAnswerSchema>;
 export type RouterPublishResult = z.infer<typeof routerPublishResultSchema>;

@@ -64,12 +64,19 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const registry = new Registry();
   const limit = options.labelLimit ?? DEFAULT_LABEL_LIMIT;
   const updates: (() => void)[] = [];
+  const made = new Map<string, unknown>();
+  /** Two services of one process may count the same thing: the second asks for the metric and gets the first one's. */
+  const once = <Metric>(name: string, make: () => Metric): Metric => {
+    const metric = (made.get(name) as Metric | undefined) ?? make();
+    made.set(name, metric);
+    return metric;
+  };
   return {
     registry,
     contentType: registry.contentType,
-    counter: (name, help, labels = []) => addCounter({ registry, limit, name, help }, labels),
-    gauge: (name, help, labels = []) => addGauge({ registry, limit, name, help }, labels),
-    histogram: (name, help, shape = {}) => addHistogram({ registry, limit, name, help }, shape),
+    counter: (name, help, labels = []) => once(name, () => addCounter({ registry, limit, name, help }, labels)),
+    gauge: (name, help, labels = []) => once(name, () => addGauge({ registry, limit, name, help }, labels)),
+    histogram: (name, help, shape = {}) => once(name, () => addHistogram({ registry, limit, name, help }, shape)),
     onCollect: (update) => void updates.push(update),
     render: async () => {
       for (const update of updates) update();
