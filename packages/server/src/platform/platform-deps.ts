@@ -23,15 +23,18 @@ export interface PlatformDeps {
   readonly ids: IdSource;
   readonly log: Logger;
   readonly metrics: Metrics;
-  readonly events: EventAppender & EventReader;
-  readonly feed: Pick<EventFeed, "newest">;
+  readonly events: EventAppender;
+  readonly eventReader: EventReader;
+  readonly eventFeed: Pick<EventFeed, "newest">;
   /** How far the stream has come; only the timeline asks. */
-  readonly fanOut: Pick<JobAppender, "checkpoint">;
+  readonly jobAppender: Pick<JobAppender, "checkpoint">;
   readonly searches: Searches;
   readonly eventTypes: EventTypeRepository;
-  readonly subscriptions: SubscriptionRepository & SubscriptionReader;
+  readonly subscriptions: SubscriptionRepository;
+  readonly subscriptionReader: SubscriptionReader;
   readonly pools: DispatchPoolRepository;
-  readonly jobs: JobReader & JobCommands;
+  readonly jobReader: JobReader;
+  readonly jobCommands: JobCommands;
   readonly replays: ReplayStore;
   readonly attempts: AttemptSink;
   readonly control: DeliveryControl;

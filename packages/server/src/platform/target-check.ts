@@ -1,6 +1,7 @@
 import type { EntityWarning } from "@flowcatalyst/contracts";
 import { CodedError } from "@flowcatalyst/foundation";
 import { isReservedHeader } from "../domain/delivery-request.ts";
+import { readTargetUrl } from "../domain/target-url.ts";
 import { validationError, type TaggedFault } from "../http/validation.ts";
 import type { AddressGuard } from "../ports/transport.ts";
 
@@ -37,16 +38,8 @@ export async function checkTarget(guard: AddressGuard, targetUrl: string): Promi
 }
 
 function requireHttpUrl(text: string): void {
-  const message = httpUrlFault(text);
-  if (message !== null) throw validationError([{ path: "targetUrl", message }]);
-}
-
-function httpUrlFault(text: string): string | null {
-  const url = URL.parse(text);
-  if (url === null) return "must be an absolute URL";
-  if (url.protocol !== "https:" && url.protocol !== "http:") return "must begin with https:// or http://";
-  if (url.username !== "" || url.password !== "") return "must not hold a user name or password; use headers";
-  return null;
+  const reading = readTargetUrl(text);
+  if (reading.kind === "invalid") throw validationError([{ path: "targetUrl", message: reading.detail }]);
 }
 
 const headerNamePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,255}$/;

@@ -18,18 +18,18 @@ export function mountDispatchJobs(mount: Mount, deps: PlatformDeps): void {
   mount.endpoint(dispatchJobEndpoints.retry, async ({ param, scope }) => {
     const id = param("id");
     const options = { replay: false, nowMs: deps.clock.now() };
-    return commandAnswer(id, await deps.jobs.retry(id as JobId, options, scope));
+    return commandAnswer(id, await deps.jobCommands.retry(id as JobId, options, scope));
   });
   mount.endpoint(dispatchJobEndpoints.cancel, async ({ param, scope }) => {
     const id = param("id");
-    return commandAnswer(id, await deps.jobs.cancel(id as JobId, deps.clock.now(), scope));
+    return commandAnswer(id, await deps.jobCommands.cancel(id as JobId, deps.clock.now(), scope));
   });
 }
 
 function mountCreation(mount: Mount, deps: PlatformDeps): void {
   mount.endpoint(dispatchJobEndpoints.create, async ({ body, scope }) => {
     const task = await createTaskMaker(deps, scope)(body);
-    const [created] = await deps.jobs.createTasks([task]);
+    const [created] = await deps.jobCommands.createTasks([task]);
     if (created === undefined) throw new CodedError("INTERNAL");
     const { kind, job } = created;
     return createdAnswer(jobOut(job), `/api/dispatch/jobs/${job.id}`, kind === "repeated");
@@ -38,7 +38,7 @@ function mountCreation(mount: Mount, deps: PlatformDeps): void {
     const make = createTaskMaker(deps, scope);
     const tasks = [];
     for (const [index, job] of body.jobs.entries()) tasks.push(await make(job).catch(atIndex(index)));
-    const created = await deps.jobs.createTasks(tasks);
+    const created = await deps.jobCommands.createTasks(tasks);
     const duplicateCount = created.filter(({ kind }) => kind === "repeated").length;
     return jsonAnswer({ count: created.length, duplicateCount, jobs: created.map(({ job }) => jobOut(job)) }, 201);
   });
@@ -53,7 +53,7 @@ function atIndex(index: number): (error: unknown) => never {
   };
 }
 
-function mountReads(mount: Mount, { jobs, searches, pools, clock }: PlatformDeps): void {
+function mountReads(mount: Mount, { jobReader, searches, pools, clock }: PlatformDeps): void {
   mount.endpoint(dispatchJobEndpoints.list, async ({ query, scope }) => {
     const { limit, cursor, ...filter } = query;
     const search = await jobSearchOf(filter, pools, scope);
@@ -70,12 +70,12 @@ function mountReads(mount: Mount, { jobs, searches, pools, clock }: PlatformDeps
   });
   mount.endpoint(dispatchJobEndpoints.get, async ({ param, scope }) => {
     const id = param("id");
-    return jsonAnswer(jobOut(found(await jobs.byId(id as JobId, scope), "dispatch job", id)));
+    return jsonAnswer(jobOut(found(await jobReader.byId(id as JobId, scope), "dispatch job", id)));
   });
   mount.endpoint(dispatchJobEndpoints.attempts, async ({ param, query, scope }) => {
     const id = param("id");
-    const job = found(await jobs.byId(id as JobId, scope), "dispatch job", id);
-    const page = await jobs.attempts(job.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
+    const job = found(await jobReader.byId(id as JobId, scope), "dispatch job", id);
+    const page = await jobReader.attempts(job.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
     return listAnswer(page, (attempt) => attemptOut(job.id, attempt));
   });
 }

@@ -106,7 +106,7 @@ async function changeStatus({ deps, access, status }: StatusChange, call: Change
   const pool = await replaceEntity(access, request, (current) =>
     current.status === status ? current : { ...current, status },
   );
-  await deps.jobs.holdPool(pool.code, status === "SUSPENDED", nowMs);
+  await deps.jobCommands.holdPool(pool.code, status === "SUSPENDED", nowMs);
   return entityAnswer(poolOut(pool));
 }
 

@@ -24,23 +24,23 @@ export interface EventRoutesDeps {
 }
 
 export function mountEvents(mount: Mount, deps: EventRoutesDeps): void {
-  const { events, jobs } = deps.platform;
+  const { eventReader, jobReader } = deps.platform;
   const timeline = createTimeline(deps.platform);
   mount.raw(eventEndpoints.create, (c) => create(deps, c));
   mount.raw(eventEndpoints.createBatch, (c) => createBatch(deps, c));
   mount.endpoint(eventEndpoints.get, async ({ param, scope }) => {
     const id = param("id");
-    return jsonTextAnswer(eventJson(found(await events.byId(id as EventId, scope), "event", id)));
+    return jsonTextAnswer(eventJson(found(await eventReader.byId(id as EventId, scope), "event", id)));
   });
   mount.endpoint(eventEndpoints.jobs, async ({ param, query, scope }) => {
     const id = param("id");
-    const event = found(await events.byId(id as EventId, scope), "event", id);
-    const page = await jobs.byEvent(event.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
+    const event = found(await eventReader.byId(id as EventId, scope), "event", id);
+    const page = await jobReader.byEvent(event.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
     return listAnswer(page, jobOut);
   });
   mount.endpoint(eventEndpoints.timeline, async ({ param, scope }) => {
     const id = param("id");
-    const event = found(await events.byId(id as EventId, scope), "event", id);
+    const event = found(await eventReader.byId(id as EventId, scope), "event", id);
     return jsonAnswer(await timeline(event, scope));
   });
 }

@@ -6,13 +6,13 @@ import type { Mount } from "../mount.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 import { groupEndpoints } from "./endpoints.ts";
 
-export function mountGroups(mount: Mount, { jobs, clock }: PlatformDeps): void {
+export function mountGroups(mount: Mount, { jobReader, jobCommands, clock }: PlatformDeps): void {
   mount.endpoint(groupEndpoints.list, async ({ query, scope }) =>
-    listAnswer(await jobs.heldGroups({ limit: query.limit, cursor: query.cursor ?? null }, scope), heldGroupOut),
+    listAnswer(await jobReader.heldGroups({ limit: query.limit, cursor: query.cursor ?? null }, scope), heldGroupOut),
   );
   mount.endpoint(groupEndpoints.unblock, async ({ param, body, scope }) => {
     const key = param("key");
-    const group = await jobs.unblock(key, body.action, clock.now(), scope);
+    const group = await jobCommands.unblock(key, body.action, clock.now(), scope);
     return jsonAnswer(heldGroupOut(found(group, "blocked group", key)));
   });
 }

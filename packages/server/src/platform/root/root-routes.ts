@@ -34,7 +34,7 @@ export function mountRoot(mount: Mount, deps: PlatformDeps, config: PlatformConf
 async function counts(deps: PlatformDeps, scope: Scope): Promise<Record<string, number>> {
   const one = { limit: 1, cursor: null };
   const [events, subscriptions, pools, eventTypes] = await Promise.all([
-    scope.kind === "anchor" ? deps.feed.newest() : null,
+    scope.kind === "anchor" ? deps.eventFeed.newest() : null,
     deps.subscriptions.list({}, one, scope),
     deps.pools.list(one, scope),
     deps.eventTypes.list({}, one, scope),

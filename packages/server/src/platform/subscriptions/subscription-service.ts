@@ -34,7 +34,7 @@ import { decideSettings, patched, type SettingsDeps } from "./subscription-setti
 
 export type SubscriptionServiceDeps = Pick<
   PlatformDeps,
-  "clock" | "ids" | "subscriptions" | "jobs" | "pools" | "addressGuard"
+  "clock" | "ids" | "subscriptions" | "jobCommands" | "pools" | "addressGuard"
 > & { readonly signingSecrets: SigningSecrets };
 
 export interface Saved {
@@ -102,7 +102,7 @@ export class SubscriptionService {
       if (current.status === "PAUSED") return current;
       return { ...current, status: "PAUSED", pauseReason: reason ?? "OPERATOR" };
     });
-    await this.#deps.jobs.holdSubscription(paused.id, true, this.#deps.clock.now());
+    await this.#deps.jobCommands.holdSubscription(paused.id, true, this.#deps.clock.now());
     return paused;
   }
 
@@ -111,19 +111,19 @@ export class SubscriptionService {
       requireLiving(current);
       return current.status === "ACTIVE" ? current : { ...current, status: "ACTIVE", pauseReason: null };
     });
-    await this.#deps.jobs.holdSubscription(resumed.id, false, this.#deps.clock.now());
+    await this.#deps.jobCommands.holdSubscription(resumed.id, false, this.#deps.clock.now());
     return resumed;
   }
 
   async archive(target: Target): Promise<Subscription> {
-    const { jobs, clock } = this.#deps;
+    const { jobCommands, clock } = this.#deps;
     const archived = await this.#change(target, (current) =>
       current.status === "ARCHIVED" ? current : { ...current, status: "ARCHIVED", pauseReason: null },
     );
     // Held first, so that nothing is published while the steps go through the pending jobs.
-    await jobs.holdSubscription(archived.id, true, clock.now());
+    await jobCommands.holdSubscription(archived.id, true, clock.now());
     for (let step = 0; step < cancelStepsMax; step++) {
-      if ((await jobs.cancelPendingOf(archived.id, cancelStepJobs, clock.now())) === 0) break;
+      if ((await jobCommands.cancelPendingOf(archived.id, cancelStepJobs, clock.now())) === 0) break;
     }
     return archived;
   }

@@ -16,7 +16,7 @@ const testCode = "flowcatalyst.test";
  * paused.
  */
 export async function sendTestDelivery(
-  { clock, ids, jobs }: Pick<PlatformDeps, "clock" | "ids" | "jobs">,
+  { clock, ids, jobCommands }: Pick<PlatformDeps, "clock" | "ids" | "jobCommands">,
   subscription: Subscription,
   { type, data }: TestSubscription,
 ): Promise<DispatchJob | null> {
@@ -41,7 +41,7 @@ export async function sendTestDelivery(
     metadata: { test: "true" },
     createdAtMs: nowMs,
   };
-  const [created] = await jobs.createTasks([task]);
+  const [created] = await jobCommands.createTasks([task]);
   return created?.job ?? null;
 }
 

@@ -1,0 +1,137 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  createMetrics,
+  createSecretBox,
+  createTsidGenerator,
+  FakeClock,
+  newAppKey,
+  seededRandom,
+  silentLogger,
+  type Metrics,
+} from "@flowcatalyst/foundation";
+import { createAddressPolicy } from "../domain/address-policy.ts";
+import { createIdSource, type ClientId } from "../domain/ids.ts";
+import type { Scope } from "../domain/scope.ts";
+import { readTargetUrl } from "../domain/target-url.ts";
+import type { AddressGuard } from "../ports/transport.ts";
+import { createSqliteStore, openDatabase, type SqliteStore } from "../stores/sqlite/index.ts";
+import { createPlatformApp } from "./app.ts";
+import type { PlatformConfig, PlatformDeps } from "./platform-deps.ts";
+
+/** The platform API over a real SQLite store in a directory of its own, and a clock that a test moves. */
+export interface TestPlatform {
+  readonly deps: PlatformDeps;
+  readonly store: SqliteStore;
+  readonly clock: FakeClock;
+  readonly metrics: Metrics;
+  /** A request to the application, without a socket. Objects are sent as JSON. */
+  call(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<TestAnswer>;
+  send(request: Request): Promise<TestAnswer>;
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  close(): Promise<void>;
+}
+
+export interface TestAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The body as JSON; undefined if it is none. */
+  readonly json: any;
+}
+
+const defaultConfig: PlatformConfig = {
+  version: "0.0.0-test",
+  apiTokens: [],
+  corsOrigins: ["http://localhost:4200"],
+  addresses: { api: "http://127.0.0.1:8080" },
+  routerQueues: [],
+};
+
+export function setupPlatform(
+  changes: Partial<PlatformConfig> = {},
+  wrapped: Partial<PlatformDeps> = {},
+): TestPlatform {
+  const directory = mkdtempSync(join(tmpdir(), "platform-"));
+  const clock = new FakeClock();
+  const logger = silentLogger();
+  const database = openDatabase({ path: join(directory, "flowcatalyst.db") }, { clock, pid: process.pid });
+  const secretBox = createSecretBox(newAppKey());
+  const store = createSqliteStore({ database, clock, logger, secretBox }, { dedupWindowMs: 168 * 3_600_000 });
+  const metrics = createMetrics();
+  const random = seededRandom(7);
+  const tsid = createTsidGenerator({ clock, node: 1 });
+  const deps: PlatformDeps = {
+    clock,
+    random,
+    ids: createIdSource(tsid.next),
+    log: logger,
+    metrics,
+    ...store,
+    addressGuard: literalGuard(),
+    ...wrapped,
+  };
+  const app = createPlatformApp(deps, { ...defaultConfig, ...changes });
+  const send = async (request: Request): Promise<TestAnswer> => answerOf(await app.fetch(request));
+  return {
+    deps,
+    store,
+    clock,
+    metrics,
+    send,
+    fetch: (request) => app.fetch(request),
+    call: (method, path, body, headers = {}) => send(requestOf(method, path, { body, headers })),
+    close: async () => {
+      await store.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Judges addresses in URLs as the product does; names of `.test` resolve nowhere, all others to a public address. */
+function literalGuard(): AddressGuard {
+  const policy = createAddressPolicy(["127.0.0.0/8"]);
+  return {
+    check: async (url) => {
+      const target = readTargetUrl(url);
+      if (target.kind === "invalid") return { kind: "unresolved", detail: target.detail };
+      if (target.address === null) {
+        if (target.hostname === "localhost") return { kind: "allowed", address: "127.0.0.1" };
+        if (target.hostname.endsWith(".test")) return { kind: "unresolved", detail: "no such name" };
+        return { kind: "allowed", address: "93.184.216.34" };
+      }
+      const verdict = policy.judge(target.address);
+      return verdict.kind === "allowed"
+        ? { kind: "allowed", address: target.address }
+        : { kind: "forbidden", address: target.address, range: verdict.range };
+    },
+  };
+}
+
+interface Sent {
+  readonly body: unknown;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+function requestOf(method: string, path: string, { body, headers }: Sent): Request {
+  const url = `http://127.0.0.1:8080${path}`;
+  if (body === undefined) return new Request(url, { method, headers });
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return new Request(url, { method, body: text, headers: { "content-type": "application/json", ...headers } });
+}
+
+async function answerOf(response: Response): Promise<TestAnswer> {
+  const text = await response.text();
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  return { status: response.status, headers: response.headers, text, json };
+}
+
+export function clientScope(id: string): Scope {
+  return { kind: "client", clientId: id as ClientId };
+}
