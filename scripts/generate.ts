@@ -8,9 +8,10 @@ import { mkdir } from "node:fs/promises";
 import { configurationPage } from "./generators/configuration-page.ts";
 import { errorPage } from "./generators/error-page.ts";
 import type { Generator } from "./generators/generator.ts";
+import { openApiDocuments } from "./generators/openapi-documents.ts";
 import { ROOT } from "./run-command.ts";
 
-const GENERATORS: readonly Generator[] = [errorPage, configurationPage];
+const GENERATORS: readonly Generator[] = [errorPage, configurationPage, ...openApiDocuments];
 
 async function readOrNull(path: string): Promise<string | null> {
   const file = Bun.file(path);
