@@ -1,4 +1,4 @@
-import type { Clock, Logger, SecretBox } from "@flowcatalyst/foundation";
+import { systemRandom, type Clock, type Logger, type Random, type SecretBox } from "@flowcatalyst/foundation";
 import type { DeliveryControl } from "../../ports/delivery-control.ts";
 import type { EventAppender, EventFeed, EventReader } from "../../ports/event-log.ts";
 import type { IdempotencyStore } from "../../ports/idempotency.ts";
@@ -15,6 +15,7 @@ import type { SqliteDatabase } from "./database.ts";
 import { createDeliveryControl } from "./delivery-control.ts";
 import { createDispatchPoolRepository } from "./dispatch-pool-repository.ts";
 import { createEventLog } from "./event-log.ts";
+import { createSqliteJobs, type SqliteJobs } from "./job-store.ts";
 import { createEventTypeRepository } from "./event-type-repository.ts";
 import { createIdempotencyStore, dropReservations } from "./idempotency-store.ts";
 import { createLeaseStore, createNodeNumbers, releaseStaleLeases } from "./lease-store.ts";
@@ -35,6 +36,7 @@ export { openDatabase, type OpenDatabaseRequest, type SqliteDatabase } from "./d
  * - `event-appender.ts` accepted events; `event-log.ts` reading them
  * - `subscription-`, `dispatch-pool-`, `event-type-repository.ts` settings; `secret-store.ts` signing secrets
  * - `lease-store.ts` leases and node numbers; `idempotency-store.ts` answers by key
+ * - `job-store.ts` dispatch jobs: fan-out, claims, results, commands, housekeeping
  * - `delivery-control.ts` what routers are told
  * - `searches.ts` searches, on a thread of their own; `wal-checkpointer.ts` the log written back, on another
  *
@@ -43,7 +45,7 @@ export { openDatabase, type OpenDatabaseRequest, type SqliteDatabase } from "./d
  *
  * Order of a stop: everything that uses the store, then `checkpointer` (a supervised service), then `close`.
  */
-export interface SqliteStore {
+export interface SqliteStore extends SqliteJobs {
   readonly database: SqliteDatabase;
   readonly wakes: StoreWakes;
   readonly events: EventAppender;
@@ -70,6 +72,8 @@ export interface SqliteStoreDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly secretBox: SecretBox;
+  /** Jitter of retries; the machine's when left out. */
+  readonly random?: Random;
 }
 
 export interface SqliteStoreConfig {
@@ -85,6 +89,7 @@ export function createSqliteStore(deps: SqliteStoreDeps, config: SqliteStoreConf
   const secrets = createSecretStore(deps);
   const searches = createSearches(deps);
   return {
+    ...createSqliteJobs({ ...deps, random: deps.random ?? systemRandom(), wakes }, config),
     database,
     wakes,
     events: log.appender,

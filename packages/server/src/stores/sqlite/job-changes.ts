@@ -1,3 +1,4 @@
+import type { Random } from "@flowcatalyst/foundation";
 import type { DeliveryProfile, HeldReason, JobStatus } from "../../domain/dispatch-job.ts";
 import type { JobId, JobPosition } from "../../domain/ids.ts";
 import { isFinal, transition, type JobCommand, type JobState, type Transition } from "../../domain/job-state.ts";
@@ -14,7 +15,7 @@ import { feedClock, groupClock, sortKey, statusCodes, toJobState, type JobRow } 
  *
  * One instance serves one transaction and is thrown away after it.
  */
-type CounterName = "pending" | "queued" | "completed" | "failed" | "cancelled" | "expired";
+export type CounterName = "pending" | "queued" | "completed" | "failed" | "cancelled" | "expired";
 
 const counterNames: Readonly<Record<JobStatus, CounterName>> = {
   PENDING: "pending",
@@ -27,7 +28,7 @@ const counterNames: Readonly<Record<JobStatus, CounterName>> = {
 
 export interface JobChangesDeps {
   readonly directory: JobDirectory;
-  readonly random: () => number;
+  readonly random: Pick<Random, "next">;
 }
 
 /** A group, and what this transaction found and did. */
@@ -115,7 +116,7 @@ export class JobChanges {
       retry: profile.retry,
       mode: profile.mode,
       ordered: group.ordered === 1,
-      random: this.#deps.random(),
+      random: this.#deps.random.next(),
     });
     if (result.kind === "unchanged") return result;
     const next = result.state;

@@ -1,4 +1,4 @@
-import { CodedError, type Clock } from "@flowcatalyst/foundation";
+import { CodedError, type Clock, type Random } from "@flowcatalyst/foundation";
 import type { LeaseEpoch } from "../../ports/lease.ts";
 import { noteCancelledJobs } from "./cancelled-jobs.ts";
 import type { SqliteDatabase } from "./database.ts";
@@ -13,8 +13,8 @@ export interface JobStoreDeps {
   readonly database: SqliteDatabase;
   readonly clock: Pick<Clock, "now">;
   readonly wakes: StoreWakes;
-  /** Uniform in [0, 1): jitter of retries. */
-  readonly random: () => number;
+  /** Jitter of retries. */
+  readonly random: Pick<Random, "next">;
 }
 
 /** How a transaction is fenced and committed. */

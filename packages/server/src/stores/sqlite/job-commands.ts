@@ -1,0 +1,174 @@
+import type { DispatchJob } from "../../domain/dispatch-job.ts";
+import { eventGroupKey, taskGroupKey } from "../../domain/group-key.ts";
+import type { ClientId, JobId, SubscriptionId } from "../../domain/ids.ts";
+import { canWrite, type Scope } from "../../domain/scope.ts";
+import type { CommandResult, JobCommands } from "../../ports/job-store.ts";
+import type { SqliteDatabase } from "./database.ts";
+import { createHeldGroups } from "./held-groups.ts";
+import type { JobChanges } from "./job-changes.ts";
+import { groupRowKey } from "./job-directory.ts";
+import { selectFullJob, statusName, toDispatchJob, jobColumns, type FullJobRow, type JobRow } from "./job-row.ts";
+import type { JobWriter } from "./job-writer.ts";
+import { createSubscriptionPauses } from "./subscription-pauses.ts";
+import { createTaskCreator } from "./task-jobs.ts";
+
+/**
+ * What operators and callers of the API do to jobs. Each command is one transaction, and on disk before it is answered,
+ * because nobody would do it again after a power cut.
+ */
+export function createJobCommands(writer: JobWriter): JobCommands {
+  const { database } = writer;
+  const sql = prepare(database);
+  const pauses = createSubscriptionPauses(writer);
+  const heldGroups = createHeldGroups(writer);
+  const retryJob = createJobRetry(writer);
+  const context: CommandContext = { sql, writer };
+
+  return {
+    createTasks: createTaskCreator(writer),
+    cancel: async (id, nowMs, scope) =>
+      command({ id, nowMs, scope }, context, (row, changes) => changes.apply(row, { kind: "cancel" }).kind === "moved"),
+    retry: async (id, { replay, nowMs }, scope) =>
+      command({ id, nowMs, scope }, context, (row, changes) => retryJob(row, replay, changes)),
+    unblock: async (...[key, action, nowMs, scope]) =>
+      writer.write({ nowMs, durable: true }, (changes) => {
+        const held = heldGroups.byKey(key);
+        const blocking = held === null || held.reason !== "GROUP_BLOCKED" ? null : held.headJobId;
+        const row = blocking === null ? null : sql.job.get(blocking);
+        if (row === null || !canWrite(scope, row.client_id)) return null;
+        if (action === "retry") retryJob(row, false, changes);
+        // What has expired can't be cancelled: it stays as it is, and the group goes on without it.
+        else if (changes.apply(row, { kind: "cancel" }).kind !== "moved") changes.unblock(changes.group(row.group_id));
+        return held;
+      }),
+    holdSubscription: async (id, held, nowMs) =>
+      writer.write({ nowMs, durable: true }, (changes) => pauses.hold(id, held, changes)),
+    holdPool: async (code, held, nowMs) =>
+      writer.write({ nowMs, durable: true }, (changes) => pauses.holdPool(code, held, changes)),
+    cancelPendingOf: createPendingCanceller(writer, sql),
+  };
+}
+
+interface CommandContext {
+  readonly sql: CommandStatements;
+  readonly writer: JobWriter;
+}
+
+interface CommandTarget {
+  readonly id: JobId;
+  readonly nowMs: number;
+  readonly scope: Scope;
+}
+
+/** Loads the job, lets `act` change it, and answers with the job as it is then. */
+function command(
+  target: CommandTarget,
+  { sql, writer }: CommandContext,
+  act: (row: OwnedJobRow, changes: JobChanges) => boolean,
+): CommandResult {
+  const refused = writer.write({ nowMs: target.nowMs, durable: true }, (changes): CommandResult | null => {
+    const row = sql.job.get(target.id);
+    // Somebody who may read a job of the platform, but not change it, gets the same answer as for one that is not there.
+    if (row === null || !canWrite(target.scope, row.client_id)) return { kind: "notFound" };
+    return act(row, changes) ? null : { kind: "conflict", status: statusName(row.status) };
+  });
+  return refused ?? { kind: "done", job: readJob(target.id, target.nowMs, sql) };
+}
+
+function readJob(id: JobId, nowMs: number, sql: CommandStatements): DispatchJob {
+  const row = sql.fullJob.get(id);
+  if (row === null) throw new Error(`Job ${id} is gone`);
+  return toDispatchJob(row, nowMs);
+}
+
+export type JobRetry = (row: OwnedJobRow, replay: boolean, changes: JobChanges) => boolean;
+
+export type OwnedJobRow = JobRow & {
+  readonly task: number;
+  readonly client_id: ClientId | null;
+  readonly message_group: string | null;
+};
+
+export const ownedJobColumns = `${jobColumns}, task, client_id, message_group`;
+
+/** Retries a final job. Its group may have been dropped as idle since it ended: then it is made again. */
+export function createJobRetry({ database, directory }: JobWriter): JobRetry {
+  const groupExists = database.statement<{ found: number }, [number]>(
+    "SELECT 1 AS found FROM job_groups WHERE id = ?1",
+  );
+  const moveToGroup = database.statement<never, [number, number]>("UPDATE jobs SET group_id = ?2 WHERE position = ?1");
+  const feedKey = database.statement<{ key: string }, [number]>("SELECT key FROM job_feeds WHERE id = ?1");
+
+  const withGroup = (row: OwnedJobRow, changes: JobChanges): OwnedJobRow => {
+    if (groupExists.get(row.group_id) !== null) return row;
+    const { mode, subscriptionId } = changes.profile(row);
+    const groupKey =
+      row.task === 1 || subscriptionId === null
+        ? taskGroupKey(row.client_id, mode, row.message_group)
+        : eventGroupKey(subscriptionId, mode, row.message_group);
+    const key = groupRowKey(groupKey, feedKey.get(row.feed_id)?.key ?? "");
+    const created = { feedId: row.feed_id, ordered: groupKey !== null, nowMs: changes.nowMs };
+    const groupId = directory.groupId(key, created);
+    moveToGroup.run(row.position, groupId);
+    return { ...row, group_id: groupId };
+  };
+
+  return (row, replay, changes) => changes.apply(withGroup(row, changes), { kind: "retry", replay }).kind === "moved";
+}
+
+/** Groups of a feed that are read at a time. */
+const GROUP_CHUNK = 1_000;
+
+/**
+ * Cancels what a subscription has PENDING, group by group. How far it came is remembered between calls, and forgotten at the
+ * end, so that calling it again looks at everything again.
+ */
+function createPendingCanceller(writer: JobWriter, sql: CommandStatements): JobCommands["cancelPendingOf"] {
+  const cursors = new Map<SubscriptionId, number>();
+
+  const cancelOfGroup = (groupId: number, maxJobs: number, changes: JobChanges): number => {
+    let cancelled = 0;
+    for (const row of sql.pendingOfGroup.all(groupId, maxJobs)) {
+      if (changes.apply(row, { kind: "cancel" }).kind === "moved") cancelled++;
+    }
+    return cancelled;
+  };
+
+  const cancelSome = (id: SubscriptionId, maxJobs: number, changes: JobChanges): number => {
+    const feed = sql.feed.get(id);
+    let cancelled = 0;
+    let groups = feed === null || feed.pending === 0 ? [] : sql.groupsOfFeed.all(feed.id, cursors.get(id) ?? 0);
+    while (groups.length > 0) {
+      for (const group of groups) {
+        cancelled += cancelOfGroup(group.id, maxJobs - cancelled, changes);
+        if (cancelled >= maxJobs) return cancelled;
+        cursors.set(id, group.id);
+      }
+      groups = feed === null ? [] : sql.groupsOfFeed.all(feed.id, cursors.get(id) ?? 0);
+    }
+    return cancelled;
+  };
+
+  return async (id, maxJobs, nowMs) => {
+    const cancelled = writer.write({ nowMs }, (changes) => cancelSome(id, maxJobs, changes));
+    if (cancelled < maxJobs) cursors.delete(id);
+    return cancelled;
+  };
+}
+
+type CommandStatements = ReturnType<typeof prepare>;
+
+function prepare(database: SqliteDatabase) {
+  return {
+    job: database.statement<OwnedJobRow, [string]>(`SELECT ${ownedJobColumns} FROM jobs WHERE id = ?1`),
+    fullJob: database.statement<FullJobRow, [string]>(`${selectFullJob} WHERE j.id = ?1`),
+    feed: database.statement<{ id: number; pending: number }, [string]>(
+      "SELECT id, pending FROM job_feeds WHERE key = ?1",
+    ),
+    groupsOfFeed: database.statement<{ id: number }, [number, number]>(
+      `SELECT id FROM job_groups WHERE feed_id = ?1 AND id > ?2 ORDER BY id LIMIT ${GROUP_CHUNK}`,
+    ),
+    pendingOfGroup: database.statement<JobRow, [number, number]>(`
+      SELECT ${jobColumns} FROM jobs WHERE group_id = ?1 AND open = 1 AND status = 0 ORDER BY sort_key LIMIT ?2`),
+  };
+}
