@@ -36,19 +36,19 @@ export function createDeliveryControl(deps: DeliveryControlDeps): DeliveryContro
 
   /** Resolves when the revision is another one, the time is over, or the signal aborts. */
   const changed = (knownRevision: number, waitMs: number, signal: AbortSignal): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const end = (settle: () => void): void => {
+    new Promise((resolve) => {
+      const finish = (): void => {
         stopListening();
         stopTimer();
         signal.removeEventListener("abort", finish);
-        settle();
+        resolve();
       };
-      const finish = (): void => end(resolve);
       const look = (): void => {
         try {
           if (readRevision(database, "control") !== knownRevision) finish();
-        } catch (error) {
-          end(() => reject(error as Error));
+        } catch {
+          // A fault of the store ends the wait; the reading that follows reports it.
+          finish();
         }
       };
       const stopListening = wakes.control.subscribe(look);

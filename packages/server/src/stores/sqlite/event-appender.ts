@@ -124,7 +124,7 @@ export function createEventAppender(deps: EventAppenderDeps, config: EventAppend
       schedule();
       return promise;
     },
-    newest: commit.newest,
+    newest: () => commit.newest(),
     close: () => {
       closed = true;
       while (waiting.length > 0) settle(take());

@@ -86,7 +86,7 @@ function addTypes(conditions: Conditions, types: readonly string[] | undefined):
   const literals = JSON.stringify(types.filter((type) => !type.includes("*")));
   const globs = JSON.stringify(types.filter((type) => type.includes("*")).map(toGlob));
   conditions.add(
-    `(type IN (SELECT value FROM json_each(?)) OR EXISTS (SELECT 1 FROM json_each(?) WHERE type GLOB value))`,
+    `(type IN (SELECT value FROM json_each(?)) OR EXISTS (SELECT 1 FROM json_each(?) WHERE events.type GLOB value))`,
     literals,
     globs,
   );

@@ -47,7 +47,7 @@ export function createSearches(deps: SearchesDeps, config: SearchesConfig = sear
       const result = await runner.run({ kind: "filterOptions", chosen, scope, timeoutMs });
       return result as FilterOptions;
     },
-    close: runner.close,
+    close: () => runner.close(),
   };
 }
 
@@ -70,6 +70,6 @@ function runOnThread(deps: SearchesDeps): Runner {
       const reply = await thread.ask(request, request.timeoutMs);
       return reply.result as SearchResult;
     },
-    close: thread.close,
+    close: () => thread.close(),
   };
 }

@@ -11,7 +11,7 @@ export interface TestDatabase {
   readonly clock: FakeClock;
   readonly directory: string;
   readonly path: string;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export function openTestDatabase(): TestDatabase {

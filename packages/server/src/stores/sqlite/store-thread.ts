@@ -8,10 +8,12 @@ import type { OpenRequest, WorkerReply, WorkerRequest } from "./store-worker-pro
  */
 export interface StoreThread {
   /** `timeoutMs` counts from now, waiting for earlier requests included. */
-  ask(request: WorkerRequest, timeoutMs: number): Promise<WorkerReply & { readonly kind: "done" }>;
+  ask(request: WorkerRequest, timeoutMs: number): Promise<DoneReply>;
   /** Ends the thread after the request under way. Later requests fail with SHUTTING_DOWN. */
   close(): Promise<void>;
 }
+
+export type DoneReply = WorkerReply & { readonly kind: "done" };
 
 export interface StoreThreadDeps {
   readonly clock: Pick<Clock, "monotonicMs" | "setTimer">;
@@ -44,97 +46,99 @@ function workerLocation(): string {
 interface Job {
   readonly request: WorkerRequest;
   readonly deadlineMs: number;
-  resolve(reply: WorkerReply & { readonly kind: "done" }): void;
-  reject(error: CodedError): void;
+  readonly settle: PromiseWithResolvers<DoneReply>;
 }
 
 export function createStoreThread(deps: StoreThreadDeps, config: StoreThreadConfig): StoreThread {
   const { clock } = deps;
+  const link = createLink(clock, config);
   const waiting: Job[] = [];
-  let worker: Worker | undefined;
   let busy = false;
   let closed = false;
 
-  const next = (): void => {
-    if (busy) return;
-    const job = waiting.shift();
-    if (job === undefined) return;
+  const enqueue = (request: WorkerRequest, timeoutMs: number): Promise<DoneReply> => {
+    const settle = Promise.withResolvers<DoneReply>();
+    waiting.push({ request, deadlineMs: clock.monotonicMs() + timeoutMs, settle });
+    if (!busy) void work();
+    return settle.promise;
+  };
+  const work = async (): Promise<void> => {
     busy = true;
-    run(job)
-      .then(job.resolve, job.reject)
-      .finally(() => {
-        busy = false;
-        next();
-      });
-  };
-
-  const run = async (job: Job): Promise<WorkerReply & { readonly kind: "done" }> => {
-    if (clock.monotonicMs() >= job.deadlineMs) throw new CodedError("SEARCH_TIMED_OUT");
-    if (worker === undefined) {
-      worker = startWorker();
-      await exchange(worker, { kind: "open", path: config.path, role: config.role }, job.deadlineMs);
-    }
-    const leftMs = Math.max(0, job.deadlineMs - clock.monotonicMs());
-    const request = "timeoutMs" in job.request ? { ...job.request, timeoutMs: leftMs } : job.request;
-    return exchange(worker, request, job.deadlineMs + storeThreadLimits.graceMs);
-  };
-
-  const drop = (failed: Worker): void => {
-    if (worker === failed) worker = undefined;
-    failed.terminate();
-  };
-
-  const exchange = (
-    target: Worker,
-    request: WorkerRequest,
-    deadlineMs: number,
-  ): Promise<WorkerReply & { readonly kind: "done" }> =>
-    new Promise((resolve, reject) => {
-      const fail = (error: CodedError): void => {
-        stopTimer();
-        drop(target);
-        reject(error);
-      };
-      const stopTimer = clock.setTimer(Math.max(0, deadlineMs - clock.monotonicMs()), () =>
-        fail(new CodedError("SEARCH_TIMED_OUT")),
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
+      await link.exchange(job.request, job.deadlineMs).then(
+        (reply) => job.settle.resolve(reply),
+        (error: unknown) => job.settle.reject(error),
       );
-      target.onmessage = (message: MessageEvent<WorkerReply>) => {
-        stopTimer();
-        const reply = message.data;
-        if (reply.kind === "done") resolve(reply);
-        else reject(new CodedError(reply.code, { context: { detail: reply.detail } }));
-      };
-      target.onerror = (event) =>
-        fail(new CodedError("STORE_UNAVAILABLE", { context: { role: config.role, detail: event.message } }));
-      target.postMessage(request);
-    });
+    }
+    busy = false;
+  };
 
   return {
-    ask: (request, timeoutMs) => {
-      if (closed) return Promise.reject(new CodedError("SHUTTING_DOWN"));
+    ask: async (request, timeoutMs) => {
+      if (closed) throw new CodedError("SHUTTING_DOWN");
       if (waiting.length >= storeThreadLimits.waitingMax) {
-        const retryAfterSeconds = storeThreadLimits.overloadedRetryAfterSeconds;
-        return Promise.reject(new CodedError("OVERLOADED", { retryAfterSeconds }));
+        throw new CodedError("OVERLOADED", { retryAfterSeconds: storeThreadLimits.overloadedRetryAfterSeconds });
       }
-      const { promise, resolve, reject } = Promise.withResolvers<WorkerReply & { readonly kind: "done" }>();
-      waiting.push({ request, deadlineMs: clock.monotonicMs() + timeoutMs, resolve, reject });
-      next();
-      return promise;
+      return enqueue(request, timeoutMs);
     },
     close: async () => {
       if (closed) return;
-      for (const job of waiting.splice(0)) job.reject(new CodedError("SHUTTING_DOWN"));
-      if (worker !== undefined) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        const deadlineMs = clock.monotonicMs() + storeThreadLimits.closeTimeoutMs;
-        waiting.push({ request: { kind: "close" }, deadlineMs, resolve: () => resolve(), reject: () => resolve() });
-        next();
-        closed = true;
-        await promise;
-        worker?.terminate();
-      }
       closed = true;
+      for (const job of waiting.splice(0)) job.settle.reject(new CodedError("SHUTTING_DOWN"));
+      // Whatever it comes to, the thread ends: the reply only tells that its connection is closed.
+      if (busy || link.started())
+        await enqueue({ kind: "close" }, storeThreadLimits.closeTimeoutMs).catch(() => undefined);
+      link.end();
     },
+  };
+}
+
+/** The thread itself: started when it is needed, dropped when it fails. One exchange at a time. */
+interface Link {
+  exchange(request: WorkerRequest, deadlineMs: number): Promise<DoneReply>;
+  started(): boolean;
+  end(): void;
+}
+
+function createLink(clock: StoreThreadDeps["clock"], config: StoreThreadConfig): Link {
+  let worker: Worker | undefined;
+  const end = (): void => {
+    worker?.terminate();
+    worker = undefined;
+  };
+  const send = async (target: Worker, request: WorkerRequest, deadlineMs: number): Promise<DoneReply> => {
+    const { promise, resolve, reject } = Promise.withResolvers<WorkerReply>();
+    const cancel = clock.setTimer(Math.max(0, deadlineMs - clock.monotonicMs()), () =>
+      reject(new CodedError("SEARCH_TIMED_OUT")),
+    );
+    target.onmessage = (message: MessageEvent<WorkerReply>) => resolve(message.data);
+    target.onerror = (event) => {
+      reject(new CodedError("STORE_UNAVAILABLE", { context: { role: config.role, detail: event.message } }));
+    };
+    target.postMessage(request);
+    const reply = await promise
+      .catch((error: unknown) => {
+        end();
+        throw error;
+      })
+      .finally(cancel);
+    if (reply.kind === "done") return reply;
+    if (request.kind === "open") end();
+    throw new CodedError(reply.code, { context: { detail: reply.detail } });
+  };
+  return {
+    exchange: async (request, deadlineMs) => {
+      if (clock.monotonicMs() >= deadlineMs) throw new CodedError("SEARCH_TIMED_OUT");
+      if (worker === undefined) {
+        worker = startWorker();
+        await send(worker, { kind: "open", path: config.path, role: config.role }, deadlineMs);
+      }
+      const leftMs = Math.max(0, deadlineMs - clock.monotonicMs());
+      const timed = "timeoutMs" in request ? { ...request, timeoutMs: leftMs } : request;
+      return send(worker, timed, deadlineMs + storeThreadLimits.graceMs);
+    },
+    started: () => worker !== undefined,
+    end,
   };
 }
 

@@ -1,6 +1,6 @@
 import { describeError, type Clock, type Logger } from "@flowcatalyst/foundation";
 import { databaseLimits, type CheckpointResult, type SqliteDatabase } from "./database.ts";
-import { createStoreThread } from "./store-thread.ts";
+import { createStoreThread, type StoreThread } from "./store-thread.ts";
 
 /**
  * Keeps the write-ahead log short without making a commit wait for it.
@@ -15,16 +15,25 @@ import { createStoreThread } from "./store-thread.ts";
  *
  * A search that is under way holds its place in the log; until it ends (2 s at most) the log cannot start again.
  */
-export const walLimits = {
-  /** 32 MiB: below that nothing is done. */
+export interface WalLimits {
+  /** Below that nothing is done. */
+  readonly startPages: number;
+  /** From here the writing connection does the rest itself. */
+  readonly softMaxPages: number;
+  /** What the writing connection takes on at once; more is left to the thread, unless the log gets too long. */
+  readonly finishMaxPages: number;
+  readonly intervalMs: number;
+  readonly threadTimeoutMs: number;
+}
+
+/** In pages of 4 KiB: 32 MiB, 64 MiB, and 4 MiB, which take a few ms. */
+export const walLimits: WalLimits = {
   startPages: 8_192,
-  /** 64 MiB: the writing connection does the rest itself. */
   softMaxPages: 16_384,
-  /** What the writing connection takes on at once (about 4 MiB, a few ms); more is left to the thread. */
   finishMaxPages: 1_024,
   intervalMs: 200,
   threadTimeoutMs: 60_000,
-} as const;
+};
 
 export interface WalCheckpointerDeps {
   readonly database: SqliteDatabase;
@@ -33,45 +42,50 @@ export interface WalCheckpointerDeps {
 }
 
 export interface WalCheckpointer {
+  /** One look at the log, and what it asks for. */
+  pass(): Promise<void>;
   /** Looks after the log until the signal aborts; its thread has ended when the promise settles. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-export function createWalCheckpointer(deps: WalCheckpointerDeps): WalCheckpointer {
+export function createWalCheckpointer(deps: WalCheckpointerDeps, limits: WalLimits = walLimits): WalCheckpointer {
   const { database, clock, logger } = deps;
+  // Made by the first pass that needs it: most processes never have that much to write back.
+  let thread: StoreThread | undefined;
+
+  const pass = async (): Promise<void> => {
+    if (database.inMemory || pagesToRestart(database.checkpoint("NOOP")) < limits.startPages) return;
+    thread ??= createStoreThread(deps, { path: database.path, role: "checkpoint" });
+    await thread.ask({ kind: "checkpoint" }, limits.threadTimeoutMs);
+    finish(database, limits);
+  };
 
   return {
+    pass,
     run: async (signal) => {
-      if (database.inMemory) return;
-      const thread = createStoreThread(deps, { path: database.path, role: "checkpoint" });
-      const pass = async (): Promise<void> => {
-        if (openPages(database.checkpoint("NOOP")) < walLimits.startPages) return;
-        const reply = await thread.ask({ kind: "checkpoint" }, walLimits.threadTimeoutMs);
-        if (!signal.aborted) finish(database, reply.result as CheckpointResult);
-      };
       while (!signal.aborted) {
         try {
           await pass();
         } catch (error) {
           logger.warn({ error: describeError(error) }, "The write-ahead log could not be written back");
         }
-        await clock.sleep(walLimits.intervalMs, signal);
+        await clock.sleep(limits.intervalMs, signal);
       }
-      await thread.close();
+      await thread?.close();
+      thread = undefined;
     },
   };
 }
 
-/** Pages in the log that matter to its length: all, unless every one is written back, when it is about to start again. */
-function openPages(log: CheckpointResult): number {
+/** How long the log is; 0 when all of it is written back, because then the next transaction starts it again. */
+function pagesToRestart(log: CheckpointResult): number {
   return log.writtenBackPages >= log.logPages ? 0 : log.logPages;
 }
 
-function finish(database: SqliteDatabase, reached: CheckpointResult): void {
-  if (reached.logPages < walLimits.softMaxPages) return;
-  const left = database.checkpoint("NOOP");
-  const pagesLeft = left.logPages - left.writtenBackPages;
-  const near = databaseLimits.walHardMaxPages / 2;
-  if (pagesLeft === 0) return;
-  if (pagesLeft <= walLimits.finishMaxPages || left.logPages >= near) database.checkpoint("PASSIVE");
+function finish(database: SqliteDatabase, limits: WalLimits): void {
+  const log = database.checkpoint("NOOP");
+  if (pagesToRestart(log) < limits.softMaxPages) return;
+  const left = log.logPages - log.writtenBackPages;
+  const tooLong = log.logPages >= databaseLimits.walHardMaxPages / 2;
+  if (left <= limits.finishMaxPages || tooLong) database.checkpoint("PASSIVE");
 }
