@@ -48,7 +48,6 @@ export const createDispatchJobSchema = z
     secretRef: z.string().min(1).max(255).nullish().meta({ description: "Which secret signs; else the client's." }),
     legacySignature: z.boolean().nullish(),
   })
-  .refine((job) => job.payload !== undefined, { path: ["payload"], message: "is required" })
   .meta({ id: "CreateDispatchJob" });
 
 export const createDispatchJobBatchSchema = z

@@ -31,6 +31,7 @@ export const createEventSchema = z
     time: timeInSchema.nullish(),
     data: z
       .unknown()
+      .optional()
       .meta({ description: "Any JSON. A string that holds a JSON object or array is stored parsed. At most 256 KiB." }),
     dataContentType: z.string().min(1).max(wireLimits.contentTypeMaxChars).nullish(),
     dataSchema: z.string().min(1).max(wireLimits.urlMaxChars).nullish(),
@@ -65,7 +66,7 @@ export const eventSchema = z
     source: z.string(),
     subject: nullableText,
     time: timeOutSchema,
-    data: z.unknown().meta({ description: "The data; text if dataContentType is not JSON. Absent if binary." }),
+    data: z.unknown().optional().meta({ description: "The data; text if dataContentType is not JSON. Absent if binary." }),
     dataBase64: z.string().optional().meta({ description: "Binary data." }),
     dataContentType: z.string(),
     dataSchema: nullableText,
@@ -180,7 +181,7 @@ export const cloudEventSchema = z
     time: timeInSchema.nullish(),
     datacontenttype: z.string().min(1).max(wireLimits.contentTypeMaxChars).nullish(),
     dataschema: z.string().min(1).max(wireLimits.urlMaxChars).nullish(),
-    data: z.unknown(),
+    data: z.unknown().optional(),
     data_base64: z.string().nullish(),
     messagegroup: keySchema.nullish(),
     partitionkey: keySchema.nullish(),

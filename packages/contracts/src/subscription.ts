@@ -85,7 +85,7 @@ export const renewLeaseSchema = z
 export const testSubscriptionSchema = z
   .strictObject({
     type: patternSchema.nullish().meta({ description: "Defaults to the first event type without wildcards." }),
-    data: z.unknown(),
+    data: z.unknown().optional(),
   })
   .meta({ id: "TestSubscription" });
 

@@ -37,8 +37,13 @@ export interface TestAnswer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** The body as JSON; undefined if it is none. */
-  readonly json: any;
+  /** The body as JSON; an empty object if it is none. */
+  readonly json: Json;
+}
+
+/** Something of JSON whose members a test looks at. */
+export interface Json {
+  readonly [member: string]: Json | undefined;
 }
 
 const defaultConfig: PlatformConfig = {
@@ -123,13 +128,15 @@ function requestOf(method: string, path: string, { body, headers }: Sent): Reque
 
 async function answerOf(response: Response): Promise<TestAnswer> {
   const text = await response.text();
-  let json: unknown;
+  return { status: response.status, headers: response.headers, text, json: jsonOf(text) };
+}
+
+function jsonOf(text: string): Json {
   try {
-    json = JSON.parse(text);
+    return JSON.parse(text) as Json;
   } catch {
-    json = undefined;
+    return {};
   }
-  return { status: response.status, headers: response.headers, text, json };
 }
 
 export function clientScope(id: string): Scope {
