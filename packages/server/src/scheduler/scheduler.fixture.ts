@@ -6,6 +6,7 @@ import type { EventPosition, JobId } from "../domain/ids.ts";
 import type { Subscription } from "../domain/subscription.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { JobClaims } from "../ports/job-claims.ts";
+import type { ReplayStore } from "../ports/job-store.ts";
 import { createSamples, type SampleEntities } from "../ports/sample-entities.fixture.ts";
 import { createSqliteQueue, type SqliteQueue, type SqliteQueueConfig } from "../queues/sqlite/index.ts";
 import { createAttemptSink } from "../stores/sqlite/attempt-sink.ts";
@@ -15,6 +16,7 @@ import { createJobClaims } from "../stores/sqlite/job-claims.ts";
 import { statusCodes } from "../stores/sqlite/job-row.ts";
 import { createJobWriter } from "../stores/sqlite/job-writer.ts";
 import { createLeaseStore } from "../stores/sqlite/lease-store.ts";
+import { createReplayStore } from "../stores/sqlite/replay-store.ts";
 import { openTestDatabase } from "../stores/sqlite/sqlite-store.fixture.ts";
 import { createSubscriptionRepository } from "../stores/sqlite/subscription-repository.ts";
 import { createStoreWakes } from "../stores/sqlite/wake-signal.ts";
@@ -43,6 +45,7 @@ export interface SchedulerBench {
   readonly queue: SqliteQueue;
   readonly sink: AttemptSink;
   readonly claims: JobClaims;
+  readonly replays: ReplayStore;
   subscribe(changes?: Partial<Subscription>): Promise<Subscription>;
   /** Accepts events and makes their jobs; gives back the jobs' ids. */
   addJobs(wanted: WantedJobs): Promise<readonly JobId[]>;
@@ -68,7 +71,7 @@ export function openSchedulerBench(queueConfig: Partial<SqliteQueueConfig> = {})
   const wakes = createStoreWakes();
   const samples = createSamples();
   const log = createEventLog({ database, clock, appended: wakes.appended }, { dedupWindowMs });
-  const writer = createJobWriter({ database, clock, wakes, random: () => 0 });
+  const writer = createJobWriter({ database, clock, wakes, random: seededRandom(1) });
   const appender = createJobAppender(writer);
   const leases = createLeaseStore({ database, clock });
   const repository = createSubscriptionRepository({ database, wakes });
@@ -108,6 +111,7 @@ export function openSchedulerBench(queueConfig: Partial<SqliteQueueConfig> = {})
     queue,
     claims,
     sink: createAttemptSink(writer),
+    replays: createReplayStore(writer),
     subscribe: async (changes) => {
       const subscription = samples.subscription(changes);
       await repository.create(subscription);

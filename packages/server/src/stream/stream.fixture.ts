@@ -54,7 +54,7 @@ export function openStreamBench(): StreamBench {
   const wakes = createStoreWakes();
   const samples = createSamples();
   const log = createEventLog({ database, clock, appended: wakes.appended }, { dedupWindowMs });
-  const writer = createJobWriter({ database, clock, wakes, random: () => 0 });
+  const writer = createJobWriter({ database, clock, wakes, random: seededRandom(1) });
   const repository = createSubscriptionRepository({ database, wakes });
   const metrics = createMetrics();
   let jobs = 0;
