@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { copyFileSync, existsSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { describeEventLogConformance, type EventLogFixture } from "../../ports/event-log.conformance.ts";
 import type { EventPosition } from "../../domain/ids.ts";
-import { createSamples } from "../../ports/sample-entities.fixture.ts";
+import { clientA, clientB, createSamples } from "../../ports/sample-entities.fixture.ts";
 import { openDatabase, type SqliteDatabase } from "./database.ts";
 import { createEventLog, readDataBetween, readEventById, readHeadsAfter, type SqliteEventLog } from "./event-log.ts";
 import { expireDeduplication } from "./event-deduplication.ts";
@@ -124,6 +125,40 @@ describe("sqlite event log", () => {
     expect(await queued).toHaveLength(1);
     const late = await log.appender.append([samples.event()]).catch((error: unknown) => error);
     expect(late).toMatchObject({ code: "SHUTTING_DOWN" });
+  });
+
+  test("deduplication agrees with a naive log, however calls are cut and mixed", async () => {
+    const key = fc.record({
+      client: fc.constantFrom(null, clientA, clientB),
+      dedup: fc.constantFrom(null, "a", "b", "c"),
+    });
+    const calls = fc.array(fc.array(key, { minLength: 1, maxLength: 6 }), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(calls, { maxLength: 4 }), async (turns) => {
+        const fresh = openTestDatabase();
+        const samples = createSamples();
+        const appender = createLog(fresh).appender;
+        const first = new Map<string, string>();
+        for (const turn of turns) {
+          const batches = turn.map((batch) =>
+            batch.map((one) => samples.event({ clientId: one.client, deduplicationId: one.dedup })),
+          );
+          const answers = await Promise.all(batches.map((batch) => appender.append(batch)));
+          const expected = batches.map((batch) =>
+            batch.map((event) => {
+              const name = event.deduplicationId === null ? event.id : `${event.clientId} ${event.deduplicationId}`;
+              const known = first.get(name);
+              if (known === undefined) first.set(name, event.id);
+              return known === undefined ? `created ${event.id}` : `duplicate ${known}`;
+            }),
+          );
+          expect(answers.map((batch) => batch.map((one) => `${one.kind} ${one.event.id}`))).toEqual(expected);
+        }
+        expect(Number(appender.newest())).toBe(first.size);
+        await fresh.close();
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test("deduplication expires by walking the log in small steps", async () => {
