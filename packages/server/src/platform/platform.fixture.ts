@@ -26,8 +26,8 @@ export interface TestPlatform {
   readonly store: SqliteStore;
   readonly clock: FakeClock;
   readonly metrics: Metrics;
-  /** A request to the application, without a socket. Objects are sent as JSON. */
-  call(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<TestAnswer>;
+  /** A request such as `GET /api/events`, without a socket. Objects are sent as JSON. */
+  call(line: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<TestAnswer>;
   send(request: Request): Promise<TestAnswer>;
   readonly fetch: (request: Request) => Response | Promise<Response>;
   close(): Promise<void>;
@@ -38,12 +38,12 @@ export interface TestAnswer {
   readonly headers: Headers;
   readonly text: string;
   /** The body as JSON; an empty object if it is none. */
-  readonly json: Json;
-}
-
-/** Something of JSON whose members a test looks at. */
-export interface Json {
-  readonly [member: string]: Json | undefined;
+  readonly json: Readonly<Record<string, unknown>>;
+  /** The entity's id, or an empty text. */
+  readonly id: string;
+  /** Of a problem. */
+  readonly code: string | undefined;
+  readonly faults: readonly { readonly path: string; readonly message: string }[];
 }
 
 const defaultConfig: PlatformConfig = {
@@ -86,7 +86,7 @@ export function setupPlatform(
     metrics,
     send,
     fetch: (request) => app.fetch(request),
-    call: (method, path, body, headers = {}) => send(requestOf(method, path, { body, headers })),
+    call: (line, body, headers = {}) => send(requestOf(line, { body, headers })),
     close: async () => {
       await store.close();
       rmSync(directory, { recursive: true, force: true });
@@ -119,7 +119,8 @@ interface Sent {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-function requestOf(method: string, path: string, { body, headers }: Sent): Request {
+function requestOf(line: string, { body, headers }: Sent): Request {
+  const [method = "", path = ""] = line.split(" ");
   const url = `http://127.0.0.1:8080${path}`;
   if (body === undefined) return new Request(url, { method, headers });
   const text = typeof body === "string" ? body : JSON.stringify(body);
@@ -128,12 +129,21 @@ function requestOf(method: string, path: string, { body, headers }: Sent): Reque
 
 async function answerOf(response: Response): Promise<TestAnswer> {
   const text = await response.text();
-  return { status: response.status, headers: response.headers, text, json: jsonOf(text) };
+  const json = jsonOf(text);
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    json,
+    id: typeof json["id"] === "string" ? json["id"] : "",
+    code: typeof json["code"] === "string" ? json["code"] : undefined,
+    faults: Array.isArray(json["errors"]) ? (json["errors"] as TestAnswer["faults"]) : [],
+  };
 }
 
-function jsonOf(text: string): Json {
+function jsonOf(text: string): Readonly<Record<string, unknown>> {
   try {
-    return JSON.parse(text) as Json;
+    return JSON.parse(text) as Readonly<Record<string, unknown>>;
   } catch {
     return {};
   }

@@ -16,7 +16,7 @@ interface Message {
 /** Sends what the `cloudevents` package made. */
 function send({ headers, body }: Message, path = "/api/events"): Promise<TestAnswer> {
   const texts = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
-  return platform.call("POST", path, String(body), texts);
+  return platform.call(`POST ${path}`, String(body), texts);
 }
 
 const attributes = {
@@ -58,7 +58,7 @@ describe("CloudEvents of the cloudevents package", () => {
     const answer = await send(HTTP.structured(event));
     expect(answer.status).toBe(201);
     expect(answer.json).toMatchObject({ ...expected, extensions: { region: "eu", shard: 7, hot: true } });
-    expect(String(answer.json.id)).toStartWith("evt_");
+    expect(answer.id).toStartWith("evt_");
   });
 
   test("are taken in binary mode, extensions kept", async () => {
@@ -71,16 +71,16 @@ describe("CloudEvents of the cloudevents package", () => {
     const first = await send(HTTP.binary(event));
     const second = await send(HTTP.structured(event));
     expect([first.status, second.status]).toEqual([201, 200]);
-    expect(second.json.id).toBe(first.json.id!);
+    expect(second.id).toBe(first.id);
   });
 
   test("are taken in batches at both paths", async () => {
     const batch = JSON.stringify([event, event.cloneWith({ id: "o-2" })].map((one) => one.toJSON()));
     const headers = { "content-type": "application/cloudevents-batch+json" };
-    const first = await platform.call("POST", "/api/events", batch, headers);
+    const first = await platform.call("POST /api/events", batch, headers);
     expect(first.status).toBe(201);
     expect(first.json).toMatchObject({ count: 2, duplicateCount: 0 });
-    const second = await platform.call("POST", "/api/events/batch", batch, headers);
+    const second = await platform.call("POST /api/events/batch", batch, headers);
     expect(second.json).toMatchObject({ count: 2, duplicateCount: 2 });
   });
 
@@ -113,13 +113,13 @@ describe("CloudEvents of the cloudevents package", () => {
 
 describe("a CloudEvent", () => {
   const structured = (body: unknown): Promise<TestAnswer> =>
-    platform.call("POST", "/api/events", body, { "content-type": "application/cloudevents+json" });
+    platform.call("POST /api/events", body, { "content-type": "application/cloudevents+json" });
 
   test("takes its group from partitionkey if it names none, and passes that on", async () => {
     const base = { specversion: "1.0", source: "/s", type: "t", partitionkey: "p" };
     const first = await structured({ ...base, id: "1" });
     expect(first.json).toMatchObject({ messageGroup: "p", extensions: { partitionkey: "p" } });
-    expect((await structured({ ...base, id: "2", messagegroup: "g" })).json.messageGroup).toBe("g" as never);
+    expect((await structured({ ...base, id: "2", messagegroup: "g" })).json.messageGroup).toBe("g");
   });
 
   test("may name its own deduplication id", async () => {
@@ -139,7 +139,7 @@ describe("a CloudEvent", () => {
 
   test("keeps a JSON string a string", async () => {
     const answer = await structured({ specversion: "1.0", source: "/s", type: "t", id: "1", data: '{"a":1}' });
-    expect(answer.json.data).toBe('{"a":1}' as never);
+    expect(answer.json.data).toBe('{"a":1}');
   });
 
   test("that is not valid is refused with each path", async () => {
@@ -152,21 +152,21 @@ describe("a CloudEvent", () => {
       data_base64: "?",
     });
     expect(answer.status).toBe(400);
-    const paths = (answer.json.errors as unknown as { path: string }[]).map(({ path }) => path);
+    const paths = answer.faults.map(({ path }) => path);
     expect(paths.toSorted()).toEqual(["Bad_Name", "data_base64", "id", "nested", "source", "specversion", "type"]);
   });
 
   test("in binary mode whose data is not what its type says is refused", async () => {
     const headers = { "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t" };
-    const answer = await platform.call("POST", "/api/events", "{broken", headers);
-    expect(answer.json.errors).toEqual([{ path: "data", message: "must be JSON, as its content type says" }] as never);
+    const answer = await platform.call("POST /api/events", "{broken", headers);
+    expect(answer.faults).toEqual([{ path: "data", message: "must be JSON, as its content type says" }]);
   });
 
   test("in a batch is refused by its index", async () => {
     const good = { specversion: "1.0", source: "/s", type: "t", id: "1" };
     const headers = { "content-type": "application/cloudevents-batch+json" };
-    const answer = await platform.call("POST", "/api/events", [good, { ...good, type: undefined }], headers);
-    expect(answer.json.errors).toEqual([{ path: "[1].type", message: "is required" }] as never);
-    expect((await platform.call("POST", "/api/events", good, headers)).status).toBe(400);
+    const answer = await platform.call("POST /api/events", [good, { ...good, type: undefined }], headers);
+    expect(answer.faults).toEqual([{ path: "[1].type", message: "is required" }]);
+    expect((await platform.call("POST /api/events", good, headers)).status).toBe(400);
   });
 });

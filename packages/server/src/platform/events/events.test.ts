@@ -10,8 +10,10 @@ beforeEach(() => {
 afterEach(() => platform.close());
 
 const order = { type: "order.created", source: "/shop", data: { orderId: 1 } };
-const publish = (body: unknown, headers: Record<string, string> = {}) => platform.call("POST", "/api/events", body, headers);
-const publishBatch = (body: unknown, headers: Record<string, string> = {}) => platform.call("POST", "/api/events/batch", body, headers);
+const publish = (body: unknown, headers: Record<string, string> = {}) =>
+  platform.call("POST /api/events", body, headers);
+const publishBatch = (body: unknown, headers: Record<string, string> = {}) =>
+  platform.call("POST /api/events/batch", body, headers);
 
 describe("POST /api/events", () => {
   test("answers 201 with the event and where it is", async () => {
@@ -30,7 +32,7 @@ describe("POST /api/events", () => {
     };
     const answer = await publish(full);
     expect(answer.status).toBe(201);
-    expect(answer.headers.get("location")).toBe(`/api/events/${String(answer.json.id)}`);
+    expect(answer.headers.get("location")).toBe(`/api/events/${answer.id}`);
     expect(answer.json).toMatchObject({
       ...full,
       time: "2026-01-31T10:00:00.000Z",
@@ -38,7 +40,7 @@ describe("POST /api/events", () => {
       extensions: {},
       createdAt: "2026-01-01T00:00:00.000Z",
     });
-    const read = await platform.call("GET", `/api/events/${String(answer.json.id)}`);
+    const read = await platform.call(`GET /api/events/${answer.id}`);
     expect(read.status).toBe(200);
     expect(read.text).toBe(answer.text);
   });
@@ -67,14 +69,14 @@ describe("POST /api/events", () => {
     const answer = await publish({ type: "", source: 5, typ: "x", contextData: [{ key: "" }] });
     expect(answer.status).toBe(400);
     expect(answer.json).toMatchObject({ status: 400, code: "VALIDATION_FAILED", error: "VALIDATION_FAILED" });
-    expect(answer.json.errors).toEqual([
+    expect(answer.faults).toEqual([
       { path: "typ", message: "is not a known field" },
       { path: "type", message: "must not be empty" },
       { path: "source", message: "must be a string" },
       { path: "contextData[0].key", message: "must not be empty" },
       { path: "contextData[0].value", message: "is required" },
-    ] as never);
-    expect(await platform.store.eventFeed.newest()).toBe(0 as never);
+    ]);
+    expect<number>(await platform.store.eventFeed.newest()).toBe(0);
   });
 
   test("counts accepted events, and not duplicates", async () => {
@@ -91,39 +93,39 @@ describe("POST /api/events/batch with events", () => {
     const answer = await publishBatch({ events });
     expect(answer.status).toBe(201);
     expect(answer.json).toMatchObject({ count: 3, duplicateCount: 1 });
-    const accepted = answer.json.events as unknown as { id: string; duplicate: boolean }[];
+    const accepted = answer.json.events as { id: string; duplicate: boolean }[];
     expect(accepted.map(({ duplicate }) => duplicate)).toEqual([false, false, true]);
     expect(accepted[2]!.id).toBe(accepted[1]!.id);
-    expect(await platform.store.eventFeed.newest()).toBe(2 as never);
+    expect<number>(await platform.store.eventFeed.newest()).toBe(2);
   });
 
   test("is all or nothing, and names each bad index", async () => {
     const answer = await publishBatch({ events: [order, { type: "x" }, order, { ...order, nonsense: 1 }] });
     expect(answer.status).toBe(400);
-    expect(answer.json.errors).toEqual([
+    expect(answer.faults).toEqual([
       { path: "events[1].source", message: "is required" },
       { path: "events[3].nonsense", message: "is not a known field" },
-    ] as never);
-    expect(await platform.store.eventFeed.newest()).toBe(0 as never);
+    ]);
+    expect<number>(await platform.store.eventFeed.newest()).toBe(0);
   });
 
   test("has at most 1,000 events, and at least one", async () => {
     const over = await publishBatch({ events: Array.from({ length: 1_001 }, () => order) });
-    expect([over.status, over.json.code]).toEqual([413, "BATCH_TOO_LARGE"] as never);
+    expect([over.status, over.code]).toEqual([413, "BATCH_TOO_LARGE"]);
     expect((await publishBatch({ events: [] })).status).toBe(400);
     expect((await publishBatch({ events: Array.from({ length: 1_000 }, () => order) })).status).toBe(201);
   });
 
   test("refuses data over 256 KiB with 413 and its path", async () => {
     const answer = await publishBatch({ events: [order, { ...order, data: "x".repeat(262_144) }] });
-    expect([answer.status, answer.json.code]).toEqual([413, "PAYLOAD_TOO_LARGE"] as never);
-    expect(answer.json.errors).toMatchObject([{ path: "events[1].data" }] as never);
+    expect([answer.status, answer.code]).toEqual([413, "PAYLOAD_TOO_LARGE"]);
+    expect(answer.faults).toMatchObject([{ path: "events[1].data" }]);
   });
 
   test("refuses a body that is neither events nor items", async () => {
-    expect((await publishBatch({})).json.errors).toEqual([{ path: "events", message: "is required" }] as never);
+    expect((await publishBatch({})).faults).toEqual([{ path: "events", message: "is required" }]);
     expect((await publishBatch({ events: [order], items: [order] })).status).toBe(400);
-    expect((await publishBatch({ events: {}, other: 1 })).json.errors).toHaveLength(2);
+    expect((await publishBatch({ events: {}, other: 1 })).faults).toHaveLength(2);
     expect((await publishBatch([order])).status).toBe(400);
   });
 
@@ -135,8 +137,8 @@ describe("POST /api/events/batch with events", () => {
     expect(again.text).toBe(first.text);
     expect(again.headers.get("idempotency-replayed")).toBe("true");
     const other = await publishBatch({ events: [order, order] }, key);
-    expect([other.status, other.json.code]).toEqual([409, "IDEMPOTENCY_KEY_REUSED"] as never);
-    expect(await platform.store.eventFeed.newest()).toBe(1 as never);
+    expect([other.status, other.code]).toEqual([409, "IDEMPOTENCY_KEY_REUSED"]);
+    expect<number>(await platform.store.eventFeed.newest()).toBe(1);
   });
 });
 
@@ -146,11 +148,11 @@ describe("POST /api/events/batch with items", () => {
       items: [order, { type: "x" }, order, { ...order, data: "x".repeat(262_144) }],
     });
     expect(answer.status).toBe(200);
-    const results = answer.json.results as unknown as { id?: string; status: string; error?: string }[];
+    const results = answer.json.results as { id?: string; status: string; error?: string }[];
     expect(results.map(({ status }) => status)).toEqual(["SUCCESS", "BAD_REQUEST", "SUCCESS", "BAD_REQUEST"]);
     expect(results[0]?.id).toStartWith("evt_");
     expect(results[1]?.error).toBe("items[1].source is required.");
-    expect(await platform.store.eventFeed.newest()).toBe(2 as never);
+    expect<number>(await platform.store.eventFeed.newest()).toBe(2);
   });
 
   test("fails all valid items when the log cannot take them, and none is kept", async () => {
@@ -158,7 +160,7 @@ describe("POST /api/events/batch with items", () => {
     const full = new CodedError("STORE_FULL");
     platform = setupPlatform({}, { events: { append: () => Promise.reject(full) } });
     const answer = await publishBatch({ items: [order, { type: "x" }, order] });
-    const results = answer.json.results as unknown as { status: string }[];
+    const results = answer.json.results as { status: string }[];
     expect(results.map(({ status }) => status)).toEqual(["INTERNAL_ERROR", "BAD_REQUEST", "INTERNAL_ERROR"]);
   });
 
@@ -180,8 +182,8 @@ describe("POST /api/events/batch with items", () => {
       { ...order, messageGroup: "a" },
       order,
     ];
-    const answer = await flaky.call("POST", "/api/events/batch", { items });
-    const results = answer.json.results as unknown as { status: string }[];
+    const answer = await flaky.call("POST /api/events/batch", { items });
+    const results = answer.json.results as { status: string }[];
     expect(results.map(({ status }) => status)).toEqual(["INTERNAL_ERROR", "SUCCESS", "INTERNAL_ERROR", "SUCCESS"]);
     await flaky.close();
   });
@@ -195,12 +197,8 @@ describe("when the log cannot take more", () => {
       {},
       { events: { append: (events) => (taken.push([...events]), Promise.reject(overloaded)) } },
     );
-    const answer = await busy.call("POST", "/api/events/batch", { events: [order] });
-    expect([answer.status, answer.json.code, answer.headers.get("retry-after")] as unknown[]).toEqual([
-      503,
-      "OVERLOADED",
-      "2",
-    ] as never);
+    const answer = await busy.call("POST /api/events/batch", { events: [order] });
+    expect([answer.status, answer.code, answer.headers.get("retry-after")]).toEqual([503, "OVERLOADED", "2"]);
     expect(taken).toHaveLength(1);
     await busy.close();
   });
