@@ -4,8 +4,8 @@ import type { JobId, SubscriptionId } from "../domain/ids.ts";
 /** What a router must know besides its messages. Read from the store, or over HTTP by a router without a database. */
 export interface DeliveryControl {
   /**
-   * The whole of it, as of a revision; settles at once if `knownRevision` is not the current one, else when it changes, else
-   * after `waitMs` with the same revision.
+   * The whole of it, as of a revision; settles at once if `knownRevision` is not the current one, else when it changes,
+   * else after `waitMs` with the same revision.
    */
   read(knownRevision: number | null, waitMs: number, signal: AbortSignal): Promise<ControlState>;
   /** Secrets valid now for a ref, newest first; empty: unknown. Callers cache for at most 60 s. */

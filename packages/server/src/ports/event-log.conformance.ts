@@ -105,7 +105,7 @@ export function describeEventLogConformance(name: string, setup: () => Promise<E
         expect(read.map((event) => Number(event.position))).toEqual([1, 2, 3]);
       });
 
-      test("more than 10,000 events waiting are refused with OVERLOADED, and nothing of the batch is accepted", async () => {
+      test("more than 10,000 events waiting are refused with OVERLOADED, whole batches at a time", async () => {
         const batch = (): readonly ReturnType<typeof samples.event>[] =>
           Array.from({ length: 1_000 }, () => samples.event());
         const calls = Array.from({ length: 12 }, () => log.appender.append(batch()));

@@ -13,8 +13,8 @@ export interface AppendedEvent {
  * Position is given so that a reader can never pass an event that commits later with a lower one.
  * Deduplication by (client, deduplicationId) is exact, inside one batch too.
  *
- * Throws CodedError OVERLOADED (buffer full: 10,000 events or 32 MiB waiting), STORE_FULL, STORE_UNAVAILABLE; then nothing
- * of the batch was accepted.
+ * Throws CodedError OVERLOADED (buffer full: 10,000 events or 32 MiB waiting), STORE_FULL, STORE_UNAVAILABLE; then
+ * nothing of the batch was accepted.
  */
 export interface EventAppender {
   append(events: readonly NewEvent[]): Promise<readonly AppendedEvent[]>;
@@ -26,7 +26,10 @@ export interface EventFeed {
   readAfter(after: EventPosition, limits: FeedLimits): Promise<readonly FeedEvent[]>;
   /** Position of the newest event; 0 when there is none. */
   newest(): Promise<EventPosition>;
-  /** Calls back, soon after events were accepted. Carries no data; may be missed: poll as well. Returns the unsubscriber. */
+  /**
+   * Calls back, soon after events were accepted. Carries no data; may be missed: poll as well. Returns the
+   * unsubscriber.
+   */
   onAppended(wake: () => void): () => void;
 }
 

@@ -52,7 +52,9 @@ export function toStoreError(error: unknown, path: string): unknown {
   }
 }
 
-/** The same while opening, when "cannot write" means that it never will: permissions, or a path that is no directory. */
+/**
+ * The same while opening, when "cannot write" means that it never will: permissions, or a path that is no directory.
+ */
 export function toOpenError(error: unknown, path: string): unknown {
   const sqlite = error instanceof CodedError ? error.cause : error;
   if (!(sqlite instanceof SQLiteError)) return error;

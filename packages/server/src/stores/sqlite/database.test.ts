@@ -60,8 +60,8 @@ describe("sqlite database", () => {
         const database = openDatabase({ path: ${JSON.stringify(path)} }, { clock, pid: process.pid });
         database.transaction(() => database.exec("INSERT INTO marks VALUES ('killed', 1)"));
         console.log("open");
-        setInterval(() => {}, 1000);`;
-      const holder = Bun.spawn([process.execPath, "-e", script], { cwd: import.meta.dir, stdout: "pipe" });
+        process.stdin.resume();`;
+      const holder = Bun.spawn([process.execPath, "-e", script], { stdin: "pipe", stdout: "pipe" });
       const { value } = await holder.stdout.getReader().read();
       expect(new TextDecoder().decode(value)).toContain("open");
       expect(fault(() => open())).toMatchObject({

@@ -15,13 +15,14 @@ import { migrate, storeMigrations, type Migration } from "./migrations.ts";
  * Durability is chosen per transaction, because only what is answered to a caller must survive a power cut:
  * - `durableTransaction` commits with synchronous=FULL: when it returns, this and every earlier commit is on disk.
  * - `transaction` commits with synchronous=NORMAL: the write-ahead log is not flushed. After a crash of the process
- *   nothing is missing; after a crash of the machine a suffix of such commits may be, never something out of the middle.
- * `PRAGMA synchronous` cannot run inside a transaction and takes effect when it is compiled, so it is executed afresh
- * before BEGIN, and only when the wish changes: 0.4 us each (measured), against 14 us for the smallest transaction.
+ *   nothing is missing; after a crash of the machine a suffix of such commits may be, never something out of the
+ * middle. `PRAGMA synchronous` cannot run inside a transaction and takes effect when it is compiled, so it is executed
+ * afresh before BEGIN, and only when the wish changes: 0.4 us each (measured), against 14 us for the smallest
+ * transaction.
  *
- * Checkpoints are not left to chance: SQLite would run one inside whichever commit reaches 1,000 pages, which costs that
- * commit over 10 ms. Here the automatic one is only the last resort at `walHardMaxPages`; the usual ones are made by
- * `wal-checkpointer.ts` on another thread. Closing writes the whole log back and truncates it.
+ * Checkpoints are not left to chance: SQLite would run one inside whichever commit reaches 1,000 pages, which costs
+ * that commit over 10 ms. Here the automatic one is only the last resort at `walHardMaxPages`; the usual ones are made
+ * by `wal-checkpointer.ts` on another thread. Closing writes the whole log back and truncates it.
  *
  * Faults: a full disk is STORE_FULL, an I/O error or a lock held by somebody else STORE_UNAVAILABLE; the transaction
  * did not happen and the next may succeed. A damaged file is DATABASE_CORRUPT, one of a newer build DATABASE_TOO_NEW,

@@ -40,8 +40,8 @@ export { openDatabase, type OpenDatabaseRequest, type SqliteDatabase } from "./d
  * - `delivery-control.ts` what routers are told
  * - `searches.ts` searches, on a thread of their own; `wal-checkpointer.ts` the log written back, on another
  *
- * Failures: see database.ts. The store holds nothing in memory that is not on disk but caches, the calls that wait for a
- * commit, and wake-ups, so a crash loses nothing that was answered.
+ * Failures: see database.ts. The store holds nothing in memory that is not on disk but caches, the calls that wait for
+ * a commit, and wake-ups, so a crash loses nothing that was answered.
  *
  * Order of a stop: everything that uses the store, then `checkpointer` (a supervised service), then `close`.
  */

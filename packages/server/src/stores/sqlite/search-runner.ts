@@ -27,7 +27,9 @@ export function runSearch(database: SqliteDatabase, request: SearchRequest, mono
   }
 }
 
-/** The same between other work of this thread: gives way after each step. For a database in memory, which has no other. */
+/**
+ * The same between other work of this thread: gives way after each step. For a database in memory, which has no other.
+ */
 export async function runSearchGivingWay(
   database: SqliteDatabase,
   request: SearchRequest,

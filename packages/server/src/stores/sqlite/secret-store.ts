@@ -3,8 +3,8 @@ import type { SecretStore } from "../../ports/secret-store.ts";
 import type { SqliteDatabase } from "./database.ts";
 
 /**
- * Signing secrets, sealed at rest: the box binds each to its ref, so a row copied to another ref does not open. What was
- * written is durable when `put` returns, because the secret has been shown to somebody by then.
+ * Signing secrets, sealed at rest: the box binds each to its ref, so a row copied to another ref does not open. What
+ * was written is durable when `put` returns, because the secret has been shown to somebody by then.
  *
  * Opened secrets are kept for at most a minute and at most `cacheMaxRefs` refs, since every delivery needs one and
  * opening costs about 5 us. A change made through this store takes effect at once.

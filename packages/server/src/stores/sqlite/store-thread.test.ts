@@ -34,7 +34,7 @@ describe("sqlite store thread", () => {
     await store.close();
   });
 
-  test("a file that cannot be opened fails the request, not the process, and the next request tries again", async () => {
+  test("a file that cannot be opened fails the request, and the next one tries again", async () => {
     const thread = createStoreThread({ clock: systemClock() }, { path: "/nowhere/at/all.db", role: "search" });
     for (let round = 0; round < 2; round++) {
       const fault = await thread.ask(search, 5_000).catch((error: unknown) => error);

@@ -2,9 +2,9 @@ import { CodedError, type Clock } from "@flowcatalyst/foundation";
 import type { OpenRequest, WorkerReply, WorkerRequest } from "./store-worker-protocol.ts";
 
 /**
- * The near side of one of the store's threads. It is started by the first request, takes requests one after another, and
- * does not keep the process alive. A request that is not answered in time is given up with SEARCH_TIMED_OUT: the thread
- * is ended and the next request starts another one. A thread that dies fails its request with STORE_UNAVAILABLE.
+ * The near side of one of the store's threads. It is started by the first request, takes requests one after another,
+ * and does not keep the process alive. A request that is not answered in time is given up with SEARCH_TIMED_OUT: the
+ * thread is ended and the next request starts another one. A thread that dies fails its request with STORE_UNAVAILABLE.
  */
 export interface StoreThread {
   /** `timeoutMs` counts from now, waiting for earlier requests included. */
@@ -34,8 +34,8 @@ export const storeThreadLimits = {
 } as const;
 
 /**
- * From source the worker is found beside this file. In a compiled executable there is one bundle and further entry points
- * by their path below the common folder of all (`packages/`), so it must be named that way.
+ * From source the worker is found beside this file. In a compiled executable there is one bundle and further entry
+ * points by their path below the common folder of all (`packages/`), so it must be named that way.
  */
 function workerLocation(): string {
   const here = import.meta.url;
