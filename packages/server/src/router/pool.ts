@@ -180,7 +180,7 @@ export class Pool {
     const { share } = delivery;
     this.active--;
     if (share === null) return;
-    share.callEnded(delivery, hasFailed, this.#shape.concurrency);
+    share.callEnded(delivery, hasFailed);
     this.shareChanged(share);
   }
 
@@ -254,7 +254,7 @@ export class Pool {
     this.#bucket?.take();
     this.active++;
     line.state = "calling";
-    head.share.callBegan(head, this.#shape.concurrency, nowMs);
+    head.share.callBegan(head, nowMs);
     head.ticket = head.share.breaker.begin(nowMs);
     this.#deps.handler.call(head);
   }

@@ -2,10 +2,11 @@
  * What one target origin has of one pool: its lines that are ready, its calls under way, its place in the buffer.
  *
  * Fairness between targets is decided here. In a pool that several origins use, a target may hold half of the slots freely.
- * Each slot beyond that is *earned*: an answered call earns one start, as long as the target has more to send. A target that
- * answers therefore climbs to all the slots within one round trip, and one that stops answering, or never did, gets no
- * further than half, without anything having to notice that it hangs. What fails, or has a call older than 2 s, earns
- * nothing. (A target that hangs while it held more than half keeps those calls until they end: a call cannot be taken back.)
+ * What goes beyond is *earned*: an answer that comes while more is waiting allows one call more than were under way just
+ * then. So a target that answers climbs to all the slots within one round trip, and one that stops answering, or never did,
+ * gets no further than it was, without anything having to notice that it hangs. A failure, an empty queue and a call older
+ * than 2 s take the allowance back to half. (What a target holds beyond half when it begins to hang stays with it until
+ * those calls end: a call cannot be taken back.)
  *
  * A share exists only while the target has something in the pool; nothing is remembered beyond that, and nothing needs to
  * be: a new share starts at half.
@@ -38,6 +39,7 @@ export class TargetShare implements CircuitWaiter {
   /** Deliveries in the pool's buffer, waiting, calling and awaiting their record. */
   buffered = 0;
   active = 0;
+  /** Calls at once that answers have earned it. */
   #earned = 0;
   #lastFailed = false;
   #oldestCall: Delivery | null = null;
@@ -66,11 +68,10 @@ export class TargetShare implements CircuitWaiter {
   mayStart(slots: number, nowMs: number): boolean {
     if (this.active < unearnedSlots(slots)) return true;
     if (this.isSuspect(nowMs)) return false;
-    return this.#earned > 0;
+    return this.active < this.#earned;
   }
 
-  callBegan(delivery: Delivery, slots: number, nowMs: number): void {
-    if (this.active >= unearnedSlots(slots) && this.#earned > 0) this.#earned--;
+  callBegan(delivery: Delivery, nowMs: number): void {
     this.active++;
     delivery.isCalling = true;
     delivery.callStartedMs = nowMs;
@@ -80,9 +81,8 @@ export class TargetShare implements CircuitWaiter {
     this.#newestCall = delivery;
   }
 
-  callEnded(delivery: Delivery, hasFailed: boolean, slots: number): void {
-    const unearned = unearnedSlots(slots);
-    const wasFull = this.active >= unearned;
+  callEnded(delivery: Delivery, hasFailed: boolean): void {
+    this.#earned = hasFailed || !this.hasReady ? 0 : this.active + 1;
     this.active--;
     delivery.isCalling = false;
     if (delivery.olderCall === null) this.#oldestCall = delivery.newerCall;
@@ -92,8 +92,6 @@ export class TargetShare implements CircuitWaiter {
     delivery.olderCall = null;
     delivery.newerCall = null;
     this.#lastFailed = hasFailed;
-    if (this.#lastFailed || !this.hasReady) this.#earned = 0;
-    else if (wasFull) this.#earned = Math.min(this.#earned + 1, slots - unearned);
   }
 
   circuitChanged(): void {
