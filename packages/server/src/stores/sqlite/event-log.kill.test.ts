@@ -7,7 +7,7 @@ import { openDatabase } from "./database.ts";
 
 /** Kills the appending process when it has answered so many lines; gives the ids it had answered by then. */
 async function appendUntilKilled(path: string, prefix: string, lines: number): Promise<readonly string[]> {
-  const program = join(import.meta.dir, "appender-until-killed.fixture.ts");
+  const program = Bun.fileURLToPath(new URL("./appender-until-killed.fixture.ts", import.meta.url));
   const child = Bun.spawn([process.execPath, program, path, prefix], { stdout: "pipe", stderr: "inherit" });
   let printed = "";
   for await (const chunk of child.stdout) {

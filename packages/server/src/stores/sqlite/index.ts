@@ -25,7 +25,7 @@ import { createSubscriptionReader, createSubscriptionRepository } from "./subscr
 import { createStoreWakes, type StoreWakes } from "./wake-signal.ts";
 import { createWalCheckpointer, type WalCheckpointer } from "./wal-checkpointer.ts";
 
-export { openDatabase, type OpenDatabaseRequest, type SqliteDatabase } from "./database.ts";
+export { openDatabase, type SqliteDatabase } from "./database.ts";
 
 /**
  * The embedded store: one SQLite file, one connection that writes, on the thread that serves. Every port is built over

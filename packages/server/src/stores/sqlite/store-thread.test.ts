@@ -72,7 +72,10 @@ describe("sqlite store thread", () => {
     const directory = mkdtempSync(join(tmpdir(), "compiled-store-"));
     const packages = join(import.meta.dir, "../../../..");
     const built = await Bun.build({
-      entrypoints: [join(import.meta.dir, "compiled-search.fixture.ts"), join(import.meta.dir, "store-worker.ts")],
+      entrypoints: [
+        Bun.fileURLToPath(new URL("./compiled-search.fixture.ts", import.meta.url)),
+        join(import.meta.dir, "store-worker.ts"),
+      ],
       root: packages,
       compile: { outfile: join(directory, "program") },
     });
