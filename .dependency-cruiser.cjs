@@ -183,7 +183,6 @@ const hygiene = [
 /** A library is imported only in the places that are there to use it. Left: the library. Right: where it may appear. */
 const LIBRARIES = {
   "bun:sqlite": [server("stores/sqlite|queues/sqlite|leases")],
-  kysely: [server("stores|leases")],
   "(@hono/[^/]+|hono|swagger-ui-dist)": [server("http|platform|router|receiver|main")],
   "(ajv|ajv-formats)": [server("platform|domain")],
   "@marcbachmann/cel-js": [server("domain")],

@@ -71,7 +71,7 @@ const FIXTURES: readonly Fixture[] = [
   { file: `${SRC}/queues/sqlite/a.ts`, imports: [at("../../stores/sqlite/event-log.ts")], breaks: ["adapters-apart"] },
   { file: `${SRC}/net/a.ts`, imports: [at("../platform/app.ts")], breaks: ["adapters-apart"] },
   { file: `${SRC}/stores/sqlite/a.ts`, imports: [at("../postgres/event-log.ts")], breaks: ["engines-apart"] },
-  { file: `${SRC}/stores/sqlite/b.ts`, imports: [at("../columns.ts"), at("bun:sqlite"), at("kysely")], breaks: [] },
+  { file: `${SRC}/stores/sqlite/b.ts`, imports: [at("../columns.ts"), at("bun:sqlite")], breaks: [] },
   { file: `${SRC}/stores/a.ts`, imports: [at("./sqlite/event-log.ts")], breaks: ["family-files-below-engines"] },
   { file: `${SRC}/main/a.ts`, imports: [at("../stores/sqlite/event-log.ts")], breaks: ["adapters-lazily"] },
   {
@@ -119,14 +119,13 @@ const FIXTURES: readonly Fixture[] = [
   { file: `${SRC}/stream/i.ts`, imports: [typed("./h.ts")], breaks: [] },
   {
     file: `${SRC}/stream/j.ts`,
-    imports: ["bun:sqlite", "kysely", "hono", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander"].map(at),
+    imports: ["bun:sqlite", "hono", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander"].map(at),
     breaks: [
       "library-ajv-ajv-formats",
       "library-bun-sqlite",
       "library-commander-clack",
       "library-hono-hono-swagger-ui-dist",
       "library-ipaddr-js",
-      "library-kysely",
       "library-marcbachmann-cel-js",
       "library-pino-smol-toml-yaml",
     ],
@@ -144,7 +143,7 @@ function write(path: string, text: string) {
 
 /** A repository of empty lawful files, one file per fixture, and a stub for each library. */
 function writeFixtureTree() {
-  const libraries = ["kysely", "hono", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander", "prom-client"];
+  const libraries = ["hono", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander", "prom-client"];
   for (const name of libraries) {
     write(`node_modules/${name}/package.json`, JSON.stringify({ name, version: "1.0.0", main: "index.js" }));
     write(`node_modules/${name}/index.js`, "");
