@@ -1,0 +1,62 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { setupPlatform, type TestAnswer, type TestPlatform } from "../platform.fixture.ts";
+
+let platform: TestPlatform;
+beforeEach(() => {
+  platform = setupPlatform();
+});
+afterEach(() => platform.close());
+
+const create = (body: object): Promise<TestAnswer> => platform.call("POST /api/dispatch-pools", body);
+
+describe("dispatch pools", () => {
+  test("are created, read by id or code, changed, suspended and activated", async () => {
+    const created = await create({ code: "SLOW", name: "Slow ones", rateLimitPerMinute: 60, burst: 5 });
+    expect(created.status).toBe(201);
+    expect(created.json).toMatchObject({
+      code: "SLOW",
+      concurrency: 10,
+      rateLimitPerMinute: 60,
+      burst: 5,
+      status: "ACTIVE",
+    });
+    expect((await platform.call("GET /api/dispatch-pools/SLOW")).text).toBe(created.text);
+    expect((await platform.call(`GET /api/dispatch-pools/${created.id}`)).text).toBe(created.text);
+    const patched = await platform.call("PATCH /api/dispatch-pools/SLOW", { concurrency: 3, burst: null });
+    expect(patched.json).toMatchObject({ concurrency: 3, rateLimitPerMinute: 60, burst: null, version: 2 });
+    const put = await platform.call("PUT /api/dispatch-pools/SLOW", {}, { "if-match": "2" });
+    expect(put.json).toMatchObject({ name: null, concurrency: 10, rateLimitPerMinute: null });
+    expect((await platform.call("POST /api/dispatch-pools/SLOW/suspend")).json["status"]).toBe("SUSPENDED");
+    expect((await platform.call("POST /api/dispatch-pools/SLOW/suspend")).status).toBe(200);
+    expect((await platform.call("POST /api/dispatch-pools/SLOW/activate")).json["status"]).toBe("ACTIVE");
+  });
+
+  test("are removed unless a subscription names them", async () => {
+    await create({ code: "USED" });
+    const subscription = { name: "s", eventTypes: ["a"], targetUrl: "https://example.com/", dispatchPoolId: "USED" };
+    const { id } = await platform.call("POST /api/subscriptions", subscription);
+    const inUse = await platform.call("DELETE /api/dispatch-pools/USED");
+    expect([inUse.status, inUse.code]).toEqual([409, "STATE_CONFLICT"]);
+    await platform.call(`DELETE /api/subscriptions/${id}`);
+    expect((await platform.call("DELETE /api/dispatch-pools/USED")).status).toBe(204);
+    expect((await platform.call("GET /api/dispatch-pools/USED")).status).toBe(404);
+  });
+
+  test("have a code of their own, and numbers that make sense", async () => {
+    await create({ code: "A" });
+    expect((await create({ code: "A" })).code).toBe("DUPLICATE");
+    expect((await create({ code: "default" })).code).toBe("DUPLICATE");
+    expect((await create({ code: "has space" })).faults[0]?.path).toBe("code");
+    expect((await create({ code: "B", concurrency: 0 })).faults[0]?.path).toBe("concurrency");
+    expect((await create({ code: "B", burst: 5 })).faults[0]?.path).toBe("burst");
+    expect((await create({})).faults).toEqual([{ path: "code", message: "is required" }]);
+  });
+
+  test("are listed", async () => {
+    await create({ code: "A" });
+    const codes = ((await platform.call("GET /api/dispatch-pools")).json["items"] as { code: string }[]).map(
+      (p) => p.code,
+    );
+    expect(codes).toContain("A");
+  });
+});
