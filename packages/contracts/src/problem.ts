@@ -6,10 +6,11 @@ export const faultSchema = z.object({ path: z.string(), message: z.string() }).m
 /** RFC 9457 problem details, plus a stable `code` and the same text under the names other builds used. */
 export const problemSchema = z
   .object({
-    type: z.string().meta({ description: "Identifies the kind of problem; ends with the code in lower case." }),
+    type: z.string().meta({ description: "Identifies the kind of problem: /errors/ and the code." }),
     title: z.string(),
     status: z.int(),
     detail: z.string(),
+    instance: z.string().optional().meta({ description: "The path of the request." }),
     code: z.string().meta({ description: "From a closed set: docs/reference/errors.md." }),
     message: z.string().meta({ description: "The same as detail." }),
     error: z.string().meta({ description: "The same as code." }),

@@ -33,10 +33,10 @@ export interface PlatformDeps {
   readonly subscriptions: SubscriptionRepository;
   readonly subscriptionReader: SubscriptionReader;
   readonly pools: DispatchPoolRepository;
-  readonly jobReader: JobReader;
+  readonly jobs: JobReader;
   readonly jobCommands: JobCommands;
   readonly replays: ReplayStore;
-  readonly attempts: AttemptSink;
+  readonly attemptSink: AttemptSink;
   readonly control: DeliveryControl;
   readonly secrets: SecretStore;
   readonly idempotency: IdempotencyStore;

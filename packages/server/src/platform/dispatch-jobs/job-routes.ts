@@ -53,7 +53,7 @@ function atIndex(index: number): (error: unknown) => never {
   };
 }
 
-function mountReads(mount: Mount, { jobReader, searches, pools, clock }: PlatformDeps): void {
+function mountReads(mount: Mount, { jobs, searches, pools, clock }: PlatformDeps): void {
   mount.endpoint(dispatchJobEndpoints.list, async ({ query, scope }) => {
     const { limit, cursor, ...filter } = query;
     const search = await jobSearchOf(filter, pools, scope);
@@ -70,12 +70,12 @@ function mountReads(mount: Mount, { jobReader, searches, pools, clock }: Platfor
   });
   mount.endpoint(dispatchJobEndpoints.get, async ({ param, scope }) => {
     const id = param("id");
-    return jsonAnswer(jobOut(found(await jobReader.byId(id as JobId, scope), "dispatch job", id)));
+    return jsonAnswer(jobOut(found(await jobs.byId(id as JobId, scope), "dispatch job", id)));
   });
   mount.endpoint(dispatchJobEndpoints.attempts, async ({ param, query, scope }) => {
     const id = param("id");
-    const job = found(await jobReader.byId(id as JobId, scope), "dispatch job", id);
-    const page = await jobReader.attempts(job.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
+    const job = found(await jobs.byId(id as JobId, scope), "dispatch job", id);
+    const page = await jobs.attempts(job.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
     return listAnswer(page, (attempt) => attemptOut(job.id, attempt));
   });
 }

@@ -24,7 +24,7 @@ export interface EventRoutesDeps {
 }
 
 export function mountEvents(mount: Mount, deps: EventRoutesDeps): void {
-  const { eventReader, jobReader } = deps.platform;
+  const { eventReader, jobs } = deps.platform;
   const timeline = createTimeline(deps.platform);
   mount.raw(eventEndpoints.create, (c) => create(deps, c));
   mount.raw(eventEndpoints.createBatch, (c) => createBatch(deps, c));
@@ -35,7 +35,7 @@ export function mountEvents(mount: Mount, deps: EventRoutesDeps): void {
   mount.endpoint(eventEndpoints.jobs, async ({ param, query, scope }) => {
     const id = param("id");
     const event = found(await eventReader.byId(id as EventId, scope), "event", id);
-    const page = await jobReader.byEvent(event.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
+    const page = await jobs.byEvent(event.id, { limit: query.limit, cursor: query.cursor ?? null }, scope);
     return listAnswer(page, jobOut);
   });
   mount.endpoint(eventEndpoints.timeline, async ({ param, scope }) => {

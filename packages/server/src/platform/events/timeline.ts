@@ -18,7 +18,7 @@ import type { Subscription } from "../../domain/subscription.ts";
 import type { StoredAttempt } from "../../ports/job-store.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 
-type TimelineDeps = Pick<PlatformDeps, "jobReader" | "subscriptionReader" | "jobAppender">;
+type TimelineDeps = Pick<PlatformDeps, "jobs" | "subscriptionReader" | "jobAppender">;
 
 const jobsMax = 200;
 const attemptsPerJobMax = 100;
@@ -33,12 +33,12 @@ export function createTimeline(deps: TimelineDeps): (event: EventRecord, scope: 
   // Made when the first timeline is asked for: setting the language up takes a while.
   let compiler: FilterCompiler | null = null;
   return async (event, scope) => {
-    const jobs = await deps.jobReader.byEvent(event.id, { limit: jobsMax, cursor: null }, scope);
+    const jobs = await deps.jobs.byEvent(event.id, { limit: jobsMax, cursor: null }, scope);
     const accepted: Timed = { atMs: event.createdAtMs, entry: { kind: "ACCEPTED", message: acceptedText(event) } };
     const timed: Timed[] = [accepted];
     let truncated = jobs.nextCursor !== null;
     for (const job of jobs.items) {
-      const page = await deps.jobReader.attempts(job.id, { limit: attemptsPerJobMax, cursor: null }, scope);
+      const page = await deps.jobs.attempts(job.id, { limit: attemptsPerJobMax, cursor: null }, scope);
       truncated ||= page.nextCursor !== null;
       timed.push(...jobEntries(job, page.items));
     }

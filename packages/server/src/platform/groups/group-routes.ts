@@ -6,9 +6,9 @@ import type { Mount } from "../mount.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 import { groupEndpoints } from "./endpoints.ts";
 
-export function mountGroups(mount: Mount, { jobReader, jobCommands, clock }: PlatformDeps): void {
+export function mountGroups(mount: Mount, { jobs, jobCommands, clock }: PlatformDeps): void {
   mount.endpoint(groupEndpoints.list, async ({ query, scope }) =>
-    listAnswer(await jobReader.heldGroups({ limit: query.limit, cursor: query.cursor ?? null }, scope), heldGroupOut),
+    listAnswer(await jobs.heldGroups({ limit: query.limit, cursor: query.cursor ?? null }, scope), heldGroupOut),
   );
   mount.endpoint(groupEndpoints.unblock, async ({ param, body, scope }) => {
     const key = param("key");

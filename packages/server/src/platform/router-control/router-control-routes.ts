@@ -13,7 +13,7 @@ import { reportIn, verdictOut } from "./report-wire.ts";
 export function mountRouterControl(mount: Mount, deps: PlatformDeps, config: PlatformConfig): void {
   mount.endpoint(routerControlEndpoints.attempts, async ({ body, scope }) => {
     requireAnchor(scope);
-    const verdicts = await deps.attempts.record(body.reports.map(reportIn));
+    const verdicts = await deps.attemptSink.record(body.reports.map(reportIn));
     return jsonAnswer({ verdicts: verdicts.map(verdictOut) });
   });
   mount.endpoint(routerControlEndpoints.control, async ({ c, query, scope }) => {

@@ -74,7 +74,7 @@ function mountActions(mount: Mount, deps: PlatformDeps, service: SubscriptionSer
   mount.endpoint(subscriptionEndpoints.stats, async ({ param, scope }) => {
     const id = param("id");
     const subscription = found(await deps.subscriptions.byId(id as SubscriptionId, scope), "subscription", id);
-    const counts = await deps.jobReader.stats(subscription.id);
+    const counts = await deps.jobs.stats(subscription.id);
     return jsonAnswer({
       subscriptionId: subscription.id,
       pending: counts.PENDING,

@@ -246,7 +246,7 @@ describe("a test delivery", () => {
       code: "order.created",
       headers: { "x-a": "b" },
     });
-    const job = await platform.store.jobReader!.byId(answer.id as JobId, anchorScope);
+    const job = await platform.store.jobs.byId(answer.id as JobId, anchorScope);
     expect(job?.profile.secretRef).toBe(`subscription:${created.id}`);
     expect((await platform.call("POST /api/subscriptions/sub_x/test")).status).toBe(404);
   });
