@@ -1,13 +1,13 @@
 /**
  * The HTTP request a delivery is sent as: its headers, its body and its signature.
  *
- * The body is the data itself (format `data`), byte for byte as it was accepted, or a CloudEvents 1.0 JSON envelope around
- * it (format `cloudevents`). Data is never parsed on the way: JSON text is set into the envelope as it stands.
+ * The body is the data itself (format `data`), byte for byte as it was accepted, or a CloudEvents 1.0 JSON envelope
+ * around it (format `cloudevents`). Data is never parsed on the way: JSON text is set into the envelope as it stands.
  *
- * Headers of ours come first and cannot be overridden: a subscription's own header is dropped if it bears the name of one
- * of ours (or begins like one, so that none can be forged when we send none), or of one that the connection itself needs.
- * Attribute values that are not visible ASCII are percent-encoded as the CloudEvents HTTP binding does (section 3.1.3.2),
- * since a header could not carry them.
+ * Headers of ours come first and cannot be overridden: a subscription's own header is dropped if it bears the name of
+ * one of ours (or begins like one, so that none can be forged when we send none), or of one that the connection itself
+ * needs. Attribute values that are not visible ASCII are percent-encoded as the CloudEvents HTTP binding does (section
+ * 3.1.3.2), since a header could not carry them.
  */
 import { deliveryHeaderNames, headerNames, mediaTypes } from "@flowcatalyst/contracts";
 import type { DeliveredEvent, JobDelivery } from "./message.ts";

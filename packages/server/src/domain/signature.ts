@@ -8,9 +8,9 @@
  * The older FlowCatalyst scheme: HMAC-SHA256 over timestamp and body, in lower-case hex, the timestamp in ISO 8601 with
  * milliseconds. It has room for one signature and uses the newest secret.
  *
- * Secrets read `whsec_<base64>`. One without the prefix is taken as base64 too, as other Standard Webhooks libraries do.
- * The older scheme signs with the secret's text as it stands, prefix included, because receivers of that scheme were told
- * to use it so.
+ * Secrets read `whsec_<base64>`. One without the prefix is taken as base64 too, as other Standard Webhooks libraries
+ * do. The older scheme signs with the secret's text as it stands, prefix included, because receivers of that scheme
+ * were told to use it so.
  */
 
 /** A secret made ready to sign with: decoding is the expensive part, so a caller keeps this. */

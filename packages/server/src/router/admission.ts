@@ -1,9 +1,10 @@
 /**
  * From received messages to deliveries in their lines.
  *
- * In order, for one batch of one queue: copies are recognised (see pipeline); what does not fit is given back, and once one
- * message of a pool did not fit, those behind it neither, so that none overtakes; references are read from the store in one
- * call, and those that are stale need none; the rest gets its place. A message with nothing left to deliver is acked.
+ * In order, for one batch of one queue: copies are recognised (see pipeline); what does not fit is given back, and
+ * once one message of a pool did not fit, those behind it neither, so that none overtakes; references are read from
+ * the store in one call, and those that are stale need none; the rest gets its place. A message with nothing left to
+ * deliver is acked.
  *
  * When the store cannot be read the whole batch is given back for a second: nothing is known of it yet.
  */

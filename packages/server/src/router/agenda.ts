@@ -8,9 +8,9 @@ export interface Appointment {
 }
 
 /**
- * All waits of the router on one timer: retry waits of groups, ends of target holds, the next token of a pool. A binary
- * heap by due time; one timer of the clock is set for the earliest. Waiting therefore costs no timer of its own, and what
- * does not wait costs nothing. Times are those of `clock.monotonicMs()`.
+ * All waits of the router on one timer: retry waits of groups, ends of target holds, the next token of a pool. A
+ * binary heap by due time; one timer of the clock is set for the earliest. Waiting therefore costs no timer of its
+ * own, and what does not wait costs nothing. Times are those of `clock.monotonicMs()`.
  */
 export class Agenda {
   readonly #clock: Clock;

@@ -1,8 +1,8 @@
 /**
  * The circuit breaker of one target origin, and holds that a target asked for.
  *
- * A target that fails much is left alone for a while: calls to it would mostly fail, burn the retry budget of deliveries
- * and occupy slots. Failures are transport errors, timeouts and 5xx (`domain/response-outcome`).
+ * A target that fails much is left alone for a while: calls to it would mostly fail, burn the retry budget of
+ * deliveries and occupy slots. Failures are transport errors, timeouts and 5xx (`domain/response-outcome`).
  *
  * ```mermaid
  * stateDiagram-v2
@@ -15,8 +15,8 @@
  *   halfOpen --> closed: reset by an operator
  * ```
  *
- * Separately a target is *held* when it answers 429, or 503 with Retry-After, until the time it named. Both mean the same
- * to deliveries: `blockedUntilMs` says when to ask again. What waits burns nothing.
+ * Separately a target is *held* when it answers 429, or 503 with Retry-After, until the time it named. Both mean the
+ * same to deliveries: `blockedUntilMs` says when to ask again. What waits burns nothing.
  *
  * The phase changes only in `nextPhase`. Results of calls that were under way when the breaker opened are ignored: they
  * tell of the time before. Times are monotonic milliseconds.

@@ -17,8 +17,9 @@ export interface ControlViewDeps {
 }
 
 /**
- * What operators have set, as this router knows it: pools, pauses, cancellations. Followed by a long poll; while that fails,
- * the last known state stays in force (a pause that comes late is seen by the store when the result is recorded).
+ * What operators have set, as this router knows it: pools, pauses, cancellations. Followed by a long poll; while that
+ * fails, the last known state stays in force (a pause that comes late is seen by the store when the result is
+ * recorded).
  */
 export class ControlView {
   readonly #deps: ControlViewDeps;

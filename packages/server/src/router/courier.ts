@@ -1,10 +1,10 @@
 /**
  * One attempt of one delivery, from the free slot to what it means.
  *
- * Before a slot is taken: is the delivery still wanted (`isWanted`)? Expired, cancelled, paused and suspended ones are dealt
- * with without a call. Then, in the slot: the signing keys are looked up (an unknown secret holds the delivery; it is never
- * sent unsigned by mistake), the mediator makes the call, the answer is classified, the circuit breaker is told, the slot is
- * given back, and the settlement takes over. Nothing here waits for the record.
+ * Before a slot is taken: is the delivery still wanted (`isWanted`)? Expired, cancelled, paused and suspended ones are
+ * dealt with without a call. Then, in the slot: the signing keys are looked up (an unknown secret holds the delivery;
+ * it is never sent unsigned by mistake), the mediator makes the call, the answer is classified, the circuit breaker is
+ * told, the slot is given back, and the settlement takes over. Nothing here waits for the record.
  */
 import { describeError, type Clock } from "@flowcatalyst/foundation";
 import type { Attempt, DeliveryResult } from "../domain/attempt.ts";

@@ -1,7 +1,7 @@
 /** Slots given up at the front before the array is cut; below that, cutting costs more than it saves. */
 const COMPACT_FROM = 64;
 
-/** First in, first out, with putting back in front; each operation takes amortised constant time. */
+/** First in, first out; each operation takes amortised constant time. */
 export class Deque<T> {
   #items: (T | undefined)[] = [];
   #head = 0;
@@ -12,11 +12,6 @@ export class Deque<T> {
 
   push(item: T): void {
     this.#items.push(item);
-  }
-
-  unshift(item: T): void {
-    if (this.#head === 0) this.#items.unshift(item);
-    else this.#items[--this.#head] = item;
   }
 
   shift(): T | undefined {

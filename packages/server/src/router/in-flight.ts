@@ -1,5 +1,6 @@
 /**
- * What is in the pipeline, as plain mutable records: messages, the deliveries they carry, and the lines deliveries stand in.
+ * What is in the pipeline, as plain mutable records: messages, the deliveries they carry, and the lines deliveries
+ * stand in.
  *
  * ```mermaid
  * stateDiagram-v2
@@ -18,9 +19,9 @@
  *   waiting --> gone: released
  * ```
  *
- * These are the states of a *line*: the FIFO of one message group in one pool, or a single ordered to nothing. Only the
- * head of a line is ever called. A delivered head leaves its line at once, although its record is still to be written; it
- * leaves the pipeline, and its message is acked, only afterwards.
+ * These are the states of a *line*: the FIFO of one message group in one pool, or a single ordered to nothing. Only
+ * the head of a line is ever called. A delivered head leaves its line at once, although its record is still to be
+ * written; it leaves the pipeline, and its message is acked, only afterwards.
  */
 import type { JobDelivery, StandaloneMessage } from "../domain/message.ts";
 import type { MessageId } from "../domain/ids.ts";

@@ -1,12 +1,13 @@
 /**
  * The loop that brings messages from one queue into the pools.
  *
- * A pass asks the queue which lanes have something, and receives from each whose pool has room. A full pool's lane is left
- * alone while the others go on; the pool wakes the loop when it has room again. Between passes the loop waits for a wake-up
- * (of the queue, or of a pool) or one second, whichever comes first: wake-ups only make it sooner, polling alone suffices.
+ * A pass asks the queue which lanes have something, and receives from each whose pool has room. A full pool's lane is
+ * left alone while the others go on; the pool wakes the loop when it has room again. Between passes the loop waits for
+ * a wake-up (of the queue, or of a pool) or one second, whichever comes first: wake-ups only make it sooner, polling
+ * alone suffices.
  *
- * A pass that throws (the queue or the store is out of reach) is tried again with a growing wait, for ever, and shows as the
- * consumer's error.
+ * A pass that throws (the queue or the store is out of reach) is tried again with a growing wait, for ever, and shows
+ * as the consumer's error.
  */
 import { backoffMs, createWakeUp, describeError, type Clock, type Random, type WakeUp } from "@flowcatalyst/foundation";
 import type { PoolCode } from "../domain/ids.ts";

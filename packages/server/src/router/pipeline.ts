@@ -1,10 +1,11 @@
 /**
  * Everything that was received and is not settled yet: the tables by which a copy is recognised, and the limits.
  *
- * Two keys, because there are two kinds of copy. A queue that delivers a message twice gives the same (queue, message id):
- * the newer receipt is adopted and nothing is called. A job published twice comes under another message id with the same
- * (job, generation): it is left out of the newer message. If the message that holds a job was lost to another consumer
- * while the job is being called, the copy takes the job over, so that its result is recorded before the copy is acked.
+ * Two keys, because there are two kinds of copy. A queue that delivers a message twice gives the same (queue, message
+ * id): the newer receipt is adopted and nothing is called. A job published twice comes under another message id with
+ * the same (job, generation): it is left out of the newer message. If the message that holds a job was lost to another
+ * consumer while the job is being called, the copy takes the job over, so that its result is recorded before the copy
+ * is acked.
  *
  * Payloads in the pipeline are limited to 64 MiB over all pools; a first message is always let in, however large.
  */

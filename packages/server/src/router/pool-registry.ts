@@ -1,12 +1,13 @@
 /**
  * The pools of this router, kept like the settings say.
  *
- * `DEFAULT-POOL` is always there; the code `default` means the same, and a lane whose code nobody knows goes there too, with
- * a ROUTING warning. Changes apply in place. A pool that was removed takes nothing new and is forgotten when it is empty.
+ * `DEFAULT-POOL` is always there; the code `default` means the same, and a lane whose code nobody knows goes there
+ * too, with a ROUTING warning. Changes apply in place. A pool that was removed takes nothing new and is forgotten when
+ * it is empty.
  *
- * The concurrency of all pools together stays within the limit of calls at once of the process: more at the start is refused
- * (CONFIG_INVALID), because somebody who reads the settings would be misled; more by a later change is cut with a warning,
- * because a running router must not die of a setting.
+ * The concurrency of all pools together stays within the limit of calls at once of the process: more at the start is
+ * refused (CONFIG_INVALID), because somebody who reads the settings would be misled; more by a later change is cut
+ * with a warning, because a running router must not die of a setting.
  */
 import { CodedError } from "@flowcatalyst/foundation";
 import { defaultPoolCode, poolLimits, type DispatchPool } from "../domain/dispatch-pool.ts";
@@ -45,9 +46,8 @@ export class PoolRegistry {
     const wanted = withDefault(pools);
     const total = wanted.reduce((sum, [, shape]) => sum + shape.concurrency, 0);
     if (total > this.#maxInFlight) {
-      throw new CodedError("CONFIG_INVALID", {
-        message: `the pools together may make ${total} calls at once, and FC_ROUTER_MAX_IN_FLIGHT is ${this.#maxInFlight}`,
-      });
+      const message = `the pools together make ${total} calls at once; FC_ROUTER_MAX_IN_FLIGHT is ${this.#maxInFlight}`;
+      throw new CodedError("CONFIG_INVALID", { message });
     }
     this.#reconcile(wanted);
   }
@@ -110,7 +110,8 @@ export class PoolRegistry {
       const concurrency = Math.max(1, Math.min(shape.concurrency, left - forOthers));
       left -= concurrency;
       if (concurrency < shape.concurrency) {
-        const message = `concurrency cut from ${shape.concurrency} to ${concurrency}: the process makes at most ${this.#maxInFlight} calls at once`;
+        const limit = `the process makes at most ${this.#maxInFlight} calls at once`;
+        const message = `concurrency cut from ${shape.concurrency} to ${concurrency}: ${limit}`;
         this.#deps.warnings.add({ category: "POOL_CAPACITY", severity: "WARN", message, source: code });
       }
       return [code, { ...shape, concurrency }] as const;

@@ -1,19 +1,19 @@
 /**
  * A dispatch pool at work: a budget of calls at once and of calls a minute, and the lines of deliveries that share it.
  *
- * Which delivery is next: a ring of target origins that have something ready, each with a queue of its ready lines; the ring
- * turns by one with every start, so targets take turns whatever their backlogs. Lines of high priority have a ring of their
- * own that goes first. A target that may not start anything now (blocked by its circuit breaker, or at its share of the
- * slots, see target-share) drops out of the ring, and is put back by what lets it go on: the breaker's alarm, or the end of
- * one of its calls. So a start costs the same with one group and target or with a hundred thousand, and what is idle costs
- * nothing: no timer, no task, no visit.
+ * Which delivery is next: a ring of target origins that have something ready, each with a queue of its ready lines;
+ * the ring turns by one with every start, so targets take turns whatever their backlogs. Lines of high priority have a
+ * ring of their own that goes first. A target that may not start anything now (blocked by its circuit breaker, or at
+ * its share of the slots, see target-share) drops out of the ring, and is put back by what lets it go on: the
+ * breaker's alarm, or the end of one of its calls. So a start costs the same with one group and target or with a
+ * hundred thousand, and what is idle costs nothing: no timer, no task, no visit.
  *
- * Before a start, in this order: the sink takes results, a slot is free, a token is there (it is not taken yet), a line is
- * found, its head still wants to be sent. Only then token and slot are taken. Over-rate deliveries wait for the next token
- * and are never refused.
+ * Before a start, in this order: the sink takes results, a slot is free, a token is there (it is not taken yet), a
+ * line is found, its head still wants to be sent. Only then token and slot are taken. Over-rate deliveries wait for
+ * the next token and are never refused.
  *
- * Concurrency, rate and timeout change in place: more slots are used at once, fewer as calls end. The pool knows nothing of
- * queues or stores; what becomes of a delivery is its handler's business.
+ * Concurrency, rate and timeout change in place: more slots are used at once, fewer as calls end. The pool knows
+ * nothing of queues or stores; what becomes of a delivery is its handler's business.
  */
 import type { Clock } from "@flowcatalyst/foundation";
 import { jobLimits } from "../domain/dispatch-job.ts";
@@ -229,8 +229,8 @@ export class Pool {
   }
 
   /**
-   * Gives back what targets hold beyond their part of a full, contested buffer: the newest first, and only what has waited
-   * a while, so that a burst for a healthy target is worked off rather than sent away.
+   * Gives back what targets hold beyond their part of a full, contested buffer: the newest first, and only what has
+   * waited a while, so that a burst for a healthy target is worked off rather than sent away.
    */
   shedExcess(): void {
     const nowMs = this.#deps.clock.monotonicMs();

@@ -1,13 +1,14 @@
 /**
  * The router's side of one queue: what it holds of it, and how it gives it back.
  *
- * Acks and nacks gather and go out in batches as soon as the link is idle, without a timer. An ack that fails is tried again
- * with a growing wait until it succeeds, because its message would otherwise be delivered a second time; the message stays in
- * the table meanwhile, so that a copy is recognised. A nack that fails is let go: the queue brings the message back by itself
- * when its visibility ends.
+ * Acks and nacks gather and go out in batches as soon as the link is idle, without a timer. An ack that fails is tried
+ * again with a growing wait until it succeeds, because its message would otherwise be delivered a second time; the
+ * message stays in the table meanwhile, so that a copy is recognised. A nack that fails is let go: the queue brings
+ * the message back by itself when its visibility ends.
  *
- * `extendAged` keeps what is held: everything received or extended a while ago is extended, whatever state it is in (waiting,
- * calling, awaiting its record or its ack). A refused extension says that the message is somebody else's now.
+ * `extendAged` keeps what is held: everything received or extended a while ago is extended, whatever state it is in
+ * (waiting, calling, awaiting its record or its ack). A refused extension says that the message is somebody else's
+ * now.
  */
 import { backoffMs, describeError, type Clock, type Random } from "@flowcatalyst/foundation";
 import type { MessageId } from "../domain/ids.ts";

@@ -1,9 +1,10 @@
 /**
  * Writes what came of calls, in batches, and tells what the store made of it.
  *
- * A result is recorded before its message is acked: until then the message would come back after a crash, and afterwards
- * nothing needs to. The writer flushes as soon as it is idle and takes what has gathered meanwhile, at most 256 results;
- * there is no timer. Under light load a result is written at once, under heavy load a batch grows by itself.
+ * A result is recorded before its message is acked: until then the message would come back after a crash, and
+ * afterwards nothing needs to. The writer flushes as soon as it is idle and takes what has gathered meanwhile, at most
+ * 256 results; there is no timer. Under light load a result is written at once, under heavy load a batch grows by
+ * itself.
  *
  * ```mermaid
  * stateDiagram-v2
@@ -16,9 +17,9 @@
  *   failing --> writing: the sink took the batch
  * ```
  *
- * While the sink fails, results keep their place and are tried again for ever, oldest first; nothing is acked. Two seconds
- * into a failure `isTaking` turns false, upon which no new call starts: so what waits here is at most what was in the
- * pipeline then.
+ * While the sink fails, results keep their place and are tried again for ever, oldest first; nothing is acked. Two
+ * seconds into a failure `isTaking` turns false, upon which no new call starts: so what waits here is at most what was
+ * in the pipeline then.
  */
 import { backoffMs, type Clock, type Random } from "@flowcatalyst/foundation";
 import type { DeliveryReport, ReportVerdict } from "../domain/attempt.ts";

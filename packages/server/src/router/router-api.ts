@@ -1,8 +1,8 @@
 /**
  * The router's own HTTP API (port 8081): stand-alone messages in, and what operators see of the router.
  *
- * The same conventions as the platform API: camelCase, problem documents with a code, a request id on every answer, static
- * tokens (everything but health needs one when tokens are configured). Bodies are read within a budget.
+ * The same conventions as the platform API: camelCase, problem documents with a code, a request id on every answer,
+ * static tokens (everything but health needs one when tokens are configured). Bodies are read within a budget.
  */
 import type { RouterPublishAnswer, RouterPublishResult, ServiceRoot } from "@flowcatalyst/contracts";
 import { headerNames, inFlightCheckSchema, wireLimits } from "@flowcatalyst/contracts";

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { JobId } from "../domain/ids.ts";
-import { answer, setupRouter, type TestRouter, type TestRouterOptions } from "./router.fixture.ts";
+import type { JobId, PoolCode } from "../domain/ids.ts";
+import { answer, pool, setupRouter, type TestRouter, type TestRouterOptions } from "./router.fixture.ts";
 
 let open: TestRouter[] = [];
 
@@ -166,7 +166,7 @@ describe("without a call", () => {
 });
 
 describe("duplicates", () => {
-  test("a message that comes back while it is held is not called again, and its new receipt is the one acked", async () => {
+  test("a message that comes back while it is held is not called again; its new receipt is acked", async () => {
     const t = await setup({ config: { visibilityMs: 600_000 } });
     const hung = Promise.withResolvers<ReturnType<typeof answer>>();
     t.targets.behaviour = () => hung.promise;
@@ -233,6 +233,32 @@ describe("keeping messages", () => {
     await t.elapse(10);
     expect(t.book.state(job).status).toBe("COMPLETED");
     expect(await unsettled(t)).toBe(0);
+  });
+});
+
+describe("a message that somebody else has", () => {
+  test("is dropped but for the call under way, which is recorded; nothing is acked", async () => {
+    const t = await setup({ config: { visibilityMs: 240_000 } });
+    const hung = Promise.withResolvers<ReturnType<typeof answer>>();
+    t.targets.behaviour = () => hung.promise;
+    const [first, second] = [t.book.add({ group: "g" }), t.book.add({ group: "g" })];
+    await t.publishRun([first, second]);
+    await t.elapse(10);
+    // This router believes in 240 s, the queue in 60; a full pool keeps it from receiving the copy itself.
+    t.settings.change({ pools: [pool("main", { status: "SUSPENDED" })] });
+    await t.elapse(61_000);
+    const [copy] = await t.queue.receive({ lane: "main" as PoolCode, max: 1, waitMs: 0 }, AbortSignal.timeout(1_000));
+    expect(copy?.receiveCount).toBe(2);
+    t.settings.change({ pools: [pool("main")] });
+    for (let count = 0; count < 4; count++) {
+      await t.queue.extend([copy!.receipt], 60_000);
+      await t.elapse(40_000);
+    }
+    hung.resolve(answer(200));
+    await t.elapse(10);
+    expect(t.targets.ids()).toEqual([first]);
+    expect(statuses(t, [first, second])).toEqual(["COMPLETED", "QUEUED"]);
+    expect(await t.queue.ack([copy!.receipt])).toEqual(["done"]);
   });
 });
 

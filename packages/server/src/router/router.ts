@@ -12,24 +12,26 @@
  *                  ack, nack, extend   verdicts      batches
  * ```
  *
- * Entities (in-flight): a message carries deliveries; deliveries stand in lines, one line a message group; a line belongs to
- * a pool. Limits: a pool's buffer, 64 MiB of payloads over all (pipeline), the pools' slots within the process limit.
+ * Entities (in-flight): a message carries deliveries; deliveries stand in lines, one line a message group; a line
+ * belongs to a pool. Limits: a pool's buffer, 64 MiB of payloads over all (pipeline), the pools' slots within the
+ * process limit.
  *
  * Guarantees, and where they are kept:
- * - A message is acked only after what came of each of its deliveries is recorded (settlement, recorder). A crash at any
- *   point brings it back.
- * - Within a line one delivery is under way at a time, and the next starts only after the one before was answered 2xx or is
- *   recorded as final (pool, settlement). So a target sees a group in order, whatever the queue does.
+ * - A message is acked only after what came of each of its deliveries is recorded (settlement, recorder). A crash at
+ *   any point brings it back.
+ * - Within a line one delivery is under way at a time, and the next starts only after the one before was answered 2xx
+ *   or is recorded as final (pool, settlement). So a target sees a group in order, whatever the queue does.
  * - A slow, failing or limiting target does not hold up the others (target-share, circuit-breaker).
- * - Nothing is kept per idle group, target or pool but a bounded table; one timer serves all waits (agenda), one sweep keeps
- *   messages alive.
+ * - Nothing is kept per idle group, target or pool but a bounded table; one timer serves all waits (agenda), one sweep
+ *   keeps messages alive.
  *
  * States of the router: starting (until the settings were read once), running, stopping, stopped.
  *
- * Failures. The queue is out of reach: the intake tries again, what is in the pipeline goes on, acks gather. The sink is out
- * of reach: results keep their place, no call starts after 2 s, nothing is acked; all goes on when it is back. The settings
- * are out of reach: the last known stay in force. A receipt is refused: what has not started of its message is dropped.
- * Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and acks are flushed.
+ * Failures. The queue is out of reach: the intake tries again, what is in the pipeline goes on, acks gather. The sink
+ * is out of reach: results keep their place, no call starts after 2 s, nothing is acked; all goes on when it is back.
+ * The settings are out of reach: the last known stay in force. A receipt is refused: what has not started of its
+ * message is dropped. Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and
+ * acks are flushed.
  */
 import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
@@ -86,7 +88,7 @@ export const routerDefaults = { visibilityMs: 60_000, drainMs: 30_000, maxInFlig
 
 /** After the time for calls is over: to record and ack what is there. */
 const FLUSH_MS = 5_000;
-/** Messages are extended when a third of the visibility has passed, so that two refused tries leave time for a third. */
+/** Messages are extended when a third of the visibility is over, so that two failed tries leave time for a third. */
 const SWEEPS_PER_VISIBILITY = 3;
 
 export interface Router {

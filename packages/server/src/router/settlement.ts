@@ -9,8 +9,8 @@
  * | held (breaker, Retry-After, secret) | recorded as held; verdict as above | nack until then |
  * | released (stop, fairness, pause) | recorded as released: PENDING again | nack |
  *
- * The store decides over jobs, because the attempt count it holds survives a crash; this file obeys its verdicts. A message is
- * acked when the last of its deliveries is settled.
+ * The store decides over jobs, because the attempt count it holds survives a crash; this file obeys its verdicts. A
+ * message is acked when the last of its deliveries is settled.
  */
 import type { Clock, Random } from "@flowcatalyst/foundation";
 import type { Attempt, DeliveryReport, DeliveryResult, ReportVerdict } from "../domain/attempt.ts";

@@ -12,8 +12,8 @@ interface Remembered {
 }
 
 /**
- * How often stand-alone messages were tried, and until when they wait: kept in memory, since the queue keeps neither. After
- * a crash the receive count stands in for the attempts. Bounded; the one remembered longest is forgotten first.
+ * How often stand-alone messages were tried, and until when they wait: kept in memory, since the queue keeps neither.
+ * After a crash the receive count stands in for the attempts. Bounded; the one remembered longest is forgotten first.
  */
 export class StandaloneRetries {
   readonly #remembered = new Map<string, Remembered>();

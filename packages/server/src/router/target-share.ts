@@ -1,15 +1,15 @@
 /**
  * What one target origin has of one pool: its lines that are ready, its calls under way, its place in the buffer.
  *
- * Fairness between targets is decided here. In a pool that several origins use, a target may hold half of the slots freely.
- * What goes beyond is *earned*: an answer that comes while more is waiting allows one call more than were under way just
- * then. So a target that answers climbs to all the slots within one round trip, and one that stops answering, or never did,
- * gets no further than it was, without anything having to notice that it hangs. A failure, an empty queue and a call older
- * than 2 s take the allowance back to half. (What a target holds beyond half when it begins to hang stays with it until
- * those calls end: a call cannot be taken back.)
+ * Fairness between targets is decided here. In a pool that several origins use, a target may hold half of the slots
+ * freely. What goes beyond is *earned*: an answer that comes while more is waiting allows one call more than were
+ * under way just then. So a target that answers climbs to all the slots within one round trip, and one that stops
+ * answering, or never did, gets no further than it was, without anything having to notice that it hangs. A failure, an
+ * empty queue and a call older than 2 s take the allowance back to half. (What a target holds beyond half when it
+ * begins to hang stays with it until those calls end: a call cannot be taken back.)
  *
- * A share exists only while the target has something in the pool; nothing is remembered beyond that, and nothing needs to
- * be: a new share starts at half.
+ * A share exists only while the target has something in the pool; nothing is remembered beyond that, and nothing needs
+ * to be: a new share starts at half.
  */
 import { Deque } from "./deque.ts";
 import type { CircuitBreaker, CircuitWaiter } from "./circuit-breaker.ts";

@@ -1,8 +1,8 @@
 const MS_PER_MINUTE = 60_000;
 
 /**
- * The rate limit of a pool: `perMinute` tokens flow in evenly, at most `burst` are kept. A call takes one before it takes
- * a slot; when none is left, calls wait for the next and are never refused. Times are monotonic milliseconds.
+ * The rate limit of a pool: `perMinute` tokens flow in evenly, at most `burst` are kept. A call takes one before it
+ * takes a slot; when none is left, calls wait for the next and are never refused. Times are monotonic milliseconds.
  *
  * Over any window of w milliseconds at most `burst + w * perMinute / 60,000` tokens are given out.
  */

@@ -1,7 +1,7 @@
 /**
- * Warnings: what an operator should know and no answer to a request could say. Bounded: the last 1,000, at most 8 h old.
- * The same warning (category, source and message) is kept once, with a count and the time it was last seen; it is new again
- * after it was acknowledged. Each new one is also logged.
+ * Warnings: what an operator should know and no answer to a request could say. Bounded: the last 1,000, at most 8 h
+ * old. The same warning (category, source and message) is kept once, with a count and the time it was last seen; it is
+ * new again after it was acknowledged. Each new one is also logged.
  */
 import type { Clock, Logger } from "@flowcatalyst/foundation";
 

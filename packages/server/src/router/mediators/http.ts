@@ -1,9 +1,9 @@
 /**
  * The one mediation type: a signed HTTP POST.
  *
- * The target's host is resolved once and every address of it checked; the checked address is what is dialled. What may not
- * be dialled, does not resolve or does not answer is an answer too (see `domain/response-outcome`); only the stop of the
- * process ends a call without one.
+ * The target's host is resolved once and every address of it checked; the checked address is what is dialled. What may
+ * not be dialled, does not resolve or does not answer is an answer too (see `domain/response-outcome`); only the stop
+ * of the process ends a call without one.
  */
 import { describeError } from "@flowcatalyst/foundation";
 import { attemptLimits } from "../../domain/attempt.ts";

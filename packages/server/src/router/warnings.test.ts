@@ -1,0 +1,36 @@
+import { expect, test } from "bun:test";
+import { FakeClock, silentLogger } from "@flowcatalyst/foundation";
+import { warningLimits, Warnings, type NewWarning } from "./warnings.ts";
+
+function setup() {
+  const clock = new FakeClock();
+  return { clock, warnings: new Warnings(clock, silentLogger()) };
+}
+
+const routing: NewWarning = { category: "ROUTING", severity: "WARN", message: "no such pool", source: "p1" };
+
+test("equal warnings are kept once, with a count; an acknowledged one is new when it comes again", () => {
+  const { warnings } = setup();
+  warnings.add(routing);
+  warnings.add(routing);
+  warnings.add({ ...routing, source: "p2" });
+  expect(warnings.list().map(({ source, count }) => [source, count])).toEqual([
+    ["p2", 1],
+    ["p1", 2],
+  ]);
+  const first = warnings.list()[1]!;
+  expect(warnings.acknowledge(first.id)?.acknowledged).toBe(true);
+  expect(warnings.unacknowledged).toBe(1);
+  warnings.add(routing);
+  expect(warnings.list()[0]).toMatchObject({ source: "p1", count: 1, acknowledged: false });
+  expect(warnings.acknowledge("wrn_nobody")).toBeNull();
+});
+
+test("at most 1,000 of them, at most 8 h old", async () => {
+  const { clock, warnings } = setup();
+  for (let at = 0; at <= warningLimits.maxWarnings; at++) warnings.add({ ...routing, source: `p${at}` });
+  expect(warnings.list()).toHaveLength(warningLimits.maxWarnings);
+  expect(warnings.list().at(-1)?.source).toBe("p1");
+  await clock.advance(warningLimits.maxAgeMs + 1);
+  expect(warnings.list()).toEqual([]);
+});
