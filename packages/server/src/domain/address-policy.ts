@@ -4,18 +4,18 @@ import ipaddr from "ipaddr.js";
  * Which IP addresses a delivery may connect to.
  *
  * Targets are typed in by users, so without this a subscription could make the server read its own network, its cloud's
- * metadata service or itself (SSRF). Only addresses of the public internet are allowed: IPv4 outside every special range,
- * IPv6 inside 2000::/3 (all of global unicast that is given out) and outside every special range. Whatever the library
- * gains or loses a name for, an address that is not known to be public stays forbidden.
+ * metadata service or itself (SSRF). Only addresses of the public internet are allowed: IPv4 outside every special
+ * range, IPv6 inside 2000::/3 (all of global unicast that is given out) and outside every special range. Whatever the
+ * library gains or loses a name for, an address that is not known to be public stays forbidden.
  *
- * Forms that carry an IPv4 address are judged by it: IPv4-mapped (::ffff:0:0/96) and NAT64 (64:ff9b::/96, what DNS64 makes of
- * a public name in a network without IPv4). The other such forms are forbidden whatever they carry, because no public
- * target has one: IPv4-compatible, 6to4, Teredo, ISATAP, IPv4-translated, local NAT64.
+ * Forms that carry an IPv4 address are judged by it: IPv4-mapped (::ffff:0:0/96) and NAT64 (64:ff9b::/96, what DNS64
+ * makes of a public name in a network without IPv4). The other such forms are forbidden whatever they carry, because no
+ * public target has one: IPv4-compatible, 6to4, Teredo, ISATAP, IPv4-translated, local NAT64.
  *
  * An operator allows networks by CIDR; those win over every range. An IPv4 network also allows its mapped form.
  *
- * Sources: the special-purpose registries of IANA (RFC 6890) as kept by ipaddr.js, RFC 4291, RFC 6052, RFC 8215; for cloud
- * metadata the vendors' documents.
+ * Sources: the special-purpose registries of IANA (RFC 6890) as kept by ipaddr.js, RFC 4291, RFC 6052, RFC 8215; for
+ * cloud metadata the vendors' documents.
  */
 export type AddressVerdict =
   | { readonly kind: "allowed" }
@@ -23,7 +23,9 @@ export type AddressVerdict =
   | { readonly kind: "forbidden"; readonly range: string };
 
 export interface AddressPolicy {
-  /** Takes an address as resolvers and URLs write it, in canonical form. Anything else is forbidden as `not an address`. */
+  /**
+   * Takes an address as resolvers and URLs write it, in canonical form. Anything else is forbidden as `not an address`.
+   */
   judge(address: string): AddressVerdict;
 }
 
@@ -117,7 +119,9 @@ function isIn(address: Address, networks: readonly Network[]): boolean {
   });
 }
 
-/** Canonical forms only: what spells an address otherwise has been through a URL parser, which writes it canonically. */
+/**
+ * Canonical forms only: what spells an address otherwise has been through a URL parser, which writes it canonically.
+ */
 function parseAddress(text: string): Address | null {
   // A zone (fe80::1%eth0) names an interface of this machine.
   if (text.includes("%")) return null;

@@ -10,17 +10,19 @@ import { encodeStandalone, parseStandaloneMessage } from "./standalone-message.t
  *
  * | form | text | made by |
  * |---|---|---|
- * | references | `[1,"id","lane",group,traceparent,[["job_…",generation,bytes],…]]` | the scheduler, for a queue in the database |
+ * | references | `[1,"id","lane",group,traceparent,[["job_…",generation,bytes],…]]` | the scheduler, for a queue in the
+ * database |
  * | deliveries | `{"v":1,"id":…,"lane":…,"jobs":[{…}]}` | the scheduler, for a broker |
- * | stand-alone | `{"id":…,"poolCode":…,"mediationType":"HTTP","target":…,"payload":…}` | users, in camelCase or snake_case |
+ * | stand-alone | `{"id":…,"poolCode":…,"mediationType":"HTTP","target":…,"payload":…}` | users, in camelCase or
+ * snake_case |
  *
- * The array form exists because it is written and read once per message on the hottest path: field names would be half of
- * its bytes. A reader refuses a version it does not know instead of guessing, so a newer scheduler beside an older router
- * dead-letters visibly rather than delivering nonsense.
+ * The array form exists because it is written and read once per message on the hottest path: field names would be half
+ * of its bytes. A reader refuses a version it does not know instead of guessing, so a newer scheduler beside an older
+ * router dead-letters visibly rather than delivering nonsense.
  *
- * Decoding never throws. A body that cannot be read is a value with a code and the path of each fault; the queue puts it
- * to its dead-letter place with that reason and goes on with the rest of the batch. What can be told of it (id, lane) is
- * kept for the person who looks at it later.
+ * Decoding never throws. A body that cannot be read is a value with a code and the path of each fault; the queue puts
+ * it to its dead-letter place with that reason and goes on with the rest of the batch. What can be told of it (id,
+ * lane) is kept for the person who looks at it later.
  */
 
 /** Version of both platform forms. */

@@ -22,7 +22,9 @@ export const standaloneLimits = {
   headersMax: 50,
 } as const;
 
-/** On a queue unknown fields are passed over, since older and other writers add their own; in a request they are faults. */
+/**
+ * On a queue unknown fields are passed over, since older and other writers add their own; in a request they are faults.
+ */
 export type UnknownFields = "ignoreUnknownFields" | "refuseUnknownFields";
 
 const snakeCase: Readonly<Record<string, string>> = {
@@ -44,7 +46,10 @@ const fields: ReadonlySet<string> = new Set([
 ]);
 
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
-/** They frame the request or belong to one connection, so a user's own are left out: two readers must not see two requests. */
+/**
+ * They frame the request or belong to one connection, so a user's own are left out: two readers must not see two
+ * requests.
+ */
 const connectionHeaders: ReadonlySet<string> = new Set([
   "connection",
   "content-length",

@@ -2,9 +2,9 @@ import ipaddr from "ipaddr.js";
 
 /**
  * A target URL taken apart, by the one URL parser everybody uses (WHATWG, https://url.spec.whatwg.org/): it writes
- * every spelling of an IPv4 address (decimal, octal, hexadecimal, short, full-width, percent-encoded) as four decimals, and of
- * an IPv6 one in its canonical form. Whoever checks a host and whoever dials it must read the URL through this function, or
- * the two could read it differently.
+ * every spelling of an IPv4 address (decimal, octal, hexadecimal, short, full-width, percent-encoded) as four decimals,
+ * and of an IPv6 one in its canonical form. Whoever checks a host and whoever dials it must read the URL through this
+ * function, or the two could read it differently.
  */
 export interface TargetUrl {
   readonly kind: "target";
@@ -47,8 +47,8 @@ export function readTargetUrl(text: string): TargetUrlReading {
 }
 
 /**
- * Names that mean this machine whatever a resolver says (RFC 6761, 6.3). They are judged as the loopback addresses, so a
- * resolver cannot be made to vouch for them.
+ * Names that mean this machine whatever a resolver says (RFC 6761, 6.3). They are judged as the loopback addresses, so
+ * a resolver cannot be made to vouch for them.
  */
 export function isLocalhostName(hostname: string): boolean {
   const name = hostname.endsWith(".") ? hostname.slice(0, -1) : hostname;

@@ -1,6 +1,6 @@
 /**
- * Certificates for tests, valid for a hundred years, signed by a CA that nobody trusts. Their keys are public on purpose
- * and protect nothing. Made with OpenSSL (prime256v1); the machine that runs the tests needs none.
+ * Certificates for tests, valid for a hundred years, signed by a CA that nobody trusts. Their keys are public on
+ * purpose and protect nothing. Made with OpenSSL (prime256v1); the machine that runs the tests needs none.
  */
 export interface TestCertificate {
   readonly cert: string;

@@ -12,8 +12,8 @@ export interface Expiring {
 export type DeadlineSlot = Set<Expiring>;
 
 /**
- * Deadlines for very many calls that nearly all end before theirs: adding and removing one is a step in a set, and one timer
- * serves all. A timer per call costs more than everything else about a deadline.
+ * Deadlines for very many calls that nearly all end before theirs: adding and removing one is a step in a set, and one
+ * timer serves all. A timer per call costs more than everything else about a deadline.
  */
 export class DeadlineWheel {
   readonly #clock: Clock;
@@ -50,7 +50,9 @@ export class DeadlineWheel {
     this.#cancelTimer = this.#clock.setTimer(Math.max(inMs, 0), () => this.#turn());
   }
 
-  /** Expires what is due, drops the slots that everybody left, and sets the timer to the earliest one that is not empty. */
+  /**
+   * Expires what is due, drops the slots that everybody left, and sets the timer to the earliest one that is not empty.
+   */
   #turn(): void {
     this.#armedFor = Number.POSITIVE_INFINITY;
     const now = Math.floor(this.#clock.monotonicMs() / DEADLINE_SLOT_MS);

@@ -10,21 +10,21 @@ import { TargetCache } from "./target-cache.ts";
  * otherwise the next time gains nothing. One forbidden address among several forbids the host: which of them is
  * dialled must not be a matter of luck.
  *
- * Answers are kept for seconds only, because a name may move; a host that does not resolve even shorter. Checks of one host
- * that come together share one lookup. A URL that names an address costs no lookup and is judged once. `localhost` and
- * names below it are this machine without asking anybody.
+ * Answers are kept for seconds only, because a name may move; a host that does not resolve even shorter. Checks of one
+ * host that come together share one lookup. A URL that names an address costs no lookup and is judged once. `localhost`
+ * and names below it are this machine without asking anybody.
  *
  * Bounds: hosts kept, lookups under way, and time per lookup. A resolver that hangs makes its hosts `unresolved`, which
  * is an attempt that failed and is tried again; it cannot stop targets that are known.
  */
-export interface DnsAddressGuardDeps {
+interface DnsAddressGuardDeps {
   readonly clock: Clock;
   readonly policy: AddressPolicy;
   /** Every address of a name. Rejects, or gives none, when there is none. */
   readonly resolve: ResolveHost;
 }
 
-export type ResolveHost = (hostname: string) => Promise<readonly string[]>;
+type ResolveHost = (hostname: string) => Promise<readonly string[]>;
 
 export const addressGuardLimits = {
   maxHosts: 10_000,
@@ -34,7 +34,9 @@ export const addressGuardLimits = {
   maxLookups: 512,
 } as const;
 
-/** The operating system's resolver: hosts file, search domains and all, as every other program on the machine sees it. */
+/**
+ * The operating system's resolver: hosts file, search domains and all, as every other program on the machine sees it.
+ */
 export async function systemResolveHost(hostname: string): Promise<readonly string[]> {
   const answers = await lookup(hostname, { all: true, verbatim: true });
   return answers.map(({ address }) => address);

@@ -9,11 +9,12 @@ import { TargetCache } from "./target-cache.ts";
  * Outgoing requests by the runtime's `fetch`: why it and not another client stands in
  * docs/decisions/0003-outgoing-transport.md.
  *
- * **Where it connects.** The URL given to `fetch` names the checked address, never the host, so nothing is resolved again
- * between checking and dialling. The `host` header says the host. For HTTPS a `Bun.FetchSession` per host carries the name:
- * it is sent as SNI, and the certificate is verified against it. Connections belong to the session, so one opened
- * for a name is never used for another one, even on the same address; an HTTPS URL with an address in it is verified
- * against that address. Proxies of the environment are ignored unless one is configured. Redirects are answers.
+ * **Where it connects.** The URL given to `fetch` names the checked address, never the host, so nothing is resolved
+ * again between checking and dialling. The `host` header says the host. For HTTPS a `Bun.FetchSession` per host carries
+ * the name: it is sent as SNI, and the certificate is verified against it. Connections belong to the session, so one
+ * opened for a name is never used for another one, even on the same address; an HTTPS URL with an address in it is
+ * verified against that address. Proxies of the environment are ignored unless one is configured. Redirects are
+ * answers.
  *
  * **Time.** One deadline covers a call from connect to the last byte read. Deadlines are slots of a wheel, and the
  * AbortController of a call that ended well serves the next one: a timer and a controller per call cost more than
@@ -21,22 +22,22 @@ import { TargetCache } from "./target-cache.ts";
  *
  * **Size.** At most `responseMaxBytes` of an answer are read; the connection of a longer one is closed.
  *
- * **Results.** Every end of a call is a value. A call that the caller aborted ends as `connectionFailed`: whoever aborted
- * it knows. What is not one of the known ways to fail is `connectionFailed` too, with the runtime's words, because a
- * target must not be able to throw into the router.
+ * **Results.** Every end of a call is a value. A call that the caller aborted ends as `connectionFailed`: whoever
+ * aborted it knows. What is not one of the known ways to fail is `connectionFailed` too, with the runtime's words,
+ * because a target must not be able to throw into the router.
  *
  * **Limits.** How many calls run at once is the pools' business; the runtime's own limit must be above it
  * (`maxSimultaneousRequests`). At most `fetchTransportLimits.maxTlsHosts` sessions are kept. The runtime keeps the TLS
  * contexts of 60 of them: with more HTTPS hosts than that called in turn, connections to the rest are made anew.
  */
-export interface FetchTransportConfig {
+interface FetchTransportConfig {
   /** Certificates (PEM) trusted for targets instead of the well-known ones; null: the well-known ones. */
   readonly trustedCertificates: string | null;
   /** URL of a proxy for every call; null: none, whatever the environment says. */
   readonly proxy: string | null;
 }
 
-export const fetchTransportLimits = {
+const fetchTransportLimits = {
   maxTlsHosts: 1_000,
   /** Calls kept for reuse; more than run at once are of no use. */
   maxIdleCalls: 4_096,

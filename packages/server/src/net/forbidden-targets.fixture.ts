@@ -1,8 +1,8 @@
 /**
- * Spellings of addresses that no delivery may go to. Each must be refused when a subscription is saved and when a message is
- * sent: `forbidden` because of where it leads, `invalid` because it is no target at all. Collected from the special-purpose
- * registries (RFC 6890), the URL standard's host parser (https://url.spec.whatwg.org/#host-parsing), and the spellings
- * known from SSRF testing.
+ * Spellings of addresses that no delivery may go to. Each must be refused when a subscription is saved and when a
+ * message is sent: `forbidden` because of where it leads, `invalid` because it is no target at all. Collected from the
+ * special-purpose registries (RFC 6890), the URL standard's host parser (https://url.spec.whatwg.org/#host-parsing),
+ * and the spellings known from SSRF testing.
  */
 export interface ForbiddenTarget {
   readonly url: string;

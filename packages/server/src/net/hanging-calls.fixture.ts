@@ -1,7 +1,10 @@
 import { systemClock } from "@flowcatalyst/foundation";
 import { createFetchTransport, maxSimultaneousRequests } from "./index.ts";
 
-/** Makes many calls that are never answered, and beside them some to a healthy path; says how many of those were answered. */
+/**
+ * Makes many calls that are never answered, and beside them some to a healthy path; says how many of those were
+ * answered.
+ */
 const [port = "", hangingCalls = "0"] = process.argv.slice(2);
 const transport = createFetchTransport({ clock: systemClock() }, { trustedCertificates: null, proxy: null });
 const { signal } = new AbortController();

@@ -1,9 +1,3 @@
-export {
-  addressGuardLimits,
-  createDnsAddressGuard,
-  systemResolveHost,
-  type DnsAddressGuardDeps,
-  type ResolveHost,
-} from "./dns-address-guard.ts";
-export { createFetchTransport, fetchTransportLimits, type FetchTransportConfig } from "./fetch-transport.ts";
-export { maxSimultaneousRequests, simultaneousRequestsVariable } from "./simultaneous-requests.ts";
+export { addressGuardLimits, createDnsAddressGuard, systemResolveHost } from "./dns-address-guard.ts";
+export { createFetchTransport } from "./fetch-transport.ts";
+export { maxSimultaneousRequests } from "./simultaneous-requests.ts";

@@ -1,10 +1,11 @@
 /**
- * The beginning of a response's body as text, at most `maxBytes` of it. What follows is never read: the connection is given
- * up instead, since a body may have no end. Bytes that are no UTF-8 become replacement characters.
+ * The beginning of a response's body as text, at most `maxBytes` of it. What follows is never read: the connection is
+ * given up instead, since a body may have no end. Bytes that are no UTF-8 become replacement characters.
  */
 export function readResponseText(response: Response, maxBytes: number): Promise<string> {
   const announced = response.headers.get("content-length");
-  // The common case. The runtime reads at most what was announced, and making a stream would cost as much as all the rest.
+  // The common case. The runtime reads at most what was announced, and making a stream would cost as much as all the
+  // rest.
   if (announced !== null && Number(announced) <= maxBytes) return response.text();
   const { body } = response;
   return body === null ? Promise.resolve("") : readStart(body, maxBytes);

@@ -6,9 +6,9 @@ import { forbiddenNames, forbiddenTargets, type ForbiddenName } from "./forbidde
 import { createDnsAddressGuard, createFetchTransport, systemResolveHost } from "./index.ts";
 
 /**
- * Nothing forbidden is ever connected to, however it is spelled. A canary listens on this machine, on IPv4 and IPv6; whatever
- * reaches it would have been a request forged with our help. (That they are refused when a subscription is saved is
- * tested from outside, with the same table.)
+ * Nothing forbidden is ever connected to, however it is spelled. A canary listens on this machine, on IPv4 and IPv6;
+ * whatever reaches it would have been a request forged with our help. (That they are refused when a subscription is
+ * saved is tested from outside, with the same table.)
  */
 
 const canary = { connections: 0, stop: (): void => undefined, port: 0 };
@@ -28,7 +28,9 @@ afterAll(() => canary.stop());
 const { signal } = new AbortController();
 const transport = createFetchTransport({ clock: systemClock() }, { trustedCertificates: null, proxy: null });
 
-/** As the router sends: what the guard allows is dialled at the address the guard names, and nothing else is dialled. */
+/**
+ * As the router sends: what the guard allows is dialled at the address the guard names, and nothing else is dialled.
+ */
 async function send(guard: AddressGuard, url: string): Promise<Resolution | TransportResult> {
   const resolution = await guard.check(url, signal);
   if (resolution.kind !== "allowed") return resolution;

@@ -10,7 +10,9 @@ export interface QueueBench {
   readonly visibilityMs: number;
   /** Lets this much time pass for the queue. */
   passTime(ms: number): Promise<void>;
-  /** The consumer dies without a word and another one takes its place: killed broker, killed process, new connection. */
+  /**
+   * The consumer dies without a word and another one takes its place: killed broker, killed process, new connection.
+   */
   crash(): Promise<ConformingQueue>;
   /** Puts a body on the queue as a stranger could. */
   putRaw(lane: PoolCode, body: string): Promise<void>;

@@ -11,19 +11,19 @@ import {
   redeliveryCases,
 } from "./queue-capabilities.conformance.ts";
 
-export type { ConformingQueue, QueueBench } from "./queue-bench.conformance.ts";
+export type { QueueBench } from "./queue-bench.conformance.ts";
 
 /**
- * The suite every queue passes: the core, and one suite per capability it declares. What it declares decides which suites
- * run; a queue that does not declare one is not asked for it, and a difference that is not a declared capability does not
- * exist. The cases that ran are printed as a matrix, so that "passed" can be read as "passed what".
+ * The suite every queue passes: the core, and one suite per capability it declares. What it declares decides which
+ * suites run; a queue that does not declare one is not asked for it, and a difference that is not a declared capability
+ * does not exist. The cases that ran are printed as a matrix, so that "passed" can be read as "passed what".
  *
  * A new queue plugs in with one file beside it:
  *
  *     describeQueueConformance("nats", capabilitiesOfNats, () => natsBench());
  *
- * The bench makes a fresh queue per case. Time is its own: a queue in a database moves a fake clock, a broker is set up with
- * short times and `passTime` really waits for them. Where a message comes back only after a while, cases call
+ * The bench makes a fresh queue per case. Time is its own: a queue in a database moves a fake clock, a broker is set up
+ * with short times and `passTime` really waits for them. Where a message comes back only after a while, cases call
  * `passTime` and then receive with a wait, so both kinds pass the same text.
  */
 export function describeQueueConformance(

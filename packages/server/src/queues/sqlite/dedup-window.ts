@@ -2,8 +2,8 @@ import type { QueueRows } from "./queue-rows.ts";
 import { sqliteQueueLimits } from "./sqlite-queue-config.ts";
 
 /**
- * Which deduplication ids were published lately. Each id is kept under the number of the window it came in, so looking in
- * the present and the one before is exact, and what is older lies at one end of the key and goes in small steps.
+ * Which deduplication ids were published lately. Each id is kept under the number of the window it came in, so looking
+ * in the present and the one before is exact, and what is older lies at one end of the key and goes in small steps.
  */
 export class DedupWindow {
   readonly #rows: QueueRows;

@@ -2,8 +2,8 @@ import type { SqliteConnection } from "./sqlite-connection.ts";
 
 /**
  * The statements of the queue, one operation a function, each called inside a transaction of `sqlite-queue.ts`. What a
- * row's state means stands in `queue-schema.ts`. Each is bounded by the rows it returns or changes: none steps over rows
- * that are blocked, delayed or in flight (`queue-plans.test.ts`).
+ * row's state means stands in `queue-schema.ts`. Each is bounded by the rows it returns or changes: none steps over
+ * rows that are blocked, delayed or in flight (`queue-plans.test.ts`).
  */
 export interface MessageRow {
   readonly seq: number;
@@ -42,7 +42,9 @@ const restingState = `
     WHERE earlier.group_key = queue_messages.group_key AND earlier.seq < queue_messages.seq
   ) THEN 1 ELSE 0 END`;
 
-/** A row of a group that holds a high-priority message goes ahead of other groups, or that message would wait behind it. */
+/**
+ * A row of a group that holds a high-priority message goes ahead of other groups, or that message would wait behind it.
+ */
 const restingRank = `
   CASE WHEN high = 1 OR (group_key IS NOT NULL AND EXISTS (
     SELECT 1 FROM queue_messages AS urgent WHERE urgent.group_key = queue_messages.group_key AND urgent.high = 1
@@ -63,7 +65,8 @@ export const queueSql = {
   due: `
     SELECT seq, state, kind, group_key, lane, abandoned_count
     FROM queue_messages WHERE state = ?1 AND due_at_ms <= ?2 ORDER BY due_at_ms LIMIT ?3`,
-  nextDue: "SELECT due_at_ms FROM queue_messages WHERE state = ?1 AND due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1",
+  nextDue: `
+    SELECT due_at_ms FROM queue_messages WHERE state = ?1 AND due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1`,
   oldest: "SELECT published_at_ms FROM queue_messages ORDER BY seq LIMIT 1",
   inGroup: "SELECT 1 AS found FROM queue_messages WHERE group_key = ?1 LIMIT 1",
   bySeq: `SELECT ${messageColumns} FROM queue_messages WHERE seq = ?1`,
@@ -113,7 +116,8 @@ export const queueSql = {
   deadLetters: "SELECT message_id, lane, reason, body, at_ms FROM dead_letters ORDER BY seq DESC LIMIT ?1",
   readCounts: "SELECT next_seq, total, blocked, delayed, in_flight, dead FROM queue_state WHERE id = 1",
   writeCounts: `
-    UPDATE queue_state SET next_seq = ?1, total = ?2, blocked = ?3, delayed = ?4, in_flight = ?5, dead = ?6 WHERE id = 1`,
+    UPDATE queue_state
+    SET next_seq = ?1, total = ?2, blocked = ?3, delayed = ?4, in_flight = ?5, dead = ?6 WHERE id = 1`,
 } as const;
 
 export interface DeadRow {

@@ -5,9 +5,9 @@ import type { SqliteConnection } from "./sqlite-connection.ts";
  * Tables of the queue. They may live in the store's file, so they have a ledger of migrations of their own.
  *
  * `queue_messages.state`: 0 READY (can be received), 1 BLOCKED (behind another message of its group), 2 DELAYED and
- * 3 IN_FLIGHT (both until `due_at_ms`, which is null in the other two). Only READY rows are in `queue_ready` and only rows
- * with a due time in `queue_due`, so looking for work never steps over a row that is blocked, delayed or in flight.
- * `rank` orders READY rows: 0 is high priority, its own or lent by a later message of its group.
+ * 3 IN_FLIGHT (both until `due_at_ms`, which is null in the other two). Only READY rows are in `queue_ready` and only
+ * rows with a due time in `queue_due`, so looking for work never steps over a row that is blocked, delayed or in
+ * flight. `rank` orders READY rows: 0 is high priority, its own or lent by a later message of its group.
  */
 export const rowState = { ready: 0, blocked: 1, delayed: 2, inFlight: 3 } as const;
 

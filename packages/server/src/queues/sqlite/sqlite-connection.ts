@@ -5,8 +5,8 @@ import type { SQLQueryBindings } from "bun:sqlite";
  * must write through it, so that the process has one writer and one page cache. Everything is synchronous; a
  * transaction function must not await, and transactions do not nest.
  *
- * Faults are CodedErrors: STORE_FULL for a full disk, STORE_UNAVAILABLE for one that cannot be reached now. After either
- * the transaction did not happen.
+ * Faults are CodedErrors: STORE_FULL for a full disk, STORE_UNAVAILABLE for one that cannot be reached now. After
+ * either the transaction did not happen.
  */
 export interface SqliteConnection {
   readonly path: string;

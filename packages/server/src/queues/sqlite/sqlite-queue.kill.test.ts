@@ -13,10 +13,13 @@ const REOPEN_MAX_MS = 2_000;
 test("a queue file is one process's; after SIGKILL the next one goes on at once with what was in flight", async () => {
   const folder = mkdtempSync(join(tmpdir(), "queue-kill-"));
   const path = join(folder, "queue.db");
-  const holder = Bun.spawn([process.execPath, join(import.meta.dir, "queue-holder.fixture.ts"), path], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
+  const holder = Bun.spawn(
+    [process.execPath, Bun.fileURLToPath(new URL("./queue-holder.fixture.ts", import.meta.url)), path],
+    {
+      stdout: "pipe",
+      stderr: "inherit",
+    },
+  );
   try {
     const reader = holder.stdout.getReader();
     const { value } = await reader.read();

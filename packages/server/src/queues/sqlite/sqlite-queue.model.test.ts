@@ -198,7 +198,8 @@ class Run {
       secretRef: null,
       traceparent: null,
     };
-    // The same id twice at once on the queue would make the model ambiguous; the window is tried in the conformance suite.
+    // The same id twice at once on the queue would make the model ambiguous; the window is tried in the conformance
+    // suite.
     if (this.model.find(message.id) !== undefined) return;
     const [result] = await this.queue.publish([message]);
     expect(result?.kind).toBe(this.model.publish(message, this.clock.now()) as "published");

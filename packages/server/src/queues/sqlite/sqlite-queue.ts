@@ -30,7 +30,9 @@ export interface SqliteQueueDeps {
 
 const MAX_UTF8_BYTES_PER_CHAR = 3;
 
-/** What settling one receipt says of the group whose next row may now go: its key, none, or that the receipt is dead. */
+/**
+ * What settling one receipt says of the group whose next row may now go: its key, none, or that the receipt is dead.
+ */
 type SettledGroup = string | typeof ungrouped | typeof dead;
 type SettleOne = (counts: QueueCounts, parts: ReceiptParts, nowMs: number) => SettledGroup;
 const ungrouped = Symbol("ungrouped");
@@ -46,7 +48,8 @@ interface Taking {
 /**
  * The queue in a SQLite file: the store's own (`flowcatalyst dev`), or one of a router that has no store.
  *
- * **Entities.** A message is a row with a place (`seq`, rising, never used twice), a lane, perhaps a group, and a state:
+ * **Entities.** A message is a row with a place (`seq`, rising, never used twice), a lane, perhaps a group, and a
+ * state:
  *
  *     publish ─▶ READY ─receive─▶ IN_FLIGHT ─ack─▶ gone          a message of a group is BLOCKED instead of READY
  *                  ▲                  │                          while an earlier one of the group is unsettled
@@ -55,25 +58,25 @@ interface Taking {
  * A receipt names one receive of one row. It is dead once the row was settled, received again, or its visibility ended.
  *
  * **Order.** Of a group only the first unsettled row can be READY, so "may this be given out" is never asked when
- * receiving: it was answered when the row came to rest. Whoever removes a group's first row makes the next one READY in the
- * same transaction. A receive may take the rows that follow its first one, in order; everybody else gets none of
+ * receiving: it was answered when the row came to rest. Whoever removes a group's first row makes the next one READY in
+ * the same transaction. A receive may take the rows that follow its first one, in order; everybody else gets none of
  * them. A nack keeps the row's place. A high-priority message lends its rank to the first row of its group, because it
  * cannot pass it.
  *
- * **Cost.** Publishing, receiving and settling one message touches a constant number of index entries. READY rows and rows
- * with a due time have partial indexes of their own, so a million blocked, delayed or in-flight rows are never stepped
- * over. Totals are kept in one row that is written with each transaction, so metrics cost nothing.
+ * **Cost.** Publishing, receiving and settling one message touches a constant number of index entries. READY rows and
+ * rows with a due time have partial indexes of their own, so a million blocked, delayed or in-flight rows are never
+ * stepped over. Totals are kept in one row that is written with each transaction, so metrics cost nothing.
  *
  * **Deduplication.** An id is remembered for the window in the generation (window number) it came in; looking in two
  * generations is exact, and old ones go in small steps with later publishing.
  *
- * **Guarantees and failures.** What `publish` answered as published survives a crash of the process; a stand-alone message
- * is on disk then, because nobody else has a copy, while a platform message that a power cut takes away is published
- * again by the scheduler. This process is the only consumer of the file, so opening frees every receipt: after a crash work
- * goes on at once. A receive that ended without ack or nack counts as abandoned; a stand-alone message abandoned
- * `maxReceives` times goes to the dead letters, since it is probably what crashes its consumer. A body that cannot be read
- * goes there too, and the rest of the batch is delivered. A full disk refuses what is published; receiving and settling
- * throw STORE_FULL or STORE_UNAVAILABLE, and nothing has changed then.
+ * **Guarantees and failures.** What `publish` answered as published survives a crash of the process; a stand-alone
+ * message is on disk then, because nobody else has a copy, while a platform message that a power cut takes away is
+ * published again by the scheduler. This process is the only consumer of the file, so opening frees every receipt:
+ * after a crash work goes on at once. A receive that ended without ack or nack counts as abandoned; a stand-alone
+ * message abandoned `maxReceives` times goes to the dead letters, since it is probably what crashes its consumer. A
+ * body that cannot be read goes there too, and the rest of the batch is delivered. A full disk refuses what is
+ * published; receiving and settling throw STORE_FULL or STORE_UNAVAILABLE, and nothing has changed then.
  *
  * **Time.** Due times are wall-clock time as it was at opening plus monotonic time since, so a corrected clock neither
  * frees nor holds receipts.
