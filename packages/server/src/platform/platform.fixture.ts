@@ -12,11 +12,14 @@ import {
   type Metrics,
 } from "@flowcatalyst/foundation";
 import { createAddressPolicy } from "../domain/address-policy.ts";
+import { createFilterCompiler } from "../domain/filter.ts";
 import { createIdSource, type ClientId } from "../domain/ids.ts";
 import type { Scope } from "../domain/scope.ts";
 import { readTargetUrl } from "../domain/target-url.ts";
+import type { DueJob } from "../ports/job-claims.ts";
 import type { AddressGuard } from "../ports/transport.ts";
 import { createSqliteStore, openDatabase, type SqliteStore } from "../stores/sqlite/index.ts";
+import { createStreamProcessor, streamDefaults } from "../stream/stream-processor.ts";
 import { createPlatformApp } from "./app.ts";
 import type { PlatformConfig, PlatformDeps } from "./platform-deps.ts";
 
@@ -29,6 +32,10 @@ export interface TestPlatform {
   /** A request such as `GET /api/events`, without a socket. Objects are sent as JSON. */
   call(line: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<TestAnswer>;
   send(request: Request): Promise<TestAnswer>;
+  /** The stream makes the jobs of all events so far. */
+  fanOut(): Promise<void>;
+  /** The scheduler publishes what is due; the messages go nowhere. */
+  publishDue(): Promise<readonly DueJob[]>;
   readonly fetch: (request: Request) => Response | Promise<Response>;
   close(): Promise<void>;
 }
@@ -45,6 +52,9 @@ export interface TestAnswer {
   readonly code: string | undefined;
   readonly faults: readonly { readonly path: string; readonly message: string }[];
 }
+
+/** Longer than any test moves its clock. */
+const LEASE_TTL_MS = 1e12;
 
 const defaultConfig: PlatformConfig = {
   version: "0.0.0-test",
@@ -77,6 +87,21 @@ export function setupPlatform(
     addressGuard: literalGuard(),
     ...wrapped,
   };
+  const stream = createStreamProcessor(
+    {
+      feed: store.eventFeed,
+      subscriptions: store.subscriptionReader,
+      jobs: store.jobAppender,
+      leases: store.leases,
+      ids: deps.ids,
+      compiler: createFilterCompiler(),
+      clock,
+      random,
+      logger,
+      metrics,
+    },
+    { holder: "test", ...streamDefaults, leaseTtlMs: LEASE_TTL_MS },
+  );
   const app = createPlatformApp(deps, { ...defaultConfig, ...changes });
   const send = async (request: Request): Promise<TestAnswer> => answerOf(await app.fetch(request));
   return {
@@ -85,6 +110,20 @@ export function setupPlatform(
     clock,
     metrics,
     send,
+    fanOut: async () => {
+      for (;;) {
+        const passed = await stream.pass();
+        if (passed.kind !== "advanced" || !passed.more) return;
+      }
+    },
+    publishDue: async () => {
+      const lease = await store.leases.acquire("scheduler", "test", LEASE_TTL_MS);
+      if (lease === null) throw new Error("the scheduler's lease is taken");
+      const limits = { nowMs: clock.now(), maxJobs: 500, maxBytes: 8_388_608, publishWindow: 1_000 };
+      const { runs } = await store.jobClaims.claim(limits, lease.epoch);
+      await store.jobClaims.markQueued(runs, clock.now(), lease.epoch);
+      return runs.flatMap((run) => run.jobs);
+    },
     fetch: (request) => app.fetch(request),
     call: (line, body, headers = {}) => send(requestOf(line, { body, headers })),
     close: async () => {

@@ -1,0 +1,86 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { setupPlatform, type TestPlatform } from "../platform.fixture.ts";
+
+let platform: TestPlatform;
+beforeEach(() => {
+  platform = setupPlatform();
+});
+afterEach(() => platform.close());
+
+const order = { type: "order.created", source: "/shop", data: { amount: 5 } };
+const subscription = { name: "Orders", eventTypes: ["order.*"], targetUrl: "https://example.com/hook" };
+
+interface Entry {
+  readonly at: string;
+  readonly kind: string;
+  readonly message: string;
+}
+
+async function entriesOf(eventId: string): Promise<readonly Entry[]> {
+  return (await platform.call(`GET /api/events/${eventId}/timeline`)).json["entries"] as Entry[];
+}
+
+describe("the timeline of an event", () => {
+  test("tells acceptance, match, queue, attempts and end in time order", async () => {
+    await platform.call("POST /api/subscriptions", subscription);
+    const { id } = await platform.call("POST /api/events", order);
+    await platform.clock.advance(10);
+    await platform.fanOut();
+    await platform.clock.advance(10);
+    const [job] = await platform.publishDue();
+    await platform.clock.advance(100);
+    const attempt = {
+      number: 1,
+      startedAt: "2026-01-01T00:00:00.050Z",
+      durationMs: 12,
+      outcome: "DELIVERED",
+      statusCode: 200,
+      burnt: true,
+      error: null,
+      responseBody: null,
+      signed: true,
+    };
+    const report = { jobId: job!.jobId, generation: 1, attempt, result: { kind: "delivered" } };
+    await platform.call("POST /api/dispatch/attempts", { reports: [report] });
+    const entries = await entriesOf(id);
+    expect(entries.map(({ kind }) => kind)).toEqual(["ACCEPTED", "MATCHED", "QUEUED", "ATTEMPT", "FINAL"]);
+    expect(entries.map(({ at }) => at)).toEqual(entries.map(({ at }) => at).toSorted());
+    expect(entries.at(-2)).toMatchObject({ attempt: 1, outcome: "DELIVERED", statusCode: 200, durationMs: 12 });
+    expect(entries.at(-1)).toMatchObject({ status: "COMPLETED", jobId: job!.jobId });
+    const jobs = await platform.call(`GET /api/events/${id}/jobs`);
+    expect(jobs.json["items"]).toMatchObject([{ id: job!.jobId, status: "COMPLETED", kind: "EVENT", eventId: id }]);
+  });
+
+  test("says why nothing matched, once the stream has passed", async () => {
+    await platform.call("POST /api/subscriptions", { ...subscription, eventTypes: ["order.cancelled"] });
+    const { id } = await platform.call("POST /api/events", order);
+    expect((await entriesOf(id)).map(({ kind }) => kind)).toEqual(["ACCEPTED"]);
+    await platform.fanOut();
+    const entries = await entriesOf(id);
+    expect(entries.map(({ kind }) => kind)).toEqual(["ACCEPTED", "NOT_MATCHED"]);
+    expect(entries[1]?.message).toBe("No subscription matches order.created. The nearest pattern is order.cancelled.");
+  });
+
+  test("says which filter was false, which failed, and which client was another", async () => {
+    const make = (name: string, more: object): Promise<unknown> =>
+      platform.call("POST /api/subscriptions", { ...subscription, name, ...more });
+    await make("false", { filter: "data.amount > 100" });
+    await make("faulty", { filter: "data.missing > 100" });
+    await make("other", { clientId: "cli_1" });
+    const { id } = await platform.call("POST /api/events", order);
+    await platform.fanOut();
+    const messages = (await entriesOf(id)).slice(1).map(({ message }) => message);
+    expect(messages).toHaveLength(3);
+    expect(messages.find((message) => message.startsWith("false:"))).toContain(
+      "its filter is false: data.amount > 100",
+    );
+    expect(messages.find((message) => message.startsWith("faulty:"))).toContain("its filter failed on this event");
+    expect(messages.find((message) => message.startsWith("other:"))).toContain("belongs to another client");
+  });
+
+  test("of an event that does not exist is 404", async () => {
+    for (const path of ["", "/jobs", "/timeline"]) {
+      expect((await platform.call(`GET /api/events/evt_x${path}`)).status).toBe(404);
+    }
+  });
+});

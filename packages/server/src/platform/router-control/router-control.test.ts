@@ -1,0 +1,48 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { setupPlatform, type TestPlatform } from "../platform.fixture.ts";
+
+let platform: TestPlatform;
+beforeEach(() => {
+  platform = setupPlatform({ routerQueues: [{ queueName: "main", queueUri: "nats://localhost:4222" }] });
+});
+afterEach(() => platform.close());
+
+const subscription = { name: "s", eventTypes: ["a"], targetUrl: "https://example.com/" };
+
+test("a router learns of pools, pauses and cancellations, and waits for the next change", async () => {
+  await platform.call("POST /api/dispatch-pools", { code: "SLOW" });
+  const { id } = await platform.call("POST /api/subscriptions", subscription);
+  const before = await platform.call("GET /api/router/control");
+  expect((before.json["pools"] as { code: string }[]).map(({ code }) => code)).toContain("SLOW");
+  expect(before.json["pausedSubscriptions"]).toEqual([]);
+  const waiting = platform.call(`GET /api/router/control?revision=${String(before.json["revision"])}&waitMs=30000`);
+  await platform.call(`POST /api/subscriptions/${id}/pause`);
+  const after = await waiting;
+  expect(after.json["pausedSubscriptions"]).toEqual([id]);
+  expect(after.json["revision"]).not.toBe(before.json["revision"]);
+});
+
+test("a wait without a change ends with the same revision", async () => {
+  const { json } = await platform.call("GET /api/router/control");
+  const waiting = platform.call(`GET /api/router/control?revision=${String(json["revision"])}&waitMs=1000`);
+  await platform.clock.whenTimers(1);
+  await platform.clock.advance(1_000);
+  expect((await waiting).json["revision"]).toBe(json["revision"]);
+  expect((await platform.call("GET /api/router/control?waitMs=30001")).status).toBe(400);
+});
+
+test("secrets are given by reference, an unknown one has none", async () => {
+  const { id } = await platform.call("POST /api/subscriptions", subscription);
+  const { json } = await platform.call(`GET /api/subscriptions/${id}/secret`);
+  const secrets = await platform.call(`GET /api/router/secrets?ref=subscription:${id}`);
+  expect(secrets.json).toEqual({ secrets: [json["secret"]] });
+  expect(secrets.headers.get("cache-control")).toBe("no-store");
+  expect((await platform.call("GET /api/router/secrets?ref=nobody")).json).toEqual({ secrets: [] });
+});
+
+test("pools and queues are given as FC_ROUTER_CONFIG_URL wants them", async () => {
+  await platform.call("POST /api/dispatch-pools", { code: "SLOW", concurrency: 3, rateLimitPerMinute: 60 });
+  const { json } = await platform.call("GET /api/config/router");
+  expect(json["processingPools"]).toContainEqual({ code: "SLOW", concurrency: 3, rateLimitPerMinute: 60 });
+  expect(json["queues"]).toEqual([{ queueName: "main", queueUri: "nats://localhost:4222" }]);
+});
