@@ -1,5 +1,6 @@
 import type { DispatchJob, JobStatus } from "../domain/dispatch-job.ts";
 import type { EventRecord } from "../domain/event.ts";
+import type { JobPosition } from "../domain/ids.ts";
 import type { Scope } from "../domain/scope.ts";
 
 /** Pages of searches are numbered; totals are exact to 10,000. */
@@ -38,6 +39,8 @@ export interface JobSearch {
   readonly messageGroup?: string;
   readonly createdAfterMs?: number;
   readonly createdBeforeMs?: number;
+  /** Only jobs inserted before this place: where a list by cursor goes on. */
+  readonly beforePosition?: JobPosition;
 }
 
 export interface FilterOptions {

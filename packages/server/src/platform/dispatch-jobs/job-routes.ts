@@ -53,19 +53,18 @@ function atIndex(index: number): (error: unknown) => never {
   };
 }
 
-function mountReads(mount: Mount, { jobs, searches, pools, clock }: PlatformDeps): void {
+function mountReads(mount: Mount, { jobs, searches, pools }: PlatformDeps): void {
   mount.endpoint(dispatchJobEndpoints.list, async ({ query, scope }) => {
     const { limit, cursor, ...filter } = query;
     const search = await jobSearchOf(filter, pools, scope);
-    // The window ends one millisecond ahead, so that a job made just now is in it.
-    const from = cursor === undefined ? { page: 0, createdBeforeMs: clock.now() + 1 } : readJobCursor(cursor);
-    const createdBeforeMs = Math.min(from.createdBeforeMs, search.createdBeforeMs ?? from.createdBeforeMs);
-    const page = await searches.jobs({ ...search, createdBeforeMs }, { page: from.page, size: limit }, scope);
-    const more = page.items.length === limit && (page.totalIsLowerBound || (from.page + 1) * limit < page.totalItems);
+    const from = cursor === undefined ? {} : { beforePosition: readJobCursor(cursor) };
+    const page = await searches.jobs({ ...search, ...from }, { page: 0, size: limit }, scope);
+    const last = page.items.at(-1);
+    const more = last !== undefined && page.totalItems > page.items.length;
     return jsonAnswer({
       items: page.items.map(jobOut),
-      ...(more ? { nextCursor: writeJobCursor({ ...from, page: from.page + 1 }) } : {}),
-      ...(page.totalIsLowerBound ? {} : { total: page.totalItems }),
+      ...(more ? { nextCursor: writeJobCursor(last.position) } : {}),
+      ...(cursor !== undefined || page.totalIsLowerBound ? {} : { total: page.totalItems }),
     });
   });
   mount.endpoint(dispatchJobEndpoints.get, async ({ param, scope }) => {

@@ -103,6 +103,9 @@ function positionWindow(database: SqliteDatabase, search: JobSearch): PositionWi
   if (search.createdBeforeMs !== undefined) {
     window = { ...window, before: firstWhere(database, window, ["created_at", search.createdBeforeMs + clockSlackMs]) };
   }
+  if (search.beforePosition !== undefined) {
+    window = intersect(window, { from: window.from, before: search.beforePosition });
+  }
   return search.eventId === undefined ? window : narrowToEvent(database, window, search.eventId);
 }
 
