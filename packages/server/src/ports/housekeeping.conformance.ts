@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { isCodedError } from "@flowcatalyst/foundation";
+import { anchorScope } from "../domain/scope.ts";
+import type { LeaseEpoch } from "./lease.ts";
+import { idsOf, JobScenario, profileFor, subscriptionB, type JobStoreSetup } from "./job-scenario.fixture.ts";
+
+const hourMs = 3_600_000;
+
+export function describeHousekeepingConformance(name: string, setup: JobStoreSetup): void {
+  describe(`${name}: housekeeping`, () => {
+    let scenario: JobScenario;
+    beforeEach(async () => {
+      scenario = await JobScenario.start(setup);
+    });
+    afterEach(() => scenario.store.close());
+    const now = () => scenario.store.now();
+    const drop = (beforeMs: number, maxRows = 3) =>
+      scenario.store.housekeeping.dropHistory(beforeMs, maxRows, scenario.epoch);
+    const untilZero = async (step: () => Promise<number>): Promise<readonly number[]> => {
+      const steps: number[] = [];
+      let removed: number;
+      do {
+        removed = await step();
+        steps.push(removed);
+      } while (removed > 0);
+      return steps;
+    };
+
+    test("history goes in bounded steps: jobs with their attempts, then events; open jobs and theirs stay", async () => {
+      const ids = await scenario.publish(...Array.from({ length: 8 }, () => ({})), { dueInMs: 10 * hourMs });
+      await scenario.queue();
+      const jobs = await Promise.all(ids.map((id) => scenario.job(id)));
+      for (const id of ids.slice(1, 8)) await scenario.deliver(id);
+      await scenario.store.advance(hourMs);
+      const recent = await scenario.publish({});
+      const steps = await untilZero(() => drop(now()));
+      expect(Math.max(...steps)).toBeLessThanOrEqual(3);
+      expect(steps.reduce((sum, step) => sum + step, 0)).toBe(14);
+      const left = await Promise.all(ids.map((id) => scenario.store.jobs.byId(id, anchorScope)));
+      expect(left.map((job) => job?.status ?? null)).toEqual([
+        "QUEUED",
+        ...Array.from({ length: 7 }, () => null),
+        "PENDING",
+      ]);
+      const events = await Promise.all(jobs.map((job) => scenario.store.eventReader.byId(job.eventId!, anchorScope)));
+      expect(events.map((event) => event !== null)).toEqual([true, ...Array.from({ length: 7 }, () => false), true]);
+      expect(await scenario.statuses(recent)).toEqual(["PENDING"]);
+      expect(await scenario.store.jobs.stats(jobs[0]!.subscriptionId!)).toMatchObject({
+        COMPLETED: 0,
+        QUEUED: 1,
+        PENDING: 2,
+      });
+    });
+
+    test("what stayed because it was open goes once it is final", async () => {
+      const [id] = await scenario.publish({});
+      await scenario.queue();
+      await scenario.store.advance(hourMs);
+      expect(await untilZero(() => drop(now()))).toEqual([0]);
+      await scenario.deliver(id!);
+      expect(await untilZero(() => drop(now()))).toEqual([1, 1, 0]);
+    });
+
+    test("events the stream has not passed stay", async () => {
+      const [event] = await scenario.store.events.append([scenario.samples.event({ createdAtMs: now() })]);
+      await scenario.store.advance(hourMs);
+      expect(await untilZero(() => drop(now()))).toEqual([0]);
+      expect(await scenario.store.eventReader.byId(event!.event.id, anchorScope)).not.toBeNull();
+    });
+
+    test("an event made again under a key whose first one was dropped is a new event", async () => {
+      const event = scenario.samples.event({ deduplicationId: "d", createdAtMs: now() });
+      const [first] = await scenario.store.events.append([event]);
+      await scenario.append([scenario.jobOf(first!.event, {})]);
+      await scenario.queue();
+      await scenario.deliver(
+        (await scenario.store.jobs.byEvent(event.id, { limit: 1, cursor: null }, anchorScope)).items[0]!.id,
+      );
+      await scenario.store.advance(hourMs);
+      await untilZero(() => drop(now()));
+      const [again] = await scenario.store.events.append([scenario.samples.event({ deduplicationId: "d" })]);
+      expect(again!.kind).toBe("created");
+    });
+
+    test("positions of jobs go on after all of them were dropped", async () => {
+      const first = await scenario.publish({ group: "g" });
+      await scenario.queue();
+      const { position } = await scenario.job(first[0]!);
+      await scenario.deliver(first[0]!);
+      await scenario.store.advance(hourMs);
+      await untilZero(() => drop(now()));
+      const second = await scenario.publish({ group: "g" });
+      expect((await scenario.job(second[0]!)).position).toBeGreaterThan(position);
+      expect(idsOf(await scenario.queue())).toEqual([second]);
+    });
+
+    test("groups that have nothing go, others stay", async () => {
+      const ids = await scenario.publish(
+        { group: "idle" },
+        { group: "waiting", dueInMs: 10 * hourMs },
+        { group: "busy" },
+        { group: "blocked", profile: profileFor(subscriptionB, { mode: "BLOCK_ON_ERROR" }) },
+        { group: "newest" },
+      );
+      await scenario.queue();
+      await scenario.deliver(ids[0]!);
+      await scenario.fail(ids[3]!);
+      await scenario.deliver(ids[4]!);
+      await scenario.store.advance(1);
+      const { housekeeping } = scenario.store;
+      expect(await housekeeping.dropIdleGroups(now() - hourMs, 10, scenario.epoch)).toBe(0);
+      await untilZero(() => housekeeping.dropIdleGroups(now(), 10, scenario.epoch));
+      const next = await scenario.publish({ group: "idle" }, { group: "busy" });
+      expect(idsOf(await scenario.queue())).toEqual([[next[0]!]]);
+      await scenario.deliver(ids[2]!);
+      expect(idsOf(await scenario.queue())).toEqual([[next[1]!]]);
+      const held = await scenario.store.jobs.heldGroups({ limit: 10, cursor: null }, anchorScope);
+      expect(held.items.map((group) => group.reason)).toEqual(["SCHEDULED", "GROUP_BLOCKED"]);
+    });
+
+    test("profiles no job refers to go, in steps; one that is used again is made again", async () => {
+      const profiles = [1, 2, 3, 4].map((timeoutSeconds) => profileFor(subscriptionB, { timeoutSeconds }));
+      const ids = await scenario.publish(...profiles.map((profile) => ({ profile })));
+      await scenario.queue();
+      for (const id of ids.slice(0, 3)) await scenario.deliver(id);
+      await scenario.store.advance(hourMs);
+      await untilZero(() => drop(now()));
+      const step = () => scenario.store.housekeeping.dropUnusedProfiles(2, scenario.epoch);
+      expect(await untilZero(step)).toEqual([2, 1, 0]);
+      expect(await scenario.store.jobAppender.profiles(profiles.map((one) => one.key))).toEqual([profiles[3]!]);
+      const again = await scenario.publish({ profile: profiles[0]! });
+      expect((await scenario.job(again[0]!)).profile).toEqual(profiles[0]!);
+    });
+
+    test("profiles a half-done event has frozen stay", async () => {
+      const profile = profileFor(subscriptionB);
+      const from = await scenario.store.jobAppender.checkpoint();
+      const to = { ...from, ordinal: 1, frozenProfileKeys: [profile.key] };
+      expect(await scenario.append([], { from, to, frozenProfiles: [profile] })).toBe(true);
+      expect(await scenario.store.housekeeping.dropUnusedProfiles(10, scenario.epoch)).toBe(0);
+      expect(await scenario.store.jobAppender.profiles([profile.key])).toEqual([profile]);
+    });
+
+    test("temporary subscriptions past their lease are archived, and what they had pending is cancelled", async () => {
+      const gone = scenario.samples.subscription({ leaseExpiresAtMs: now() + 60_000 });
+      const kept = scenario.samples.subscription({ leaseExpiresAtMs: now() + 60_002 });
+      for (const subscription of [gone, kept]) await scenario.store.subscriptions.create(subscription);
+      const ids = await scenario.publish(
+        { profile: profileFor(gone.id) },
+        { profile: profileFor(kept.id), group: "g" },
+      );
+      await scenario.store.advance(60_001);
+      const archive = () => scenario.store.housekeeping.archiveExpiredSubscriptions(now(), scenario.epoch);
+      expect(await untilZero(archive)).toEqual([1, 0]);
+      const read = await scenario.store.subscriptions.byId(gone.id, anchorScope);
+      expect(read).toMatchObject({ status: "ARCHIVED", version: gone.version + 1 });
+      expect((await scenario.store.subscriptions.byId(kept.id, anchorScope))?.status).toBe("ACTIVE");
+      expect(await scenario.statuses(ids)).toEqual(["CANCELLED", "PENDING"]);
+    });
+
+    test("a holder whose lease went to another removes nothing", async () => {
+      const epoch = (scenario.epoch + 1) as LeaseEpoch;
+      const { housekeeping } = scenario.store;
+      await scenario.publish({});
+      const works = [
+        housekeeping.dropHistory(now(), 1, epoch),
+        housekeeping.expireDeduplication(now(), 1, epoch),
+        housekeeping.expireIdempotencyKeys(now(), 1, epoch),
+        housekeeping.archiveExpiredSubscriptions(now(), epoch),
+      ];
+      for (const work of works) {
+        expect(isCodedError(await work.catch((error: unknown) => error), "LEASE_LOST")).toBe(true);
+      }
+    });
+  });
+}
