@@ -66,7 +66,7 @@ export const eventSchema = z
     source: z.string(),
     subject: nullableText,
     time: timeOutSchema,
-    data: z.unknown().optional().meta({ description: "The data; text if dataContentType is not JSON. Absent if binary." }),
+    data: z.unknown().optional().meta({ description: "Text if dataContentType is not JSON; absent if binary." }),
     dataBase64: z.string().optional().meta({ description: "Binary data." }),
     dataContentType: z.string(),
     dataSchema: nullableText,

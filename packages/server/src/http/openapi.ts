@@ -128,7 +128,8 @@ class SchemaCollector {
     for (const [id, definition] of Object.entries($defs as Record<string, Json>)) this.#keep(id, definition);
     const id = schema.meta()?.id;
     if (id === undefined) return own;
-    this.#keep(id, own);
+    // A schema with an id comes as a definition among the others, and as a reference to itself.
+    if (!this.#components.has(id)) this.#keep(id, own);
     return { $ref: componentRef(id) };
   }
 
@@ -147,7 +148,16 @@ class SchemaCollector {
   }
 
   #convert(schema: z.ZodType): Json {
-    const converted = z.toJSONSchema(schema, { target: "draft-2020-12", io: "input", unrepresentable: "any" }) as Json;
+    const converted = z.toJSONSchema(schema, {
+      target: "draft-2020-12",
+      io: "input",
+      unrepresentable: "any",
+      override: ({ jsonSchema }) => {
+        // Every whole number of zod has these bounds; they say nothing.
+        if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+        if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+      },
+    }) as Json;
     const text = JSON.stringify(converted).replaceAll('"#/$defs/', '"#/components/schemas/');
     const { $schema: _schema, ...rest } = JSON.parse(text) as Json;
     return rest;

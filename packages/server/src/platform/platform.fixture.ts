@@ -1,3 +1,4 @@
+import { expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +21,9 @@ import type { DueJob } from "../ports/job-claims.ts";
 import type { AddressGuard } from "../ports/transport.ts";
 import { createSqliteStore, openDatabase, type SqliteStore } from "../stores/sqlite/index.ts";
 import { createStreamProcessor, streamDefaults } from "../stream/stream-processor.ts";
+import type { Endpoint } from "../http/endpoint.ts";
 import { createPlatformApp } from "./app.ts";
+import { platformEndpoints } from "./platform-openapi.ts";
 import type { PlatformConfig, PlatformDeps } from "./platform-deps.ts";
 
 /** The platform API over a real SQLite store in a directory of its own, and a clock that a test moves. */
@@ -103,7 +106,11 @@ export function setupPlatform(
     { holder: "test", ...streamDefaults, leaseTtlMs: LEASE_TTL_MS },
   );
   const app = createPlatformApp(deps, { ...defaultConfig, ...changes });
-  const send = async (request: Request): Promise<TestAnswer> => answerOf(await app.fetch(request));
+  const send = async (request: Request): Promise<TestAnswer> => {
+    const answer = await answerOf(await app.fetch(request));
+    requireDocumented(request, answer);
+    return answer;
+  };
   return {
     deps,
     store,
@@ -178,6 +185,22 @@ async function answerOf(response: Response): Promise<TestAnswer> {
     code: typeof json["code"] === "string" ? json["code"] : undefined,
     faults: Array.isArray(json["errors"]) ? (json["errors"] as TestAnswer["faults"]) : [],
   };
+}
+
+/** What is answered is what the OpenAPI document says: every answer in a test is held to the schema of its endpoint. */
+function requireDocumented(request: Request, { status, json, headers }: TestAnswer): void {
+  if (headers.get("content-type")?.startsWith("application/json") !== true) return;
+  const path = new URL(request.url).pathname.replace(/^\/api\/dispatch-jobs/, "/api/dispatch/jobs");
+  const spec = platformEndpoints().find((candidate) => answersAt(candidate, request.method, path));
+  if (spec === undefined || headers.has("idempotency-replayed")) return;
+  const schema = spec.answers[status]?.schema;
+  if (schema === undefined) throw new Error(`${spec.id} answers ${status}, which is not documented`);
+  expect(schema.parse(json) as unknown).toEqual(json);
+}
+
+function answersAt(spec: Endpoint, method: string, path: string): boolean {
+  const pattern = new RegExp(`^${spec.path.replace(/\{\w+\}/g, "[^/]+")}$`);
+  return spec.method.toUpperCase() === method && pattern.test(path);
 }
 
 function jsonOf(text: string): Readonly<Record<string, unknown>> {

@@ -59,9 +59,7 @@ describe("event types", () => {
     for (const name of ["a", "b", "c"]) await create({ code: `${name}:b:c:d` });
     const first = await platform.call("GET /api/event-types?limit=2");
     expect(first.json["items"]).toHaveLength(2);
-    const second = await platform.call(
-      `GET /api/event-types?limit=2&cursor=${String(first.json["nextCursor"] as string)}`,
-    );
+    const second = await platform.call(`GET /api/event-types?limit=2&cursor=${first.json["nextCursor"] as string}`);
     expect(second.json["items"]).toHaveLength(1);
     expect(second.json["nextCursor"]).toBeUndefined();
     expect((await platform.call("GET /api/event-types?application=b")).json["items"]).toHaveLength(1);

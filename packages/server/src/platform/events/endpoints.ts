@@ -30,7 +30,10 @@ export const eventEndpoints = {
     otherBodies: { [mediaTypes.cloudEvent]: cloudEventSchema, [mediaTypes.cloudEventBatch]: cloudEventBatchSchema },
     headers: ["idempotency-key"],
     answers: {
-      201: { description: "Accepted.", schema: eventSchema },
+      201: {
+        description: "Accepted; of a batch of CloudEvents all.",
+        schema: z.union([eventSchema, eventBatchAnswerSchema]),
+      },
       200: { description: "Known by its deduplicationId: the first event.", schema: eventSchema },
     },
   }),

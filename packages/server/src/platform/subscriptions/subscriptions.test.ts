@@ -13,6 +13,13 @@ const wanted = { name: "Orders", eventTypes: ["order.*"], targetUrl: "https://ex
 const create = (body: object = wanted): Promise<TestAnswer> => platform.call("POST /api/subscriptions", body);
 const pathOf = ({ id }: TestAnswer): string => `/api/subscriptions/${id}`;
 
+interface Refusal {
+  readonly what: string;
+  readonly changes: object;
+  readonly code: string;
+  readonly path: string;
+}
+
 describe("creating a subscription", () => {
   test("fills in the defaults and tells no secret", async () => {
     const created = await create();
@@ -101,30 +108,75 @@ describe("creating a subscription", () => {
     expect((await platform.call(`GET ${pathOf(created)}`)).json["warnings"]).toBeUndefined();
   });
 
-  const refusals: readonly (readonly [string, object, string, string])[] = [
-    ["a forbidden address", { targetUrl: "http://10.0.0.1/" }, "TARGET_FORBIDDEN", "targetUrl"],
-    ["a forbidden address in decimal", { targetUrl: "http://2852039166/" }, "TARGET_FORBIDDEN", "targetUrl"],
-    ["another scheme", { targetUrl: "ftp://example.com/" }, "VALIDATION_FAILED", "targetUrl"],
-    ["credentials in the URL", { targetUrl: "https://a:b@example.com/" }, "VALIDATION_FAILED", "targetUrl"],
-    ["a relative URL", { targetUrl: "/hook" }, "VALIDATION_FAILED", "targetUrl"],
-    ["a bad pattern", { eventTypes: ["order.created", "order.**.x"] }, "PATTERN_INVALID", "eventTypes[1]"],
-    ["half a wildcard", { eventTypes: ["order.cre*"] }, "PATTERN_INVALID", "eventTypes[0]"],
-    ["a bad filter", { filter: "data.amount >" }, "FILTER_INVALID", "filter"],
-    [
-      "a bad filter of a type",
-      { eventTypes: [{ eventTypeCode: "a", filter: "nonsense(1)" }] },
-      "FILTER_INVALID",
-      "eventTypes[0].filter",
-    ],
-    ["no event types", { eventTypes: [] }, "VALIDATION_FAILED", "eventTypes"],
-    ["an unknown pool", { dispatchPoolId: "NOPE" }, "VALIDATION_FAILED", "dispatchPoolId"],
-    ["a header of ours", { headers: { "webhook-id": "x" } }, "VALIDATION_FAILED", 'headers["webhook-id"]'],
-    ["a header with a line end", { headers: { "x-a": "a\r\nb" } }, "VALIDATION_FAILED", 'headers["x-a"]'],
-    ["an unknown field", { eventType: "x" }, "UNKNOWN_FIELD", "eventType"],
-    ["a wrong type", { timeoutSeconds: "5" }, "VALIDATION_FAILED", "timeoutSeconds"],
-    ["a lease that is too long", { leaseSeconds: 3_601 }, "VALIDATION_FAILED", "leaseSeconds"],
+  const refusals: readonly Refusal[] = [
+    {
+      what: "a forbidden address",
+      changes: { targetUrl: "http://10.0.0.1/" },
+      code: "TARGET_FORBIDDEN",
+      path: "targetUrl",
+    },
+    {
+      what: "a forbidden address in decimal",
+      changes: { targetUrl: "http://2852039166/" },
+      code: "TARGET_FORBIDDEN",
+      path: "targetUrl",
+    },
+    {
+      what: "another scheme",
+      changes: { targetUrl: "ftp://example.com/" },
+      code: "VALIDATION_FAILED",
+      path: "targetUrl",
+    },
+    {
+      what: "credentials in the URL",
+      changes: { targetUrl: "https://a:b@example.com/" },
+      code: "VALIDATION_FAILED",
+      path: "targetUrl",
+    },
+    { what: "a relative URL", changes: { targetUrl: "/hook" }, code: "VALIDATION_FAILED", path: "targetUrl" },
+    {
+      what: "a bad pattern",
+      changes: { eventTypes: ["order.created", "order.**.x"] },
+      code: "PATTERN_INVALID",
+      path: "eventTypes[1]",
+    },
+    {
+      what: "half a wildcard",
+      changes: { eventTypes: ["order.cre*"] },
+      code: "PATTERN_INVALID",
+      path: "eventTypes[0]",
+    },
+    { what: "a bad filter", changes: { filter: "data.amount >" }, code: "FILTER_INVALID", path: "filter" },
+    {
+      what: "a bad filter of a type",
+      changes: { eventTypes: [{ eventTypeCode: "a", filter: "nonsense(1)" }] },
+      code: "FILTER_INVALID",
+      path: "eventTypes[0].filter",
+    },
+    { what: "no event types", changes: { eventTypes: [] }, code: "VALIDATION_FAILED", path: "eventTypes" },
+    { what: "an unknown pool", changes: { dispatchPoolId: "NOPE" }, code: "VALIDATION_FAILED", path: "dispatchPoolId" },
+    {
+      what: "a header of ours",
+      changes: { headers: { "webhook-id": "x" } },
+      code: "VALIDATION_FAILED",
+      path: 'headers["webhook-id"]',
+    },
+    {
+      what: "a header with a line end",
+      changes: { headers: { "x-a": "a\r\nb" } },
+      code: "VALIDATION_FAILED",
+      path: 'headers["x-a"]',
+    },
+    { what: "an unknown field", changes: { eventType: "x" }, code: "UNKNOWN_FIELD", path: "eventType" },
+    { what: "a wrong type", changes: { timeoutSeconds: "5" }, code: "VALIDATION_FAILED", path: "timeoutSeconds" },
+    {
+      what: "a lease that is too long",
+      changes: { leaseSeconds: 3_601 },
+      code: "VALIDATION_FAILED",
+      path: "leaseSeconds",
+    },
   ];
-  test.each(refusals)("refuses %s, and saves nothing", async (_, changes, code, path) => {
+  test.each(refusals)("refuses $what, and saves nothing", async ({ changes, code, path }) => {
     const answer = await create({ ...wanted, ...changes });
     expect([answer.status, answer.code]).toEqual([400, code]);
     expect(answer.faults.map((fault) => fault.path)).toContain(path);

@@ -1,0 +1,122 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { CodedError } from "@flowcatalyst/foundation";
+import { clientScope, setupPlatform, type TestPlatform } from "./platform.fixture.ts";
+
+let platform: TestPlatform;
+afterEach(() => platform.close());
+
+describe("without configured tokens", () => {
+  test("everybody is the development principal", async () => {
+    platform = setupPlatform();
+    expect((await platform.call("GET /api/subscriptions")).status).toBe(200);
+  });
+});
+
+describe("with tokens", () => {
+  const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
+
+  test("everything but health needs one of them", async () => {
+    platform = setupPlatform({ apiTokens: ["token-one", "token-two"], openPathPrefixes: ["/dev/receiver/"] });
+    for (const path of ["/", "/api/events/evt_1", "/openapi.json", "/swagger-ui", "/nonsense", "/metrics"]) {
+      const refused = await platform.call(`GET ${path}`);
+      expect([path, refused.status, refused.code]).toEqual([path, 401, "UNAUTHENTICATED"]);
+      expect(refused.headers.get("www-authenticate")).toStartWith("Bearer");
+    }
+    expect((await platform.call("GET /", undefined, bearer("token-three"))).status).toBe(401);
+    for (const token of ["token-one", "token-two"]) {
+      expect((await platform.call("GET /", undefined, bearer(token))).status).toBe(200);
+    }
+    // Not mounted here, but not guarded either.
+    for (const path of ["/q/live", "/health", "/dev/receiver/x"]) {
+      expect((await platform.call(`GET ${path}`)).status).toBe(404);
+    }
+  });
+
+  test("a browser's preflight needs none", async () => {
+    platform = setupPlatform({ apiTokens: ["token-one"] });
+    const preflight = await platform.call("OPTIONS /api/events", undefined, {
+      origin: "http://localhost:4200",
+      "access-control-request-method": "POST",
+    });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get("access-control-allow-origin")).toBe("http://localhost:4200");
+    const foreign = await platform.call("OPTIONS /api/events", undefined, {
+      origin: "http://evil.example",
+      "access-control-request-method": "POST",
+    });
+    expect(foreign.headers.get("access-control-allow-origin")).toBeNull();
+  });
+});
+
+describe("every answer", () => {
+  test("carries a request id, the caller's own if it is printable", async () => {
+    platform = setupPlatform();
+    const given = await platform.call("GET /", undefined, { "x-request-id": "abc-1" });
+    expect(given.headers.get("x-request-id")).toBe("abc-1");
+    const ids = [await platform.call("GET /"), await platform.call("GET /nonsense")].map((answer) =>
+      answer.headers.get("x-request-id"),
+    );
+    expect(new Set(ids).size).toBe(2);
+    const odd = await platform.call("GET /", undefined, { "x-request-id": "a b" });
+    expect(odd.headers.get("x-request-id")).not.toBe("a b");
+  });
+
+  test("is counted and timed by its route, never by its path", async () => {
+    platform = setupPlatform();
+    await platform.call("GET /api/events/evt_1");
+    await platform.call("GET /api/events/evt_2");
+    await platform.call("GET /one/wrong/path");
+    const text = await platform.metrics.render();
+    expect(text).toContain('http_requests_total{method="GET",route="/api/events/{id}",status="404"} 2');
+    expect(text).toContain('http_requests_total{method="GET",route="unmatched",status="404"} 1');
+    expect(text).toContain("http_request_duration_seconds_count");
+    expect(text).not.toContain("evt_1");
+  });
+
+  test("to what nobody foresaw tells nothing of the inside", async () => {
+    platform = setupPlatform({}, { events: { append: () => Promise.reject(new Error("SELECT secret FROM t")) } });
+    const answer = await platform.call("POST /api/events", { type: "t", source: "s" });
+    expect([answer.status, answer.code]).toEqual([500, "INTERNAL"]);
+    expect(answer.text).not.toContain("secret");
+  });
+
+  test("to a full disk says so, and when to come back", async () => {
+    platform = setupPlatform({}, { events: { append: () => Promise.reject(new CodedError("STORE_FULL")) } });
+    const answer = await platform.call("POST /api/events", { type: "t", source: "s" });
+    expect([answer.status, answer.code, answer.headers.get("retry-after")]).toEqual([503, "STORE_FULL", "1"]);
+  });
+});
+
+describe("the root", () => {
+  test("answers with addresses, counts and links", async () => {
+    platform = setupPlatform();
+    await platform.call("POST /api/events", { type: "t", source: "s" });
+    const { status, json } = await platform.call("GET /");
+    expect(status).toBe(200);
+    expect(json).toMatchObject({
+      name: "FlowCatalyst",
+      addresses: { api: "http://127.0.0.1:8080" },
+      counts: { events: 1, subscriptions: 0 },
+      links: { openapi: "/openapi.json" },
+    });
+  });
+});
+
+describe("a tenant's principal", () => {
+  test("reads its own and the platform's, and writes its own only", async () => {
+    platform = setupPlatform();
+    const { store } = platform;
+    const wanted = { eventTypes: ["a"], targetUrl: "https://example.com/" };
+    const make = (name: string, clientId: string | null): Promise<{ id: string }> =>
+      platform.call("POST /api/subscriptions", { ...wanted, name, clientId });
+    const [own, ours, theirs] = [
+      await make("own", "cli_1"),
+      await make("platform", null),
+      await make("theirs", "cli_2"),
+    ];
+    const page = { limit: 10, cursor: null };
+    const seen = await store.subscriptions.list({}, page, clientScope("cli_1"));
+    expect(seen.items.map(({ id }) => id as string).toSorted()).toEqual([own.id, ours.id].toSorted());
+    expect(await store.subscriptions.byId(theirs.id as never, clientScope("cli_1"))).toBeNull();
+  });
+});
