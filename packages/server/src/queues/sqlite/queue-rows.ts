@@ -50,6 +50,12 @@ const restingRank = `
     SELECT 1 FROM queue_messages AS urgent WHERE urgent.group_key = queue_messages.group_key AND urgent.high = 1
   )) THEN 0 ELSE 1 END`;
 
+/**
+ * The first row of group ?1. The index is walked in its own order, which ends in `seq`; with ORDER BY the same byte
+ * code took 3 to 10 us instead of 1 (measured, Bun 1.4.5), and this runs once per settled row.
+ */
+const firstOfGroup = "(SELECT seq FROM queue_messages INDEXED BY queue_group WHERE group_key = ?1 LIMIT 1)";
+
 const messageColumns = "seq, lane, group_key, kind, state, receive_count, published_at_ms, body";
 
 export const queueSql = {
@@ -71,12 +77,12 @@ export const queueSql = {
   inGroup: "SELECT 1 AS found FROM queue_messages WHERE group_key = ?1 LIMIT 1",
   bySeq: `SELECT ${messageColumns} FROM queue_messages WHERE seq = ?1`,
   insert: `
-    INSERT INTO queue_messages (seq, lane, group_key, kind, high, state, rank, due_at_ms, receive_count, abandoned_count,
-      published_at_ms, body)
+    INSERT INTO queue_messages (seq, lane, group_key, kind, high, state, rank, due_at_ms, receive_count,
+      abandoned_count, published_at_ms, body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1 - ?5, NULL, 0, 0, ?7, ?8)`,
   urge: `
     UPDATE queue_messages SET rank = 0
-    WHERE seq = (SELECT seq FROM queue_messages WHERE group_key = ?1 ORDER BY seq LIMIT 1) AND state = 0 AND rank = 1`,
+    WHERE seq = ${firstOfGroup} AND state = 0 AND rank = 1`,
   take: `
     UPDATE queue_messages SET state = 3, due_at_ms = ?2, receive_count = receive_count + 1 WHERE seq = ?1`,
   rest: `
@@ -85,7 +91,7 @@ export const queueSql = {
     WHERE seq = ?1 RETURNING state`,
   promote: `
     UPDATE queue_messages SET state = 0, rank = ${restingRank}
-    WHERE seq = (SELECT seq FROM queue_messages WHERE group_key = ?1 ORDER BY seq LIMIT 1) AND state = 1`,
+    WHERE seq = ${firstOfGroup} AND state = 1`,
   live: `
     SELECT group_key FROM queue_messages WHERE seq = ?1 AND state = 3 AND receive_count = ?2 AND due_at_ms > ?3`,
   settle: `
