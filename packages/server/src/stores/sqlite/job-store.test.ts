@@ -7,6 +7,7 @@ import { describeDeliveryReaderConformance } from "../../ports/delivery-reader.c
 import { describeHousekeepingConformance } from "../../ports/housekeeping.conformance.ts";
 import { describeJobAppenderConformance } from "../../ports/job-appender.conformance.ts";
 import { describeJobClaimsConformance } from "../../ports/job-claims.conformance.ts";
+import { describeJobModelConformance } from "../../ports/job-model.conformance.ts";
 import { describeJobStoreConformance } from "../../ports/job-store.conformance.ts";
 import type { JobStoreFixture } from "../../ports/job-scenario.fixture.ts";
 import { sampleTimeMs } from "../../ports/sample-entities.fixture.ts";
@@ -85,3 +86,4 @@ describeAttemptSinkConformance("sqlite", setup);
 describeDeliveryReaderConformance("sqlite", setup);
 describeJobStoreConformance("sqlite", setup);
 describeHousekeepingConformance("sqlite", setup);
+describeJobModelConformance("sqlite", setup);
