@@ -1,4 +1,5 @@
 import { CodedError } from "@flowcatalyst/foundation";
+import { jsonFaultOffset, placeOf } from "./json-fault.ts";
 
 /**
  * JSON without loss. `JSON.parse` reads numbers as doubles, so 12345678901234567890 would come out changed; a body that
@@ -18,7 +19,9 @@ export function parseJson(text: string): unknown {
     return longNumberPattern.test(text) ? JSON.parse(text, keepLongNumber) : JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.replace(/^JSON Parse error: /, "") : "not JSON";
-    throw new CodedError("MALFORMED_JSON", { message: `The body is not valid JSON: ${reason}.`, cause });
+    const { line, column } = placeOf(text, jsonFaultOffset(text));
+    const message = `The body is not valid JSON at line ${line}, column ${column}: ${reason}.`;
+    throw new CodedError("MALFORMED_JSON", { message, cause });
   }
 }
 

@@ -29,7 +29,7 @@ export function honoErrorHandler<E extends Env>(log: Logger): (error: Error, c: 
   return (error, c) => {
     const coded = wrapUnknown(error);
     if (coded.code === "INTERNAL") {
-      const requestId = c.res.headers.get("x-request-id") ?? undefined;
+      const { requestId } = c.var as { readonly requestId?: string };
       const fields = { method: c.req.method, path: c.req.path, requestId, error: describeError(coded.cause ?? coded) };
       log.error({ ...fields, ...coded.context, stack: stackOf(coded.cause) }, "request failed");
     }

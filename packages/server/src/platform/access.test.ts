@@ -87,6 +87,38 @@ describe("every answer", () => {
   });
 });
 
+describe("a request under an Idempotency-Key", () => {
+  const pool = { code: "SLOW" };
+  const key = { "idempotency-key": "k-1" };
+
+  test("happens once, and its repeat gets the first answer", async () => {
+    platform = setupPlatform();
+    const first = await platform.call("POST /api/dispatch-pools", pool, key);
+    const again = await platform.call("POST /api/dispatch-pools", pool, key);
+    expect([first.status, again.status, again.text]).toEqual([201, 201, first.text]);
+    expect(again.headers.get("location")).toBe(first.headers.get("location"));
+    await platform.clock.advance(24 * 3_600_000 + 1);
+    expect((await platform.call("POST /api/dispatch-pools", pool, key)).code).toBe("DUPLICATE");
+  });
+
+  test("that was refused may be corrected under its key", async () => {
+    platform = setupPlatform();
+    expect((await platform.call("POST /api/dispatch-pools", { code: "no no" }, key)).status).toBe(400);
+    expect((await platform.call("POST /api/dispatch-pools", pool, key)).status).toBe(201);
+  });
+
+  test("is told to wait while the first is under way, and one key serves one path", async () => {
+    platform = setupPlatform();
+    const answers = await Promise.all([1, 2].map(() => platform.call("POST /api/dispatch-pools", pool, key)));
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 409]);
+    const other = await platform.call("POST /api/event-types", { code: "a:b:c:d" }, key);
+    expect(other.status).toBe(201);
+    expect((await platform.call("POST /api/event-types", {}, { "idempotency-key": "ü" })).code).toBe(
+      "IDEMPOTENCY_KEY_INVALID",
+    );
+  });
+});
+
 describe("the root", () => {
   test("answers with addresses, counts and links", async () => {
     platform = setupPlatform();

@@ -52,6 +52,15 @@ describe("POST /api/events", () => {
     expect(second.text).toBe(first.text);
   });
 
+  test("makes one event of fifty equal requests at once", async () => {
+    const requests = Array.from({ length: 50 }, () => publish({ ...order, deduplicationId: "d-1" }));
+    const answers = await Promise.all(requests);
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(49);
+    expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
+    expect<number>(await platform.store.eventFeed.newest()).toBe(1);
+  });
+
   test("keeps numbers that JavaScript cannot hold", async () => {
     const data = '{"id":12345678901234567890,"tiny":0.12345678901234567890,"big":1e400,"plain":1.5,"text":"1e400"}';
     const answer = await publish(`{"type":"t","source":"s","data":${data}}`);

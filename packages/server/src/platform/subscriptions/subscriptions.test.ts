@@ -235,6 +235,29 @@ describe("the state of a subscription", () => {
     expect((await platform.call(`POST ${path}/resume`)).json).toMatchObject({ status: "ACTIVE", version: 3 });
   });
 
+  test("holds deliveries while paused, and loses none of them", async () => {
+    const path = pathOf(await create());
+    await platform.call(`POST ${path}/pause`);
+    await platform.call("POST /api/events", { type: "order.created", source: "/shop" });
+    await platform.fanOut();
+    expect(await platform.publishDue()).toEqual([]);
+    const held = (await platform.call("GET /api/dispatch/groups")).json["items"];
+    expect(held).toMatchObject([{ reason: "SUBSCRIPTION_PAUSED", waiting: 1 }]);
+    await platform.call(`POST ${path}/resume`);
+    expect(await platform.publishDue()).toHaveLength(1);
+  });
+
+  test("archived cancels what is pending", async () => {
+    const created = await create();
+    const events = Array.from({ length: 20 }, () => ({ type: "order.created", source: "/shop" }));
+    await platform.call("POST /api/events/batch", { events });
+    await platform.fanOut();
+    await platform.call(`POST ${pathOf(created)}/archive`);
+    const { json } = await platform.call(`GET ${pathOf(created)}/stats`);
+    expect([json["pending"], json["cancelled"]]).toEqual([0, 20]);
+    expect(await platform.publishDue()).toEqual([]);
+  });
+
   test("is ended by archiving, which is final", async () => {
     const path = pathOf(await create());
     expect((await platform.call(`POST ${path}/archive`)).json).toMatchObject({ status: "ARCHIVED" });
@@ -301,6 +324,13 @@ describe("a test delivery", () => {
     const job = await platform.store.jobs.byId(answer.id as JobId, anchorScope);
     expect(job?.profile.secretRef).toBe(`subscription:${created.id}`);
     expect((await platform.call("POST /api/subscriptions/sub_x/test")).status).toBe(404);
+  });
+
+  test("goes out even while the subscription is paused", async () => {
+    const path = pathOf(await create());
+    await platform.call(`POST ${path}/pause`);
+    const { id } = await platform.call(`POST ${path}/test`);
+    expect((await platform.publishDue()).map(({ jobId }) => jobId as string)).toEqual([id]);
   });
 });
 
