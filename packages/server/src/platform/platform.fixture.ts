@@ -10,13 +10,14 @@ import {
   newAppKey,
   seededRandom,
   silentLogger,
+  type Clock,
   type Metrics,
 } from "@flowcatalyst/foundation";
 import { createAddressPolicy } from "../domain/address-policy.ts";
 import { createFilterCompiler } from "../domain/filter.ts";
 import { createIdSource, type ClientId } from "../domain/ids.ts";
 import type { Scope } from "../domain/scope.ts";
-import { readTargetUrl } from "../domain/target-url.ts";
+import { createDnsAddressGuard } from "../net/index.ts";
 import type { DueJob } from "../ports/job-claims.ts";
 import type { AddressGuard } from "../ports/transport.ts";
 import { createSqliteStore, openDatabase, type SqliteStore } from "../stores/sqlite/index.ts";
@@ -87,7 +88,7 @@ export function setupPlatform(
     log: logger,
     metrics,
     ...store,
-    addressGuard: literalGuard(),
+    addressGuard: testGuard(clock),
     ...wrapped,
   };
   const stream = createStreamProcessor(
@@ -140,24 +141,11 @@ export function setupPlatform(
   };
 }
 
-/** Judges addresses in URLs as the product does; names of `.test` resolve nowhere, all others to a public address. */
-function literalGuard(): AddressGuard {
-  const policy = createAddressPolicy(["127.0.0.0/8"]);
-  return {
-    check: async (url) => {
-      const target = readTargetUrl(url);
-      if (target.kind === "invalid") return { kind: "unresolved", detail: target.detail };
-      if (target.address === null) {
-        if (target.hostname === "localhost") return { kind: "allowed", address: "127.0.0.1" };
-        if (target.hostname.endsWith(".test")) return { kind: "unresolved", detail: "no such name" };
-        return { kind: "allowed", address: "93.184.216.34" };
-      }
-      const verdict = policy.judge(target.address);
-      return verdict.kind === "allowed"
-        ? { kind: "allowed", address: target.address }
-        : { kind: "forbidden", address: target.address, range: verdict.range };
-    },
-  };
+/** The product's guard with names of our own: those of `.test` do not resolve, all others to one public address. */
+function testGuard(clock: Clock): AddressGuard {
+  const resolve = (hostname: string): Promise<readonly string[]> =>
+    hostname.endsWith(".test") ? Promise.reject(new Error("no such name")) : Promise.resolve(["93.184.216.34"]);
+  return createDnsAddressGuard({ clock, policy: createAddressPolicy(["127.0.0.0/8"]), resolve });
 }
 
 interface Sent {
