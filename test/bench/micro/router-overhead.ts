@@ -75,15 +75,19 @@ class MemoryQueue implements QueueConsumer {
   #made = 0;
   #next = 0;
   readonly #free: number[] = Array.from({ length: groups }, (_, at) => at);
+  readonly #held = new Map<Receipt, ReceivedMessage>();
+  readonly #back: ReceivedMessage[] = [];
   #wake: () => void = () => undefined;
   acked = 0;
 
   readyLanes() {
-    return Promise.resolve(this.#made < jobsInAll && this.#free.length > 0 ? [lane] : []);
+    const hasNew = this.#made < jobsInAll && this.#free.length > 0;
+    return Promise.resolve(hasNew || this.#back.length > 0 ? [lane] : []);
   }
 
   receive(request: { max: number }): Promise<ReceivedMessage[]> {
     const batch: ReceivedMessage[] = [];
+    while (batch.length < request.max && this.#back.length > 0) batch.push(...this.#back.splice(-1));
     while (batch.length < request.max && this.#made < jobsInAll) {
       const group = this.#free.pop();
       if (group === undefined) break;
@@ -105,19 +109,27 @@ class MemoryQueue implements QueueConsumer {
         jobs,
         traceparent: null,
       };
-      batch.push({ message, receipt: id as unknown as Receipt, receiveCount: 1, publishedAtMs: 0 });
+      const received = { message, receipt: id as unknown as Receipt, receiveCount: 1, publishedAtMs: 0 };
+      this.#held.set(received.receipt, received);
+      batch.push(received);
     }
     return Promise.resolve(batch);
   }
 
   ack(receipts: readonly Receipt[]) {
     this.acked += receipts.length;
+    for (const receipt of receipts) this.#held.delete(receipt);
     for (const receipt of receipts) this.#free.push(Number(receipt.slice(receipt.indexOf(".") + 1)));
     this.#wake();
     return Promise.resolve(receipts.map(() => "done" as const));
   }
 
   nack(receipts: readonly Receipt[]) {
+    for (const receipt of receipts) {
+      const message = this.#held.get(receipt);
+      if (message !== undefined) this.#back.push(message);
+    }
+    this.#wake();
     return Promise.resolve(receipts.map(() => "done" as const));
   }
 

@@ -50,6 +50,7 @@ interface Candidate {
   readonly received: ReceivedMessage;
   readonly message: InFlightMessage;
   readonly pool: Pool;
+  readonly nowMs: number;
 }
 
 export class Admission {
@@ -63,10 +64,11 @@ export class Admission {
   async admit(link: QueueLink, batch: readonly ReceivedMessage[]): Promise<void> {
     const candidates: Candidate[] = [];
     const fullPools = new Set<Pool>();
+    const nowMs = this.#deps.clock.monotonicMs();
     let bytes = 0;
     let jobs = 0;
     for (const received of batch) {
-      const candidate = this.#candidateOf(link, received);
+      const candidate = this.#candidateOf(link, received, nowMs);
       if (candidate === null) continue;
       const size = sizeOf(received.message);
       const isFull =
@@ -84,9 +86,9 @@ export class Admission {
   }
 
   /** Null: a copy, or nothing this router can deliver. */
-  #candidateOf(link: QueueLink, received: ReceivedMessage): Candidate | null {
+  #candidateOf(link: QueueLink, received: ReceivedMessage, nowMs: number): Candidate | null {
     const { message, receipt, receiveCount } = received;
-    const visibleAtMs = this.#deps.clock.monotonicMs() + this.#deps.visibilityMs;
+    const visibleAtMs = nowMs + this.#deps.visibilityMs;
     const known = link.messages.get(message.id);
     if (known !== undefined) {
       known.receipt = receipt;
@@ -102,7 +104,7 @@ export class Admission {
       void link.deadLetter(inFlight, "this router has no platform to report the jobs to");
       return null;
     }
-    return { received, message: inFlight, pool: this.#deps.pools.forLane(message.lane) };
+    return { received, message: inFlight, pool: this.#deps.pools.forLane(message.lane), nowMs };
   }
 
   async #place(candidates: readonly Candidate[], bytes: number): Promise<void> {
@@ -154,7 +156,7 @@ export class Admission {
       }
       const job = jobOf(item, read);
       if (job === null) continue;
-      const delivery = this.#deliveryOf(job, message);
+      const delivery = this.#deliveryOf(job, candidate);
       this.#deps.pipeline.add(key, delivery);
       mine.push(delivery);
     }
@@ -162,7 +164,8 @@ export class Admission {
     if (message.open === 0) message.queue.ack(message);
   }
 
-  #placeStandalone({ message, pool, received }: Candidate, standalone: StandaloneMessage): void {
+  #placeStandalone(candidate: Candidate, standalone: StandaloneMessage): void {
+    const { message, pool } = candidate;
     const key = `${message.queue.consumer.name}\n${message.id}`;
     const { retries } = this.#deps.settlement;
     const earlyMs = retries.dueAtMs(key) - this.#deps.clock.now();
@@ -170,13 +173,12 @@ export class Admission {
       message.queue.nack(message, earlyMs);
       return;
     }
-    const delivery = this.#deliveryOf(standaloneJob(standalone, retries.attempts(key)), message);
+    const delivery = this.#deliveryOf(standaloneJob(standalone, retries.attempts(key)), candidate);
     this.#deps.pipeline.add(keyOf(delivery.job, message), delivery);
     const { groupKey, highPriority } = standalone;
     // Groups of one name on two queues are two groups.
     const lineKey = groupKey === null ? null : `${message.queue.consumer.name}\n${groupKey}`;
-    const isHighPriority = highPriority && received.message.kind === "standalone";
-    this.#enterOrRelease({ pool, deliveries: [delivery], groupKey: lineKey, isHighPriority });
+    this.#enterOrRelease({ pool, deliveries: [delivery], groupKey: lineKey, isHighPriority: highPriority });
   }
 
   #enterOrRelease(entry: Entry): void {
@@ -215,12 +217,12 @@ export class Admission {
     message.queue.nack(message, admissionLimits.fullPoolDelayMs);
   }
 
-  #deliveryOf(job: JobDelivery, message: InFlightMessage): Delivery {
+  #deliveryOf(job: JobDelivery, { message, nowMs }: Candidate): Delivery {
     const bytes = (job.payload?.length ?? 0) + pipelineLimits.overheadBytes;
     return new Delivery(job, message, {
       bytes,
       origin: this.#originOf(job.target),
-      nowMs: this.#deps.clock.monotonicMs(),
+      nowMs,
     });
   }
 

@@ -76,13 +76,13 @@ export class Courier {
   async #attempt(delivery: Delivery): Promise<void> {
     const { clock, mediator, abort } = this.#deps;
     const { job, message } = delivery;
-    const keys = job.secretRef === null ? unsigned : await this.#keysOf(job.secretRef);
+    const beganMs = clock.monotonicMs();
+    const keys = job.secretRef === null ? unsigned : await this.#keysOf(job.secretRef, beganMs);
     if (keys === null) {
       this.#holdForSecret(delivery);
       return;
     }
     const startedAtMs = clock.now();
-    const beganMs = clock.monotonicMs();
     const call = {
       job,
       nowMs: startedAtMs,
@@ -97,7 +97,8 @@ export class Courier {
       return;
     }
     const endedAtMs = clock.now();
-    const durationMs = clock.monotonicMs() - beganMs;
+    const endedMs = clock.monotonicMs();
+    const durationMs = endedMs - beganMs;
     const outcome = classifyAnswer(answer, endedAtMs);
     const attempt: Attempt = {
       number: delivery.generationAttempts + 1,
@@ -112,14 +113,14 @@ export class Courier {
     };
     this.#meter(delivery, outcome, durationMs);
     if (outcome.warning !== null) this.#warn(delivery, outcome);
-    this.#endCall(delivery, outcome);
+    this.#endCall(delivery, outcome, endedMs);
     this.#deps.settlement.conclude(delivery, attempt, resultOf(outcome, endedAtMs));
     delivery.share?.pool.pump();
   }
 
   /** Null: unknown, or cannot be asked for now. */
-  async #keysOf(ref: string): Promise<readonly SigningKey[] | null> {
-    const atHand = this.#deps.keys.atHand(ref);
+  async #keysOf(ref: string, nowMs: number): Promise<readonly SigningKey[] | null> {
+    const atHand = this.#deps.keys.atHand(ref, nowMs);
     if (atHand !== undefined) return atHand;
     try {
       return await this.#deps.keys.fetch(ref);
@@ -135,31 +136,31 @@ export class Courier {
     const ref = delivery.job.secretRef ?? "";
     const error = `SECRET_UNKNOWN: no secret is known as ${ref}`;
     warnings.add({ category: "SECRET", severity: "ERROR", message: error, source: ref });
-    this.#giveSlotBack(delivery, "abandoned");
+    this.#giveSlotBack(delivery, "abandoned", this.#deps.clock.monotonicMs());
     settlement.conclude(delivery, null, { kind: "held", untilMs: clock.now() + courierLimits.secretHoldMs, error });
     delivery.share?.pool.pump();
   }
 
   /** The call was cut off by the stop; whether it arrived is unknown, so the job is owed still. */
   #abandon(delivery: Delivery): void {
-    this.#giveSlotBack(delivery, "abandoned");
+    this.#giveSlotBack(delivery, "abandoned", this.#deps.clock.monotonicMs());
     if (delivery.line !== null) this.#deps.settlement.release(delivery.line, 0);
   }
 
-  #endCall(delivery: Delivery, outcome: ResponseOutcome): void {
+  #endCall(delivery: Delivery, outcome: ResponseOutcome, nowMs: number): void {
     const { meaning } = outcome;
     if (meaning.kind === "held" && meaning.holdsTarget) {
-      delivery.share?.breaker.hold(this.#deps.clock.monotonicMs() + meaning.delayMs);
+      delivery.share?.breaker.hold(nowMs + meaning.delayMs);
     }
     // What never reached the target says nothing of it.
     const result: CallResult = outcome.breakerFailure ? "failure" : "success";
-    this.#giveSlotBack(delivery, outcome.outcome === "BLOCKED_ADDRESS" ? "abandoned" : result);
+    this.#giveSlotBack(delivery, outcome.outcome === "BLOCKED_ADDRESS" ? "abandoned" : result, nowMs);
   }
 
-  #giveSlotBack(delivery: Delivery, result: CallResult): void {
+  #giveSlotBack(delivery: Delivery, result: CallResult, nowMs: number): void {
     const { share } = delivery;
     if (share === null) return;
-    share.breaker.end(delivery.ticket, result, this.#deps.clock.monotonicMs());
+    share.breaker.end(delivery.ticket, result, nowMs);
     share.pool.callEnded(delivery, result === "failure");
   }
 

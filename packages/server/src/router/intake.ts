@@ -25,6 +25,8 @@ export const intakeLimits = {
 
 /** How much of a new observation goes into the average number of jobs a message carries. */
 const AVERAGE_WEIGHT = 0.2;
+/** Jobs of a message before any was seen: too many only makes the first batch small. */
+const FIRST_GUESS_JOBS = 8;
 
 export interface IntakeDeps {
   readonly link: QueueLink;
@@ -46,7 +48,7 @@ export class Intake {
   error: string | null = null;
   readonly #deps: IntakeDeps;
   readonly #wakeUp: WakeUp;
-  #jobsPerMessage = 1;
+  #jobsPerMessage = FIRST_GUESS_JOBS;
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;

@@ -142,7 +142,7 @@ export class Pool {
     share.buffered++;
     this.buffered++;
     this.bufferedBytes += delivery.bytes;
-    this.#noteOrigin(delivery.origin);
+    this.#noteOrigin(delivery.origin, delivery.admittedAtMs);
     const known = groupKey === null ? undefined : this.#lines.get(groupKey);
     if (known !== undefined) {
       known.append(delivery);
@@ -330,8 +330,7 @@ export class Pool {
   }
 
   /** Contested until the older of the last two origins was seen a minute ago. */
-  #noteOrigin(origin: string): void {
-    const nowMs = this.#deps.clock.monotonicMs();
+  #noteOrigin(origin: string, nowMs: number): void {
     if (this.#lastOrigin !== null && origin !== this.#lastOrigin) {
       const untilMs = this.#lastOriginAtMs + poolRunLimits.contestedMs;
       this.#contestedUntilMs = Math.max(this.#contestedUntilMs, untilMs);

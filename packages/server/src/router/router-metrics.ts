@@ -39,7 +39,7 @@ export interface RouterMetrics {
   watch(gauges: () => RouterGauges): void;
 }
 
-/** The metrics of the router, under the names the reference page lists. Pools and targets as labels are bounded there. */
+/** The metrics of the router, under the names the reference page lists. Label values are bounded by `Metrics`. */
 export function createRouterMetrics(metrics: Metrics): RouterMetrics {
   const processed = metrics.counter("fc_router_messages_processed_total", "Calls made, by what came of them.", [
     "pool",

@@ -28,9 +28,9 @@ export class SigningKeys {
   }
 
   /** Null: the ref is unknown. Undefined: not at hand, call `fetch`. */
-  atHand(ref: string): readonly SigningKey[] | null | undefined {
+  atHand(ref: string, nowMs: number): readonly SigningKey[] | null | undefined {
     const entry = this.#entries.get(ref);
-    return entry !== undefined && this.#clock.monotonicMs() < entry.untilMs ? entry.keys : undefined;
+    return entry !== undefined && nowMs < entry.untilMs ? entry.keys : undefined;
   }
 
   /** Throws what the control port throws. */
