@@ -33,7 +33,10 @@ export interface Attempt {
   readonly signed: boolean;
 }
 
-/** What the router says about one job: at most one attempt, and what it means. Applied once per (job, generation, number). */
+/**
+ * What the router says about one job: at most one attempt, and what it means. Applied once per (job, generation,
+ * number).
+ */
 export interface DeliveryReport {
   readonly jobId: JobId;
   readonly generation: number;

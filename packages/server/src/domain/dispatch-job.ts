@@ -1,4 +1,13 @@
-import type { ClientId, EventId, EventPosition, GroupKey, JobId, JobPosition, PoolCode, SubscriptionId } from "./ids.ts";
+import type {
+  ClientId,
+  EventId,
+  EventPosition,
+  GroupKey,
+  JobId,
+  JobPosition,
+  PoolCode,
+  SubscriptionId,
+} from "./ids.ts";
 import type { DeliveryFormat, DispatchMode } from "./subscription.ts";
 import type { RetryPolicy } from "./retry-policy.ts";
 

@@ -1,6 +1,6 @@
 /**
- * How often, and when, a delivery is tried again. The policy is the only owner of retries: the router, the breaker and the
- * queue never decide on a further try by themselves.
+ * How often, and when, a delivery is tried again. The policy is the only owner of retries: the router, the breaker and
+ * the queue never decide on a further try by themselves.
  *
  * A policy is a list of waits. Retry n waits `delaysMs[n - 1]`; when `maxRetries` allows more retries than the list has
  * waits, its last wait repeats; when it allows fewer, the list is cut. Attempts in all are therefore `maxRetries + 1`.

@@ -26,7 +26,7 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       return steps;
     };
 
-    test("history goes in bounded steps: jobs with their attempts, then events; open jobs and theirs stay", async () => {
+    test("history goes in bounded steps: final jobs, then their events; open jobs and theirs stay", async () => {
       const ids = await scenario.publish(...Array.from({ length: 8 }, () => ({})), { dueInMs: 10 * hourMs });
       await scenario.queue();
       const jobs = await Promise.all(ids.map((id) => scenario.job(id)));
@@ -156,6 +156,20 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       expect(read).toMatchObject({ status: "ARCHIVED", version: gone.version + 1 });
       expect((await scenario.store.subscriptions.byId(kept.id, anchorScope))?.status).toBe("ACTIVE");
       expect(await scenario.statuses(ids)).toEqual(["CANCELLED", "PENDING"]);
+    });
+
+    test("what an archived subscription had with a router is cancelled when it comes back", async () => {
+      const gone = scenario.samples.subscription({ leaseExpiresAtMs: now() + 60_000 });
+      await scenario.store.subscriptions.create(gone);
+      const ids = await scenario.publish({ profile: profileFor(gone.id) });
+      await scenario.queue();
+      await scenario.store.advance(60_001);
+      const archive = () => scenario.store.housekeeping.archiveExpiredSubscriptions(now(), scenario.epoch);
+      await untilZero(archive);
+      await scenario.report(ids[0]!, { result: { kind: "released", dueAtMs: 0 }, attempt: null });
+      expect((await scenario.claim()).runs).toEqual([]);
+      expect(await untilZero(archive)).toEqual([1, 0]);
+      expect(await scenario.statuses(ids)).toEqual(["CANCELLED"]);
     });
 
     test("a holder whose lease went to another removes nothing", async () => {

@@ -1,6 +1,8 @@
 import type { LeaseEpoch } from "./lease.ts";
 
-/** What accumulates and must go, each in small bounded steps. A step returns how many rows went; 0: nothing left to do. */
+/**
+ * What accumulates and must go, each in small bounded steps. A step returns how many rows went; 0: nothing left to do.
+ */
 export interface Housekeeping {
   /** Events, jobs and attempts created before; jobs that are not final, and their events, stay. */
   dropHistory(beforeMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;

@@ -3,7 +3,10 @@ import type { EventPosition } from "../domain/ids.ts";
 import type { LeaseEpoch } from "./lease.ts";
 import type { PoisonEvent } from "./event-log.ts";
 
-/** How far fan-out has come: every subscription of the events up to `position`, and of the next one those before `ordinal`. */
+/**
+ * How far fan-out has come: every subscription of the events up to `position`, and of the next one those before
+ * `ordinal`.
+ */
 export interface StreamCheckpoint {
   readonly position: EventPosition;
   /** 0 between events; else how many of the next event's matching subscriptions have their job already. */
@@ -16,8 +19,8 @@ export interface FanOut {
   readonly jobs: readonly NewEventJob[];
   readonly poison: readonly PoisonEvent[];
   /**
-   * Profiles that `to.frozenProfileKeys` names and no job of this fan-out carries yet: stored in the same transaction, so
-   * that a restart in the middle of an event finds them. Absent: none. Kept while the checkpoint names them.
+   * Profiles that `to.frozenProfileKeys` names and no job of this fan-out carries yet: stored in the same transaction,
+   * so that a restart in the middle of an event finds them. Absent: none. Kept while the checkpoint names them.
    */
   readonly frozenProfiles?: readonly DeliveryProfile[];
   /** What the store must still hold for this pass to count. */

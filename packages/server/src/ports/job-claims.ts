@@ -36,7 +36,10 @@ export interface Claim {
   readonly nextDueAtMs: number | null;
 }
 
-/** The scheduler's ports. A pass visits groups that are ready, round robin over subscriptions, and never scans held ones. */
+/**
+ * The scheduler's ports. A pass visits groups that are ready, round robin over subscriptions, and never scans held
+ * ones.
+ */
 export interface JobClaims {
   claim(limits: ClaimLimits, epoch: LeaseEpoch): Promise<Claim>;
   /** The runs were taken by the queue: PENDING -> QUEUED (only jobs still PENDING in that generation). */

@@ -17,8 +17,9 @@ import {
 } from "./job-scenario.fixture.ts";
 
 /**
- * Whatever happens to jobs, in whatever order, crashes included: the store says what a naive model says, order is kept, and
- * when everything heals every job comes to its end. A failure prints seed and path; `fc.assert(..., { seed, path })` repeats it.
+ * Whatever happens to jobs, in whatever order, crashes included: the store says what a naive model says, order is kept,
+ * and when everything heals every job comes to its end. A failure prints seed and path; `fc.assert(..., { seed, path
+ * })` repeats it.
  */
 const retry = retryPolicyOf([1_000, 60_000], 3);
 const maxAgeSeconds = 1e9;

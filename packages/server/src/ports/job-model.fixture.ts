@@ -4,8 +4,9 @@ import type { JobId } from "../domain/ids.ts";
 import { isFinal, type JobCommand, type JobState, newJobState, transition } from "../domain/job-state.ts";
 
 /**
- * The job store as one would write it without a thought for speed: a list of jobs, looked through from the start every time.
- * What it says is due, and what becomes of each job, is what a store must say. Expiry is left out: it has tests of its own.
+ * The job store as one would write it without a thought for speed: a list of jobs, looked through from the start every
+ * time. What it says is due, and what becomes of each job, is what a store must say. Expiry is left out: it has tests
+ * of its own.
  */
 export interface ModelJob {
   readonly made: NewEventJob;

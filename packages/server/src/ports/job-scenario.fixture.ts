@@ -14,13 +14,14 @@ import type { Claim, ClaimLimits, DueRun, JobClaims } from "./job-claims.ts";
 import type { JobCommands, JobReader, ReplayStore } from "./job-store.ts";
 import type { LeaseEpoch, LeaseStore } from "./lease.ts";
 import { createSamples, type SampleEntities } from "./sample-entities.fixture.ts";
-import type { SubscriptionRepository } from "./settings.ts";
+import type { DispatchPoolRepository, SubscriptionRepository } from "./settings.ts";
 
 /** One store with every port that has to do with jobs, empty, and the time it lives in. */
 export interface JobStoreFixture {
   readonly events: EventAppender;
   readonly eventReader: EventReader;
   readonly subscriptions: SubscriptionRepository;
+  readonly pools: DispatchPoolRepository;
   readonly leases: LeaseStore;
   readonly control: DeliveryControl;
   readonly jobAppender: JobAppender;

@@ -183,7 +183,7 @@ function describeCommands(name: string, setup: JobStoreSetup): void {
       expect(runs).toContainEqual([tasks[2]!.id]);
     });
 
-    test("a known idempotency key gives the first job again, per client, within a call and after a restart", async () => {
+    test("a known idempotency key gives the first job again, per client, after a restart too", async () => {
       const first = scenario.newTask({ idempotencyKey: "k", clientId: clientA });
       const same = scenario.newTask({ idempotencyKey: "k", clientId: clientA });
       const other = scenario.newTask({ idempotencyKey: "k", clientId: clientB });
@@ -336,6 +336,23 @@ function describeCommands(name: string, setup: JobStoreSetup): void {
       expect(new Set(await scenario.statuses(pending))).toEqual(new Set(["CANCELLED"]));
       expect(new Set(await scenario.statuses(ids))).toEqual(new Set(["QUEUED"]));
       expect(await scenario.statuses(other)).toEqual(["PENDING"]);
+    });
+
+    test("a hold that a crash kept from being set or lifted is put right at the next start", async () => {
+      const { subscriptions, pools, jobCommands } = scenario.store;
+      const resumed = scenario.samples.subscription();
+      const paused = scenario.samples.subscription({ status: "PAUSED" });
+      for (const subscription of [resumed, paused]) await subscriptions.create(subscription);
+      const suspended = scenario.samples.pool({ status: "SUSPENDED" });
+      await pools.create(suspended);
+      const ids = await scenario.publish(
+        { profile: profileFor(resumed.id) },
+        { profile: profileFor(paused.id) },
+        { profile: profileFor(subscriptionB, { poolCode: suspended.code }) },
+      );
+      await jobCommands.holdSubscription(resumed.id, true, now());
+      await scenario.store.restart();
+      expect(idsOf((await scenario.claim()).runs)).toEqual([[ids[0]!]]);
     });
 
     test("a suspended pool holds the subscriptions that use it, those that come to it later too", async () => {

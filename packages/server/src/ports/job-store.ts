@@ -37,7 +37,9 @@ export interface JobCommands {
   retry(id: JobId, options: { readonly replay: boolean; readonly nowMs: number }, scope: Scope): Promise<CommandResult>;
   /** Lets a blocked group go on: `skip` cancels the failed head, `retry` retries it. Null: no such held group. */
   unblock(key: string, action: "skip" | "retry", nowMs: number, scope: Scope): Promise<HeldGroup | null>;
-  /** Follows a subscription's pause, resume and archive. Archive cancels PENDING jobs in bounded steps: call until 0. */
+  /**
+   * Follows a subscription's pause, resume and archive. Archive cancels PENDING jobs in bounded steps: call until 0.
+   */
   holdSubscription(id: SubscriptionId, held: boolean, nowMs: number): Promise<void>;
   holdPool(code: PoolCode, held: boolean, nowMs: number): Promise<void>;
   cancelPendingOf(id: SubscriptionId, maxJobs: number, nowMs: number): Promise<number>;

@@ -9,8 +9,9 @@ import { createSubscriptionPauses, type SubscriptionPauses } from "./subscriptio
 
 /**
  * Takes what routers report: one transaction a call. For each report the attempt is inserted first, and whether it was
- * new decides whether it counts; then the job moves by the state machine. A late report of a job that has moved on leaves
- * its attempt behind and nothing else. A report of a job nobody knows is set aside, at most the last 10,000 of them.
+ * new decides whether it counts; then the job moves by the state machine. A late report of a job that has moved on
+ * leaves its attempt behind and nothing else. A report of a job nobody knows is set aside, at most the last 10,000 of
+ * them.
  */
 export const sinkLimits = {
   setAsideKept: 10_000,

@@ -9,8 +9,8 @@ import { feedClock, groupClock } from "./job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 
 /**
- * What is sent, put together from the job, its profile and its event or task. Profiles are remembered, and held times are
- * read once a group. The event is a look-up of its own: as a join the two cost three times as much (measured).
+ * What is sent, put together from the job, its profile and its event or task. Profiles are remembered, and held times
+ * are read once a group. The event is a look-up of its own: as a join the two cost three times as much (measured).
  */
 interface DeliveryRow {
   readonly id: JobId;

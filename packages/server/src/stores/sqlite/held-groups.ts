@@ -9,8 +9,8 @@ import type { JobWriter } from "./job-writer.ts";
 import { decodeCursor, encodeCursor } from "./page-cursor.ts";
 
 /**
- * What is held and why: whole feeds first (paused, or their pool suspended), then ordered groups that are blocked or whose
- * head has to wait. Both come from indexes that hold nothing else.
+ * What is held and why: whole feeds first (paused, or their pool suspended), then ordered groups that are blocked or
+ * whose head has to wait. Both come from indexes that hold nothing else.
  */
 export const heldGroupLimits = {
   waitingCountedMax: 10_000,

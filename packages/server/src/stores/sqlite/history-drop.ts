@@ -5,10 +5,10 @@ import { statusCodes } from "./job-row.ts";
 import { createJobsOfEvents } from "./jobs-of-event.ts";
 
 /**
- * What is older than the retention goes: first jobs that are final, with their attempts and payloads, then events that no
- * job is left of. Open jobs stay however old they are, and their events with them; so do events that the stream has not
- * passed. Both are walked from the oldest up with a cursor, because the old rows that stay would otherwise be looked at
- * again by every step; at the end of a walk the cursors go back to the start.
+ * What is older than the retention goes: first jobs that are final, with their attempts and payloads, then events that
+ * no job is left of. Open jobs stay however old they are, and their events with them; so do events that the stream has
+ * not passed. Both are walked from the oldest up with a cursor, because the old rows that stay would otherwise be
+ * looked at again by every step; at the end of a walk the cursors go back to the start.
  */
 export interface HistoryDrop {
   /** Removes at most `maxRows` jobs or events. */

@@ -13,9 +13,9 @@ import { holdsLease } from "./lease-store.ts";
 import { raiseRevision } from "./revisions.ts";
 
 /**
- * Housekeeping in steps. Each step removes at most so many rows in one transaction, fenced by the lease; where a step has to
- * look at many rows that stay, it does so in slices and gives way in between, so that it never holds the thread for more
- * than a few milliseconds.
+ * Housekeeping in steps. Each step removes at most so many rows in one transaction, fenced by the lease; where a step
+ * has to look at many rows that stay, it does so in slices and gives way in between, so that it never holds the thread
+ * for more than a few milliseconds.
  */
 export const housekeepingLimits = {
   /** Slices of one step that remove nothing, one after another. */
@@ -101,8 +101,8 @@ function createIdleGroupDrop({ database, directory }: JobWriter, fenced: Fenced)
 }
 
 /**
- * Profiles no job and no checkpoint refers to. There is no index of jobs by profile: all jobs are looked at, in slices, and
- * what was added in the meantime again in the transaction that removes.
+ * Profiles no job and no checkpoint refers to. There is no index of jobs by profile: all jobs are looked at, in slices,
+ * and what was added in the meantime again in the transaction that removes.
  */
 function createProfileDrop({ database, directory }: JobWriter, fenced: Fenced): Housekeeping["dropUnusedProfiles"] {
   const profiles = database.statement<{ id: number; key: string }>("SELECT id, key FROM delivery_profiles ORDER BY id");
@@ -140,6 +140,10 @@ function createProfileDrop({ database, directory }: JobWriter, fenced: Fenced): 
   };
 }
 
+/**
+ * Archives temporary subscriptions that are over, and cancels what archived ones have pending: at once, and later what
+ * was with a router at that moment and came back. Their feeds are held meanwhile, so nothing of them goes out again.
+ */
 function createSubscriptionArchiver(writer: JobWriter, fenced: Fenced): Housekeeping["archiveExpiredSubscriptions"] {
   const { database } = writer;
   const commands = createJobCommands(writer);
@@ -163,15 +167,24 @@ function createSubscriptionArchiver(writer: JobWriter, fenced: Fenced): Housekee
     }
     return rows.map((row) => row.id);
   };
+  const leftOver = (): readonly SubscriptionId[] =>
+    sql.leftOver.all(housekeepingLimits.subscriptionsPerStep).map((row) => row.id);
 
   return async (nowMs, epoch) => {
     const archived = fenced(epoch, () => archive(nowMs));
-    for (const id of archived) {
+    for (const id of archived) await commands.holdSubscription(id, true, nowMs);
+    const cleared = leftOver();
+    for (const id of cleared) {
       while ((await commands.cancelPendingOf(id, housekeepingLimits.cancelledPerSlice, nowMs)) > 0) await giveWay();
     }
-    return archived.length;
+    return new Set([...archived, ...cleared]).size;
   };
 }
+
+export const readArchivedWithPending = `SELECT f.subscription_id AS id FROM job_feeds f
+  WHERE f.held_since IS NOT NULL AND f.pending > 0
+    AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = f.subscription_id AND s.status = 'ARCHIVED')
+  LIMIT ?1`;
 
 function archiveStatements(database: SqliteDatabase) {
   return {
@@ -180,5 +193,6 @@ function archiveStatements(database: SqliteDatabase) {
     archive: database.statement<never, [string, number, string]>(
       "UPDATE subscriptions SET status = 'ARCHIVED', version = ?2, body = ?3 WHERE id = ?1",
     ),
+    leftOver: database.statement<{ id: SubscriptionId }, [number]>(readArchivedWithPending),
   };
 }

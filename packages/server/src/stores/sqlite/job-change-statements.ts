@@ -41,8 +41,8 @@ export interface GroupRow {
 export const groupColumns = `id, key, feed_id, ordered, ready_at, outstanding, queued_at, run_from, run_to, held_reason,
   held_since, blocked_position, blocked_since, blocked_total_ms`;
 
-export const feedColumns = `id, subscription_id, lane, ready_at, window_full, held_since, held_total_ms, pending, queued,
-  completed, failed, cancelled, expired`;
+export const feedColumns = `id, subscription_id, lane, ready_at, window_full, held_since, held_total_ms, pending,
+  queued, completed, failed, cancelled, expired`;
 
 /** The open jobs of a group that are next to be published, in their order. */
 export const readGroupHead = `SELECT due_at, generation, attempt_count FROM jobs

@@ -10,8 +10,8 @@ import { feedClock, groupClock, sortKey, statusCodes, toJobState, type JobRow } 
  * The changes one transaction makes to jobs.
  *
  * Jobs are written as they move. Their groups and feeds are loaded once, kept here while the transaction lasts, and
- * written once each by `settle`, which decides when each is ready next. So a batch of results costs two writes a job and
- * one a group, however many of its jobs were in the batch.
+ * written once each by `settle`, which decides when each is ready next. So a batch of results costs two writes a job
+ * and one a group, however many of its jobs were in the batch.
  *
  * One instance serves one transaction and is thrown away after it.
  */

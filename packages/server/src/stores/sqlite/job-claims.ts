@@ -10,9 +10,9 @@ import type { StoreWakes } from "./wake-signal.ts";
 /**
  * What the scheduler does to jobs: find what is due, mark what was published, and take back what was lost.
  *
- * `claim` marks nothing. A run whose message was refused, or whose process died before it was marked, is due again and has
- * the same message id. The runs of the last claim are remembered, so that marking needs no look-up; a feed whose runs come
- * back unmarked goes to the end of the line, so that one lane nobody takes from does not use up every pass.
+ * `claim` marks nothing. A run whose message was refused, or whose process died before it was marked, is due again and
+ * has the same message id. The runs of the last claim are remembered, so that marking needs no look-up; a feed whose
+ * runs come back unmarked goes to the end of the line, so that one lane nobody takes from does not use up every pass.
  */
 export const claimLimits = {
   /** Where `counts` stops. */

@@ -68,7 +68,8 @@ function command(
 ): CommandResult {
   const refused = writer.write({ nowMs: target.nowMs, durable: true }, (changes): CommandResult | null => {
     const row = sql.job.get(target.id);
-    // Somebody who may read a job of the platform, but not change it, gets the same answer as for one that is not there.
+    // Somebody who may read a job of the platform, but not change it, gets the same answer as for one that is not
+    // there.
     if (row === null || !canWrite(target.scope, row.client_id)) return { kind: "notFound" };
     return act(row, changes) ? null : { kind: "conflict", status: statusName(row.status) };
   });
@@ -120,8 +121,8 @@ export function createJobRetry({ database, directory }: JobWriter): JobRetry {
 const GROUP_CHUNK = 1_000;
 
 /**
- * Cancels what a subscription has PENDING, group by group. How far it came is remembered between calls, and forgotten at the
- * end, so that calling it again looks at everything again.
+ * Cancels what a subscription has PENDING, group by group. How far it came is remembered between calls, and forgotten
+ * at the end, so that calling it again looks at everything again.
  */
 function createPendingCanceller(writer: JobWriter, sql: CommandStatements): JobCommands["cancelPendingOf"] {
   const cursors = new Map<SubscriptionId, number>();

@@ -4,9 +4,9 @@ import { BoundedCache } from "./bounded-cache.ts";
 import type { SqliteDatabase } from "./database.ts";
 
 /**
- * The numbers by which jobs refer to their profile, feed and group. Each is looked up by its key, or made, and remembered:
- * the file has one writer, so what was read once stays true until this process changes it. What a transaction made
- * is forgotten when it is rolled back (`forget`), and groups also when housekeeping drops idle ones.
+ * The numbers by which jobs refer to their profile, feed and group. Each is looked up by its key, or made, and
+ * remembered: the file has one writer, so what was read once stays true until this process changes it. What a
+ * transaction made is forgotten when it is rolled back (`forget`), and groups also when housekeeping drops idle ones.
  */
 export const directoryLimits = {
   profilesCached: 2_000,

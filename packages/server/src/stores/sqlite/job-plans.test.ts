@@ -5,6 +5,7 @@ import { profileFor, subscriptionA, subscriptionB } from "../../ports/job-scenar
 import { readAttempts } from "./attempt-rows.ts";
 import { readDeliveredEvent, readDelivery } from "./delivery-reader.ts";
 import { readHeldFeeds, readHeldGroups } from "./held-groups.ts";
+import { readArchivedWithPending } from "./housekeeping.ts";
 import { readGroupHead, readRestOfRun } from "./job-change-statements.ts";
 import * as claimSql from "./job-claim-statements.ts";
 import { createSqliteJobs, type SqliteJobs } from "./job-store.ts";
@@ -61,6 +62,10 @@ const expectedPlans: Readonly<Record<string, { readonly sql: string; readonly pl
     sql: readAttempts,
     plan: ["SEARCH attempts USING PRIMARY KEY (job_position=? AND (generation,number)<(?,?))"],
   },
+  archivedWithPending: {
+    sql: readArchivedWithPending,
+    plan: ["SCAN f USING INDEX job_feeds_held", "SEARCH s EXISTS USING PRIMARY KEY (id=?)"],
+  },
   heldFeeds: {
     sql: readHeldFeeds,
     plan: [
@@ -107,7 +112,7 @@ describe("sqlite: plans of hot queries about jobs", () => {
     const feed = (key: SubscriptionId): number =>
       database
         .statement<{ id: number }, [string, number, string]>(
-          "INSERT INTO job_feeds (key, subscription_id, lane, ready_at, pending) VALUES (?1, ?1, ?3, ?2, 0) RETURNING id",
+          "INSERT INTO job_feeds (key, subscription_id, lane, ready_at) VALUES (?1, ?1, ?3, ?2) RETURNING id",
         )
         .get(key, nowMs, "POOL-A")?.id ?? 0;
     const held = database.transaction(() => feed(subscriptionA));

@@ -94,8 +94,8 @@ export interface FullJobRow extends JobRow {
 }
 
 /**
- * Selects whole jobs; append a WHERE over `j`, `e` (its event), `t` (its task), `p` (its profile), `f` (its feed) or `g`
- * (its group, which is missing once an idle one was dropped).
+ * Selects whole jobs; append a WHERE over `j`, `e` (its event), `t` (its task), `p` (its profile), `f` (its feed) or
+ * `g` (its group, which is missing once an idle one was dropped).
  */
 export const selectFullJob = `
   SELECT j.position, j.id, j.feed_id, j.group_id, j.profile_id, j.status, j.generation, j.attempt_count,

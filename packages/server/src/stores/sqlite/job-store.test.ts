@@ -37,6 +37,9 @@ async function setup(): Promise<JobStoreFixture> {
     get subscriptions() {
       return store.subscriptions;
     },
+    get pools() {
+      return store.pools;
+    },
     get leases() {
       return store.leases;
     },

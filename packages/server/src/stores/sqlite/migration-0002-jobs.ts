@@ -10,8 +10,8 @@ import type { Migration } from "./migrations.ts";
  * `position` (tasks are stamped with the newest one), so they are found by bisection.
  *
  * `sort_key` is the position for ordered groups; for unordered ones the due time while PENDING, and the time of
- * publication counted from -2^52 while QUEUED, so that one index gives either kind alone. `open` is 1 until the job is final,
- * then NULL: it stands apart from `status` so that the index does not have to be touched with it.
+ * publication counted from -2^52 while QUEUED, so that one index gives either kind alone. `open` is 1 until the job is
+ * final, then NULL: it stands apart from `status` so that the index does not have to be touched with it.
  *
  * `expires_clock` counts on the clock of the group, which stands still while the group or its feed is held.
  */

@@ -11,8 +11,9 @@ import { decodeCursor, encodeCursor } from "./page-cursor.ts";
 
 /**
  * Bulk retries. A replay walks the jobs by position, in slices, from its cursor to the newest job of the moment it was
- * created; cursor, count and the retried jobs are one transaction, so a restart goes on exactly where it was. There is no
- * index for arbitrary filters and none is needed: a slice is a few milliseconds, and between two slices the thread is free.
+ * created; cursor, count and the retried jobs are one transaction, so a restart goes on exactly where it was. There is
+ * no index for arbitrary filters and none is needed: a slice is a few milliseconds, and between two slices the thread
+ * is free.
  */
 export const replayLimits = {
   /** Positions that are looked at in one go. */

@@ -10,8 +10,8 @@ import { raiseRevision } from "./revisions.ts";
  * Holding whole feeds: a paused subscription, a suspended pool.
  *
  * A hold is a mark on the feed's row and takes the feed out of the index the scheduler reads; groups and jobs are not
- * touched, so it costs the same for ten jobs and for a million, and nothing has to be restored when it ends. A feed that
- * does not exist yet is made, so that jobs which come later find it held.
+ * touched, so it costs the same for ten jobs and for a million, and nothing has to be restored when it ends. A feed
+ * that does not exist yet is made, so that jobs which come later find it held.
  */
 export interface SubscriptionPauses {
   hold(id: SubscriptionId, held: boolean, changes: JobChanges): void;
@@ -60,6 +60,30 @@ export function createSubscriptionPauses({ database }: JobWriter): SubscriptionP
       hold(id, true, changes);
     },
   };
+}
+
+/**
+ * At start: holds as the settings say. A pause and its hold are two writes, so a process may have died between them,
+ * and a feed would stay held for ever after a resume. Feeds of subscriptions nobody knows are left as they are.
+ */
+export function reconcileHolds(database: SqliteDatabase, nowMs: number): void {
+  database.transaction(() => {
+    database.exec(`UPDATE job_feeds
+      SET paused = (SELECT status <> 'ACTIVE' FROM subscriptions s WHERE s.id = subscription_id)
+      WHERE subscription_id IN (SELECT id FROM subscriptions)`);
+    database.exec(`DELETE FROM held_pools
+      WHERE code NOT IN (SELECT code FROM dispatch_pools WHERE status = 'SUSPENDED')`);
+    database
+      .statement<never, [number]>(`
+        INSERT OR IGNORE INTO held_pools (code, held_since)
+        SELECT code, ?1 FROM dispatch_pools WHERE status = 'SUSPENDED'`)
+      .run(nowMs);
+    database.exec("UPDATE job_feeds SET pool_held = lane IN (SELECT code FROM held_pools)");
+    database
+      .statement<never, [number, number]>(`
+        UPDATE job_feeds ${settleHold} WHERE ?1 = 0 AND (held_since IS NOT NULL) <> (paused + pool_held > 0)`)
+      .run(0, nowMs);
+  });
 }
 
 function prepare(database: SqliteDatabase) {

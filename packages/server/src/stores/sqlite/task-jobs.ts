@@ -7,8 +7,8 @@ import { selectFullJob, toDispatchJob, type FullJobRow } from "./job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 
 /**
- * Jobs created directly. They carry their payload, which lies beside the job, and an idempotency key by which a repeat is
- * recognised for as long as the first job is kept. All of a call is made or nothing.
+ * Jobs created directly. They carry their payload, which lies beside the job, and an idempotency key by which a repeat
+ * is recognised for as long as the first job is kept. All of a call is made or nothing.
  */
 export function createTaskCreator(writer: JobWriter): JobCommands["createTasks"] {
   const sql = prepare(writer.database);
