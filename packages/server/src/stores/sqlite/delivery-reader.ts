@@ -15,6 +15,7 @@ import type { JobWriter } from "./job-writer.ts";
 interface DeliveryRow {
   readonly id: JobId;
   readonly stream_position: number;
+  readonly feed_id: number;
   readonly group_id: number;
   readonly profile_id: number;
   readonly generation: number;
@@ -52,6 +53,9 @@ interface TaskRow {
 interface HeldRow {
   readonly held_since: number | null;
   readonly held_total_ms: number;
+}
+
+interface BlockedRow {
   readonly blocked_since: number | null;
   readonly blocked_total_ms: number;
 }
@@ -61,7 +65,7 @@ const eventColumns = `id, sender_id, type, source, subject, time_ms, correlation
 
 /** An open job of one generation. */
 export const readDelivery = `
-  SELECT id, stream_position, group_id, profile_id, generation, attempt_count, generation_attempts, expires_clock, task,
+  SELECT id, stream_position, feed_id, group_id, profile_id, generation, attempt_count, generation_attempts, expires_clock, task,
     client_id
   FROM jobs WHERE id = ?1 AND generation = ?2 AND open = 1`;
 
@@ -76,7 +80,8 @@ interface ReaderContext {
   readonly task: SqliteStatement<TaskRow, [string]>;
   readonly event: SqliteStatement<EventPart, [number]>;
   readonly eventById: SqliteStatement<EventPart, [string]>;
-  readonly held: SqliteStatement<HeldRow, [number]>;
+  readonly group: SqliteStatement<BlockedRow, [number]>;
+  readonly feed: SqliteStatement<HeldRow, [number]>;
   now(): number;
 }
 
@@ -105,34 +110,54 @@ function readAll(
   context: ReaderContext,
 ): ReadonlyMap<JobId, JobDelivery> {
   const deliveries = new Map<JobId, JobDelivery>();
-  const lag = new Map<number, number>();
   const nowMs = context.now();
+  const held = new HeldTimes(context, nowMs);
   for (const reference of references) {
     const row = context.delivery.get(reference.jobId, reference.generation);
     if (row === null) continue;
-    const groupNow = groupTime(row.group_id, { context, lag, nowMs });
     const delivery = row.task === 1 ? taskDelivery(row, context) : eventDelivery(row, context);
     if (delivery === null) continue;
     const profile = context.directory.profile(row.profile_id);
     // Before its first publication is marked, a job is as old as if it were published now.
-    const leftMs = row.expires_clock === null ? profile.maxAgeSeconds * 1_000 : row.expires_clock - groupNow;
+    const leftMs = row.expires_clock === null ? profile.maxAgeSeconds * 1_000 : row.expires_clock - held.groupTime(row);
     deliveries.set(row.id, { ...delivery, expiresAtMs: nowMs + leftMs });
   }
   return deliveries;
 }
 
-/** The time on the clock of a group, read once a group and call. */
-function groupTime(
-  groupId: number,
-  { context, lag, nowMs }: { context: ReaderContext; lag: Map<number, number>; nowMs: number },
-): number {
-  let time = lag.get(groupId);
-  if (time === undefined) {
-    const held = context.held.get(groupId);
-    time = held === null ? nowMs : groupClock(feedClock(held, nowMs), held);
-    lag.set(groupId, time);
+/** What was read for one call: held times of groups and feeds. */
+class HeldTimes {
+  readonly #context: ReaderContext;
+  readonly #nowMs: number;
+  readonly #feeds = new Map<number, number>();
+  readonly #groups = new Map<number, number>();
+
+  constructor(context: ReaderContext, nowMs: number) {
+    this.#context = context;
+    this.#nowMs = nowMs;
   }
-  return time;
+
+  /** The time on the clock of the job's group. */
+  groupTime(row: DeliveryRow): number {
+    let time = this.#groups.get(row.group_id);
+    if (time === undefined) {
+      const group = this.#context.group.get(row.group_id);
+      const feedTime = this.#feedTime(row.feed_id);
+      time = group === null ? feedTime : groupClock(feedTime, group);
+      this.#groups.set(row.group_id, time);
+    }
+    return time;
+  }
+
+  #feedTime(feedId: number): number {
+    let time = this.#feeds.get(feedId);
+    if (time === undefined) {
+      const feed = this.#context.feed.get(feedId);
+      time = feed === null ? this.#nowMs : feedClock(feed, this.#nowMs);
+      this.#feeds.set(feedId, time);
+    }
+    return time;
+  }
 }
 
 type Delivery = Omit<JobDelivery, "expiresAtMs">;
@@ -219,8 +244,9 @@ function statements(database: SqliteDatabase) {
     task: database.statement<TaskRow, [string]>(readTaskOfJob),
     event: database.statement<EventPart, [number]>(readDeliveredEvent),
     eventById: database.statement<EventPart, [string]>(`SELECT ${eventColumns} FROM events WHERE id = ?1`),
-    held: database.statement<HeldRow, [number]>(`
-      SELECT f.held_since, f.held_total_ms, g.blocked_since, g.blocked_total_ms
-      FROM job_groups g JOIN job_feeds f ON f.id = g.feed_id WHERE g.id = ?1`),
+    group: database.statement<BlockedRow, [number]>(
+      "SELECT blocked_since, blocked_total_ms FROM job_groups WHERE id = ?1",
+    ),
+    feed: database.statement<HeldRow, [number]>("SELECT held_since, held_total_ms FROM job_feeds WHERE id = ?1"),
   };
 }

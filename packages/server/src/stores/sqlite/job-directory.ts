@@ -11,7 +11,7 @@ import type { SqliteDatabase } from "./database.ts";
 export const directoryLimits = {
   profilesCached: 2_000,
   feedsCached: 20_000,
-  groupsCached: 50_000,
+  groupsCached: 100_000,
 } as const;
 
 export interface FeedKey {
