@@ -119,7 +119,10 @@ export class Pool {
     const nowMs = this.#deps.clock.monotonicMs();
     if (shape.rateLimitPerMinute === null) this.#bucket = null;
     else {
-      const limits = { perMinute: shape.rateLimitPerMinute, burst: Math.max(1, shape.burst ?? shape.concurrency) };
+      const limits = {
+        perMinute: Math.max(1, shape.rateLimitPerMinute),
+        burst: Math.max(1, shape.burst ?? shape.concurrency),
+      };
       if (this.#bucket === null) this.#bucket = new TokenBucket(limits, nowMs);
       else this.#bucket.reshape(limits, nowMs);
     }

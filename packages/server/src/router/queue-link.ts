@@ -31,8 +31,8 @@ export interface QueueLinkDeps {
   readonly visibilityMs: number;
   /** A message was given back or acked and is no longer held. */
   readonly settled: () => void;
-  /** Its receipt was refused. */
-  readonly lost: (message: InFlightMessage) => void;
+  /** Their receipts were refused. */
+  readonly lost: (messages: ReadonlySet<InFlightMessage>) => void;
 }
 
 export class QueueLink {
@@ -102,12 +102,14 @@ export class QueueLink {
     const visibleAtMs = clock.monotonicMs() + visibilityMs;
     try {
       const results = await this.consumer.extend(receipts, visibilityMs);
+      const refused = new Set<InFlightMessage>();
       messages.forEach((message, at) => {
         // A copy may have brought another receipt meanwhile; then this answer is not about the message any more.
         if (message.receipt !== receipts[at]) return;
-        if (results[at] === "dead") lost(message);
+        if (results[at] === "dead") refused.add(message);
         else message.visibleAtMs = visibleAtMs;
       });
+      if (refused.size > 0) lost(refused);
     } catch (error) {
       const message = `messages cannot be kept: ${describeError(error)}`;
       warnings.add({ category: "QUEUE", severity: "ERROR", message, source: this.consumer.name });

@@ -249,6 +249,8 @@ export interface TestRouter {
   readonly warnings: Warnings;
   readonly metrics: Metrics;
   readonly router: Router;
+  /** Another router on the same queue, jobs and targets, not started. */
+  another(): Router;
   /** Starts it and waits until it is ready. */
   start(): Promise<void>;
   /** Tells it to stop; resolves when it has. */
@@ -282,7 +284,8 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
   const ports = options.withoutPlatform === true ? { deliveries: null, sink: null } : { deliveries: book, sink: book };
   const rest = { transport: targets, guard: targets, clock, random: seededRandom(1), logger, metrics, warnings };
   const config = { ...routerDefaults, userAgent: "FlowCatalyst/test", ...options.config };
-  const router = createRouter({ queues: [queue], control: settings, ...ports, ...rest }, config);
+  const create = (): Router => createRouter({ queues: [queue], control: settings, ...ports, ...rest }, config);
+  const router = create();
   const abort = new AbortController();
   let running: Promise<void> = Promise.resolve();
   let messages = 0;
@@ -306,6 +309,7 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
     warnings,
     metrics,
     router,
+    another: create,
     start: async () => {
       running = router.run(abort.signal);
       await Promise.race([router.ready(), running]);

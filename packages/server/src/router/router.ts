@@ -283,7 +283,7 @@ class RunningRouter implements Router {
       settled: () => {
         if (this.#settlement.isStopping) this.#settled.wake();
       },
-      lost: (message) => this.#settlement.lost(message),
+      lost: (messages) => this.#settlement.lost(messages),
     });
   }
 

@@ -104,12 +104,14 @@ export class Settlement {
     this.#touched.clear();
   }
 
-  /** A message belongs to somebody else now: what is not under way is dropped, and nothing is acked. */
-  lost(message: InFlightMessage): void {
-    message.lost = true;
-    message.queue.messages.delete(message.id);
-    const mine = [...this.#deps.pipeline.all()].filter((delivery) => delivery.message === message);
-    for (const { line } of mine) {
+  /** Messages belong to somebody else now: what is not under way is dropped, and nothing is acked. */
+  lost(messages: ReadonlySet<InFlightMessage>): void {
+    for (const message of messages) {
+      message.lost = true;
+      message.queue.messages.delete(message.id);
+    }
+    const theirs = [...this.#deps.pipeline.all()].filter(({ message }) => messages.has(message));
+    for (const { line, message } of theirs) {
       if (line === null) continue;
       const isUnderWay = line.state === "calling" || line.state === "recording";
       for (const delivery of line.takeOf(message)) this.#deps.pipeline.remove(delivery);
