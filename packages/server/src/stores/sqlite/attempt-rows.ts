@@ -39,8 +39,8 @@ export interface AttemptRow {
 /** Newest first, before a cursor of (generation, number). */
 export const readAttempts = `SELECT generation, number, started_at, duration_ms, outcome, status_code, burnt, signed,
     error, response_body
-  FROM attempts WHERE job_position = ?1 AND (generation, number) < (?2, ?3)
-  ORDER BY generation DESC, number DESC LIMIT ?4`;
+  FROM attempts WHERE job_position = (?1 + 0) AND (generation, number) < (?2 + 0, ?3 + 0)
+  ORDER BY generation DESC, number DESC LIMIT (?4 + 0)`;
 
 export function toStoredAttempt(row: AttemptRow): StoredAttempt {
   const outcome = outcomes[row.outcome];
@@ -84,9 +84,9 @@ export function createAttemptWrites(database: SqliteDatabase): AttemptWrites {
       signed, error, response_body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING`);
   const trim = database.statement<never, [number, number]>(`
-    DELETE FROM attempts WHERE job_position = ?1 AND burnt = 0 AND (generation, number) <= (
-      SELECT generation, number FROM attempts WHERE job_position = ?1 AND burnt = 0
-      ORDER BY generation DESC, number DESC LIMIT 1 OFFSET ?2)`);
+    DELETE FROM attempts WHERE job_position = (?1 + 0) AND burnt = 0 AND (generation, number) <= (
+      SELECT generation, number FROM attempts WHERE job_position = (?1 + 0) AND burnt = 0
+      ORDER BY generation DESC, number DESC LIMIT 1 OFFSET (?2 + 0))`);
   return {
     insert: (key, attempt) =>
       insert.run(

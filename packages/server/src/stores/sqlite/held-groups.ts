@@ -144,10 +144,10 @@ const groupFields = `g.id, g.key, g.held_reason, g.held_since, g.ready_at, g.blo
 
 export const readHeldFeeds = `SELECT f.id, f.key, f.subscription_id, f.paused, f.held_since, f.pending,
     (SELECT client_id FROM subscriptions s WHERE s.id = f.subscription_id) AS client_id
-  FROM job_feeds f WHERE f.held_since IS NOT NULL AND f.id > ?1 ORDER BY f.id LIMIT ?2`;
+  FROM job_feeds f WHERE f.held_since IS NOT NULL AND f.id > (?1 + 0) ORDER BY f.id LIMIT (?2 + 0)`;
 
 export const readHeldGroups = `SELECT ${groupFields} FROM job_groups g
-  WHERE g.held_reason IS NOT NULL AND g.id > ?1 ORDER BY g.id LIMIT ?2`;
+  WHERE g.held_reason IS NOT NULL AND g.id > (?1 + 0) ORDER BY g.id LIMIT (?2 + 0)`;
 
 function prepare(database: SqliteDatabase) {
   return {
@@ -157,9 +157,9 @@ function prepare(database: SqliteDatabase) {
       `SELECT ${groupFields} FROM job_groups g WHERE g.key = ?1 AND g.held_reason IS NOT NULL`,
     ),
     head: database.statement<HeadRow, [number]>(`
-      SELECT id, status, client_id FROM jobs WHERE group_id = ?1 AND open = 1 ORDER BY sort_key LIMIT 1`),
+      SELECT id, status, client_id FROM jobs WHERE group_id = (?1 + 0) AND open = 1 ORDER BY sort_key LIMIT 1`),
     jobAt: database.statement<HeadRow, [number]>("SELECT id, status, client_id FROM jobs WHERE position = ?1"),
     waiting: database.statement<{ waiting: number }, [number, number]>(`
-      SELECT count(*) AS waiting FROM (SELECT 1 FROM jobs WHERE group_id = ?1 AND open = 1 LIMIT ?2)`),
+      SELECT count(*) AS waiting FROM (SELECT 1 FROM jobs WHERE group_id = (?1 + 0) AND open = 1 LIMIT (?2 + 0))`),
   };
 }

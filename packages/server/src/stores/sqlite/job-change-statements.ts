@@ -46,11 +46,12 @@ export const feedColumns = `id, subscription_id, lane, ready_at, window_full, he
 
 /** The open jobs of a group that are next to be published, in their order. */
 export const readGroupHead = `SELECT due_at, generation, attempt_count FROM jobs
-  WHERE group_id = ?1 AND open = 1 AND sort_key >= 0 ORDER BY sort_key LIMIT 1`;
+  WHERE group_id = (?1 + 0) AND open = 1 AND sort_key >= 0 ORDER BY sort_key LIMIT 1`;
 
 /** QUEUED jobs of an ordered group behind a position, as far as its run reaches. */
 export const readRestOfRun = `SELECT ${jobColumns} FROM jobs
-  WHERE group_id = ?1 AND open = 1 AND sort_key > ?2 AND sort_key <= ?3 AND status = 1 ORDER BY sort_key`;
+  WHERE group_id = (?1 + 0) AND open = 1 AND sort_key > (?2 + 0) AND sort_key <= (?3 + 0) AND status = 1
+  ORDER BY sort_key`;
 
 export interface GroupHead {
   readonly due_at: number;

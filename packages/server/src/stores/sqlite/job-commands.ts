@@ -162,14 +162,15 @@ type CommandStatements = ReturnType<typeof prepare>;
 function prepare(database: SqliteDatabase) {
   return {
     job: database.statement<OwnedJobRow, [string]>(`SELECT ${ownedJobColumns} FROM jobs WHERE id = ?1`),
-    fullJob: database.statement<FullJobRow, [string]>(`${selectFullJob} WHERE j.id = ?1`),
+    fullJob: database.statement<FullJobRow, [string]>(`${selectFullJob} WHERE j.id = (?1 || '')`),
     feed: database.statement<{ id: number; pending: number }, [string]>(
       "SELECT id, pending FROM job_feeds WHERE key = ?1",
     ),
     groupsOfFeed: database.statement<{ id: number }, [number, number]>(
-      `SELECT id FROM job_groups WHERE feed_id = ?1 AND id > ?2 ORDER BY id LIMIT ${GROUP_CHUNK}`,
+      `SELECT id FROM job_groups WHERE feed_id = (?1 + 0) AND id > (?2 + 0) ORDER BY id LIMIT ${GROUP_CHUNK}`,
     ),
     pendingOfGroup: database.statement<JobRow, [number, number]>(`
-      SELECT ${jobColumns} FROM jobs WHERE group_id = ?1 AND open = 1 AND status = 0 ORDER BY sort_key LIMIT ?2`),
+      SELECT ${jobColumns} FROM jobs WHERE group_id = (?1 + 0) AND open = 1 AND status = 0
+      ORDER BY sort_key LIMIT (?2 + 0)`),
   };
 }

@@ -125,8 +125,8 @@ interface StatsRow {
 
 function prepare(database: SqliteDatabase) {
   return {
-    byId: database.statement<FullJobRow, [string]>(`${selectFullJob} WHERE j.id = ?1`),
-    byPosition: database.statement<FullJobRow, [number]>(`${selectFullJob} WHERE j.position = ?1`),
+    byId: database.statement<FullJobRow, [string]>(`${selectFullJob} WHERE j.id = (?1 || '')`),
+    byPosition: database.statement<FullJobRow, [number]>(`${selectFullJob} WHERE j.position = (?1 + 0)`),
     eventPosition: database.statement<{ position: EventPosition }, [string]>(
       "SELECT position FROM events WHERE id = ?1",
     ),
@@ -136,14 +136,14 @@ function prepare(database: SqliteDatabase) {
     >(`
       SELECT position FROM jobs WHERE position >= ?1 AND position < ?2 AND task = 0
         AND (?3 IS NULL OR client_id IS NULL OR client_id = ?3)
-      ORDER BY position LIMIT ?4`),
+      ORDER BY position LIMIT (?4 + 0)`),
     tasksOfEvent: database.statement<
       { position: JobPosition },
       [eventId: string, after: number, clientId: ClientId | null, limit: number]
     >(`
       SELECT position FROM job_tasks WHERE event_id = ?1 AND position > ?2
         AND (?3 IS NULL OR client_id IN ('', ?3))
-      ORDER BY position LIMIT ?4`),
+      ORDER BY position LIMIT (?4 + 0)`),
     attempts: database.statement<AttemptRow, [number, number, number, number]>(readAttempts),
     payload: database.statement<{ payload: string; content_type: string }, [number]>(
       "SELECT payload, content_type FROM job_tasks WHERE position = ?1",

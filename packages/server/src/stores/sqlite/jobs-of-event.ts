@@ -15,7 +15,7 @@ export function createJobsOfEvents(database: SqliteDatabase): JobsOfEvents {
     "SELECT (SELECT min(position) FROM jobs) AS oldest, (SELECT max(position) FROM jobs) AS newest",
   );
   const probe = database.statement<{ position: number; stream_position: number }, [number]>(
-    "SELECT position, stream_position FROM jobs WHERE position >= ?1 ORDER BY position LIMIT 1",
+    "SELECT position, stream_position FROM jobs WHERE position >= (?1 + 0) ORDER BY position LIMIT 1",
   );
   return {
     firstFrom: (streamPosition) => {

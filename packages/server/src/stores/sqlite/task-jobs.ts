@@ -76,7 +76,7 @@ function prepare(database: SqliteDatabase) {
     byKey: database.statement<{ position: number }, [string, string]>(
       "SELECT position FROM job_tasks WHERE client_id = ?1 AND idempotency_key = ?2",
     ),
-    byPosition: database.statement<FullJobRow, [number]>(`${selectFullJob} WHERE j.position = ?1`),
+    byPosition: database.statement<FullJobRow, [number]>(`${selectFullJob} WHERE j.position = (?1 + 0)`),
     addTask: database.statement<
       never,
       [
