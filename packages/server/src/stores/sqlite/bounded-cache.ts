@@ -1,7 +1,7 @@
 /**
- * A map of at most `maxEntries`, in two generations: when the young one is full it becomes the old one, and what was old
- * and not used since is forgotten. Every operation takes the same short time, which a single map with eviction one by one
- * does not (its iterator walks over what was deleted).
+ * A map of at most `maxEntries`, in two generations: when the young one is full it becomes the old one, and what was
+ * old and not used since is forgotten. Every operation takes the same short time, which a single map with eviction one
+ * by one does not (its iterator walks over what was deleted).
  */
 export class BoundedCache<Key, Value> {
   readonly #generationMaxEntries: number;

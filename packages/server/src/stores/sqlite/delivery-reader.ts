@@ -65,8 +65,8 @@ const eventColumns = `id, sender_id, type, source, subject, time_ms, correlation
 
 /** An open job of one generation. */
 export const readDelivery = `
-  SELECT id, stream_position, feed_id, group_id, profile_id, generation, attempt_count, generation_attempts, expires_clock, task,
-    client_id
+  SELECT id, stream_position, feed_id, group_id, profile_id, generation, attempt_count, generation_attempts,
+    expires_clock, task, client_id
   FROM jobs WHERE id = ?1 AND generation = ?2 AND open = 1`;
 
 export const readDeliveredEvent = `SELECT ${eventColumns} FROM events WHERE position = ?1`;

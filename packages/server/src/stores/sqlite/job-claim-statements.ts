@@ -5,10 +5,10 @@ import { jobColumns, type JobRow } from "./job-row.ts";
 /**
  * The reads and writes of scheduling. All of them are on the hot path; job-plans.test.ts looks at their plans.
  *
- * Parameters are written `(?1 + 0)` in queries that sort, limit or join. While it plans such a query SQLite looks at the
- * value of a bare parameter, and from then on compiles the statement anew each time that parameter is bound
- * (https://www.sqlite.org/c3ref/c_dbconfig_defensive.html, SQLITE_DBCONFIG_ENABLE_QPSG, which the driver cannot set): 8 us
- * instead of 0.9 for the head of a group, measured. The sum hides the parameter, and the plans are the same.
+ * Parameters are written `(?1 + 0)` in queries that sort, limit or join. While it plans such a query SQLite looks at
+ * the value of a bare parameter, and from then on compiles the statement anew each time that parameter is bound
+ * (https://www.sqlite.org/c3ref/c_dbconfig_defensive.html, SQLITE_DBCONFIG_ENABLE_QPSG, which the driver cannot set): 8
+ * us instead of 0.9 for the head of a group, measured. The sum hides the parameter, and the plans are the same.
  */
 export interface ReadyFeedRow {
   readonly id: number;
