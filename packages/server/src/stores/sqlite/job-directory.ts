@@ -124,11 +124,6 @@ export function groupRowKey(groupKey: GroupKey | null, feedKey: string): string 
   return groupKey ?? `*${feedKey}`;
 }
 
-/** The feed whose unordered jobs a row key stands for; null: it is the key of an ordered group. */
-export function unorderedFeedKey(rowKey: string): string | null {
-  return rowKey.startsWith("*") ? rowKey.slice(1) : null;
-}
-
 /**
  * Brings `held_since` and `held_total_ms` in line with `paused` and `pool_held`; ?2 is now. Resuming one of two reasons
  * changes nothing, so held time is never counted twice.
