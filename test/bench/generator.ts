@@ -1,8 +1,9 @@
 /**
- * The load generator: its own process. Takes one JSON argument (`GeneratorPlan`), prints one JSON line (`GeneratorResult`).
+ * The load generator: its own process. Takes one JSON argument (`GeneratorPlan`), prints one JSON line
+ * (`GeneratorResult`).
  *
- * Every event carries its group, its place in the group and its scheduled time. Groups are divided among the connections, so
- * that no two requests under way share a group: what is sent in order must arrive in order.
+ * Every event carries its group, its place in the group and its scheduled time. Groups are divided among the
+ * connections, so that no two requests under way share a group: what is sent in order must arrive in order.
  */
 export interface GeneratorPlan {
   readonly url: string;

@@ -1,9 +1,9 @@
 /**
  * The webhook receiver of the benchmarks: its own process, answers at once, keeps the ledger.
  *
- * Paths: `/ok/<name>` answers 200; `/flaky/<name>` answers every 20th new event 500 once; `/dead/<name>` answers 500 always;
- * `/hang/<name>` never answers; `/free/<name>` keeps no order; `/yard` keeps no ledger. While `down`, all of them answer 503.
- * Control, on a port of its own: `GET /ledger`, `POST /down`, `POST /up`, `POST /reset`.
+ * Paths: `/ok/<name>` answers 200; `/flaky/<name>` answers every 20th new event 500 once; `/dead/<name>` answers 500
+ * always; `/hang/<name>` never answers; `/free/<name>` keeps no order; `/yard` keeps no ledger. While `down`, all of
+ * them answer 503. Control, on a port of its own: `GET /ledger`, `POST /down`, `POST /up`, `POST /reset`.
  */
 import { LatencyHistogram, Ledger } from "../harness/ledger.ts";
 

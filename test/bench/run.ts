@@ -1,8 +1,9 @@
 /**
  * Measures FlowCatalyst on this machine: `npm run bench -- <scenario> [options]`.
  *
- * Generator, system and receiver are separate processes on loopback. A run is VALID only if the receiver's ledger closes:
- * published equals delivered, nothing missing, no order inverted. An invalid run prints no throughput and exits 1.
+ * Generator, system and receiver are separate processes on loopback. A run is VALID only if the receiver's ledger
+ * closes: published equals delivered, nothing missing, no order inverted. An invalid run prints no throughput and exits
+ * 1.
  */
 import { appendFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -27,7 +28,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 };
 
 const usage = `usage: npm run bench -- <scenario> [--short] [--seconds N] [--rate N] [--groups N] [--events N]
-       [--data-bytes N] [--searching] [--store sqlite] [--queue db] [--executable PATH] [--json FILE] [--profile] [--verbose]
+       [--data-bytes N] [--searching] [--store sqlite] [--queue db] [--executable PATH]
+       [--json FILE] [--profile] [--verbose]
 scenarios: ${Object.keys(scenarios).join(" ")}`;
 
 async function main(): Promise<number> {

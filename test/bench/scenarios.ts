@@ -2,8 +2,8 @@ import { createRig, type Rig, type RigOptions, type ReceiverLedger } from "./rig
 import { usagePerThousand, withRatio, type Report } from "./report.ts";
 
 /**
- * The scenarios of docs/guides/benchmarks.md. Each builds its own rig, runs, checks the ledger, and reports. A scenario whose
- * ledger does not close is INVALID whatever its speed.
+ * The scenarios of docs/guides/benchmarks.md. Each builds its own rig, runs, checks the ledger, and reports. A scenario
+ * whose ledger does not close is INVALID whatever its speed.
  */
 export type Scenario = (options: ScenarioOptions) => Promise<Report>;
 

@@ -1,6 +1,6 @@
 /**
- * The yardstick: signed POSTs a second that a bare client loop makes to the same receiver, with the same body, no storage.
- * Arguments: url, seconds, concurrency, body bytes. Prints one JSON line.
+ * The yardstick: signed POSTs a second that a bare client loop makes to the same receiver, with the same body, no
+ * storage. Arguments: url, seconds, concurrency, body bytes. Prints one JSON line.
  */
 import { createHmac } from "node:crypto";
 

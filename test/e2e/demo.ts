@@ -2,8 +2,8 @@
  * The demonstration: `npm run demo`.
  *
  * Starts a server of its own on free ports with an empty data folder, publishes 1,000 events of 50 groups to three
- * subscriptions (one target fails at first, one pool is rate limited), kills the process with SIGKILL in the middle, starts
- * it again, and prints the ledger. Exits 0 only if nothing is missing and nothing came out of order.
+ * subscriptions (one target fails at first, one pool is rate limited), kills the process with SIGKILL in the middle,
+ * starts it again, and prints the ledger. Exits 0 only if nothing is missing and nothing came out of order.
  */
 import { callApi, subscribe } from "../harness/api.ts";
 import { startLedgerReceiver } from "../harness/ledger-receiver.ts";
@@ -38,7 +38,7 @@ async function main(): Promise<number> {
     receiver.target(name, { secret, answer });
   }
 
-  let crashed: Promise<void> | null = null;
+  const crashes: Promise<void>[] = [];
   const crash = async (): Promise<void> => {
     await server.kill();
     say(`SIGKILL after ${receiver.delivered()} of ${events * names.length} deliveries`);
@@ -53,10 +53,10 @@ async function main(): Promise<number> {
     batch: 20,
     connections: 4,
     onAccepted: (accepted) => {
-      if (accepted >= events / 2) crashed ??= crash();
+      if (accepted >= events / 2 && crashes.length === 0) crashes.push(crash());
     },
   });
-  await crashed;
+  await Promise.all(crashes);
   say(`${events} events of ${groups} groups published`);
   await drain(() => receiver.delivered(), events * names.length);
   const ok = printLedger(names.map((name) => ({ name, ...receiver.summary(name) })));

@@ -1,10 +1,10 @@
 /**
  * Kill tests: `npm run test:kill -- --rounds 20 [--seed N]`.
  *
- * Each round publishes events of many groups to three subscriptions (a quick target, a failing one, an unordered one), ends
- * the server with SIGKILL at random moments, starts it again on the same data, and lets it drain. The ledger must close each
- * time: every accepted event delivered, no order inverted, every signature right. The data folder is kept through all
- * rounds, so that each starts on what the one before left.
+ * Each round publishes events of many groups to three subscriptions (a quick target, a failing one, an unordered one),
+ * ends the server with SIGKILL at random moments, starts it again on the same data, and lets it drain. The ledger must
+ * close each time: every accepted event delivered, no order inverted, every signature right. The data folder is kept
+ * through all rounds, so that each starts on what the one before left.
  */
 import { parseArgs } from "node:util";
 import { seededRandom } from "@flowcatalyst/foundation";

@@ -2,8 +2,8 @@ import { Webhook } from "standardwebhooks";
 import { Ledger, type LedgerSummary } from "./ledger.ts";
 
 /**
- * A webhook receiver in the test's own process that keeps a ledger per target and verifies every signature with the reference
- * library. What it answers is decided per target by a function.
+ * A webhook receiver in the test's own process that keeps a ledger per target and verifies every signature with the
+ * reference library. What it answers is decided per target by a function.
  */
 export interface LedgerReceiver {
   readonly url: string;

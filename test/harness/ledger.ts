@@ -1,9 +1,9 @@
 /**
  * The receiver's ledger: what arrived, in what order, for one target path.
  *
- * An event is known by (group, place in the group), both assigned by the generator before sending. An arrival is in order
- * when every earlier event of its group was delivered before, i.e. answered 2xx. Kept in typed arrays, because a million
- * events must not make the receiver the bottleneck.
+ * An event is known by (group, place in the group), both assigned by the generator before sending. An arrival is in
+ * order when every earlier event of its group was delivered before, i.e. answered 2xx. Kept in typed arrays, because a
+ * million events must not make the receiver the bottleneck.
  */
 export interface LedgerSummary {
   readonly delivered: number;

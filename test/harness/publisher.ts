@@ -17,7 +17,7 @@ export interface PublishPlan {
 const giveUpAfterMs = 60_000;
 
 export async function publishAll(plan: PublishPlan): Promise<number> {
-  const places = new Array<number>(plan.groups).fill(0);
+  const places = Array.from({ length: plan.groups }, () => 0);
   let accepted = 0;
   const connection = async (index: number): Promise<void> => {
     const own: number[] = [];

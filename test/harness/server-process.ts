@@ -4,8 +4,8 @@ import { join, resolve } from "node:path";
 import { freePort } from "./free-port.ts";
 
 /**
- * Starts the real product as its own process, the way a user does, on free ports with a data folder of its own, and ends
- * only that process. Used by end-to-end tests, the demo, kill tests and benchmarks.
+ * Starts the real product as its own process, the way a user does, on free ports with a data folder of its own, and
+ * ends only that process. Used by end-to-end tests, the demo, kill tests and benchmarks.
  */
 export interface ServerProcess {
   readonly pid: number;

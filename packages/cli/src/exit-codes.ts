@@ -1,17 +1,17 @@
-/** Exit codes of every command; listed by `flowcatalyst --help`. */
-export const exitCodes = {
-  ok: 0,
-  /** Something failed that is not one of the below, e.g. a delivery that was followed. */
-  failed: 1,
-  /** The command line is wrong. */
-  usage: 2,
-  /** The server could not be reached, or is overloaded. */
-  unreachable: 3,
-  /** The server refused: not valid, not allowed, in conflict. */
-  refused: 4,
-  /** There is no such thing. */
-  notFound: 5,
-} as const;
+import { exitCodes } from "@flowcatalyst/foundation";
 
-export const exitCodeHelp = `
-Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 server not reached, 4 refused by the server, 5 not found.`;
+const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
+  ok: "ok",
+  failed: "failed",
+  usage: "wrong usage",
+  refused: "the server found it not valid",
+  notPermitted: "not permitted",
+  notFound: "not found",
+  conflict: "in conflict with what is there",
+  unavailable: "server not reached or overloaded",
+};
+
+/** What `--help` says about the exit codes of every command. */
+export const exitCodeHelp = `\nExit codes: ${Object.entries(exitCodes)
+  .map(([name, code]) => `${code} ${meanings[name as keyof typeof exitCodes]}`)
+  .join(", ")}.`;

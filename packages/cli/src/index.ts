@@ -1,4 +1,3 @@
 /** The command line as a library, for tests: the process around it is main.ts. */
 export { examplesOf, type Environment } from "./context.ts";
-export { exitCodes } from "./exit-codes.ts";
 export { createProgram, runCommandLine } from "./program.ts";

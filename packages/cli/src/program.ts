@@ -2,11 +2,11 @@
  * The command line of FlowCatalyst: starts services, and talks to a running server through the SDK.
  *
  * Every command prints its answer to standard output, as a table or with `--json` as one document; notes, progress and
- * errors go to standard error. Errors are one line that says what and what to do, and an exit code of the closed list in
- * exit-codes.ts. Each command's `--help` ends with examples, all of which a test runs against a real server.
+ * errors go to standard error. Errors are one line that says what and what to do, and an exit code of the closed list
+ * in exit-codes.ts. Each command's `--help` ends with examples, all of which a test runs against a real server.
  */
 import { Command, CommanderError } from "commander";
-import { CodedError } from "@flowcatalyst/foundation";
+import { CodedError, exitCodeFor, exitCodeForStatus, exitCodes } from "@flowcatalyst/foundation";
 import { FlowCatalystError } from "@flowcatalyst/sdk";
 import { addConfigCommands } from "./commands/config.ts";
 import { addEventCommands } from "./commands/events.ts";
@@ -19,7 +19,7 @@ import { addServiceCommands } from "./commands/services.ts";
 import { addSignatureCommands } from "./commands/signature.ts";
 import { addSubscriptionCommands } from "./commands/subscriptions.ts";
 import { defaultUrl, type Environment } from "./context.ts";
-import { exitCodeHelp, exitCodes } from "./exit-codes.ts";
+import { exitCodeHelp } from "./exit-codes.ts";
 
 export function createProgram(environment: Environment, version: string): Command {
   const program = new Command("flowcatalyst")
@@ -84,12 +84,11 @@ function explain(error: unknown, environment: Environment): number {
     environment.err(`error: ${error.message} (${error.code})`);
     for (const fault of error.faults) environment.err(`  ${fault.path}: ${fault.message}`);
     if (error.status === 0) environment.err("  is the server running? start one with: flowcatalyst dev");
-    if (error.status === 404) return exitCodes.notFound;
-    return error.status === 0 || error.status === 503 ? exitCodes.unreachable : exitCodes.refused;
+    return exitCodeForStatus(error.status);
   }
   if (error instanceof CodedError) {
     environment.err(`error: ${error.publicMessage} (${error.code})`);
-    return exitCodes.failed;
+    return exitCodeFor(error.code);
   }
   environment.err(`error: ${error instanceof Error ? error.message : String(error)}`);
   return exitCodes.failed;

@@ -1,7 +1,7 @@
 /**
- * What commands print. Answers go to standard output: a table for people, or with --json exactly one JSON document (one per
- * line where a command follows something). Everything else goes to standard error. Colours only on a terminal, and never
- * with NO_COLOR (https://no-color.org).
+ * What commands print. Answers go to standard output: a table for people, or with --json exactly one JSON document (one
+ * per line where a command follows something). Everything else goes to standard error. Colours only on a terminal, and
+ * never with NO_COLOR (https://no-color.org).
  */
 export interface Terminal {
   readonly json: boolean;

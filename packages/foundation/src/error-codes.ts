@@ -353,12 +353,17 @@ export function isErrorCode(text: string): text is ErrorCode {
 /** Exit codes of every command, as documented in `--help`. */
 export const exitCodes = {
   ok: 0,
+  /** What was asked for was done and did not succeed, or the process cannot start or go on. */
   failed: 1,
+  /** The command line is wrong. */
   usage: 2,
+  /** The server found the request not valid. */
   refused: 3,
   notPermitted: 4,
   notFound: 5,
+  /** What is there already stands against it. */
   conflict: 6,
+  /** The server could not be reached, is overloaded or limits: try again later. */
   unavailable: 7,
 } as const;
 
@@ -371,7 +376,12 @@ export const exitCodes = {
 export function exitCodeFor(code: ErrorCode): number {
   if (code === "USAGE_INVALID") return exitCodes.usage;
   const { scope, status } = errorCodes[code] as ErrorCodeEntry;
-  if (scope !== "request") return exitCodes.failed;
+  return scope === "request" ? exitCodeForStatus(status) : exitCodes.failed;
+}
+
+/** The exit code of a command whose request was answered with this HTTP status; 0: it was not answered at all. */
+export function exitCodeForStatus(status: number): number {
+  if (status === 0) return exitCodes.unavailable;
   if (status === 401 || status === 403) return exitCodes.notPermitted;
   if (status === 404) return exitCodes.notFound;
   if (status === 409 || status === 412) return exitCodes.conflict;

@@ -50,6 +50,7 @@ export { deferred, type Deferred } from "./deferred.ts";
 export {
   errorCodes,
   exitCodeFor,
+  exitCodeForStatus,
   exitCodes,
   isErrorCode,
   type ErrorCode,

@@ -97,8 +97,6 @@ export function createClient(options: ClientOptions): FlowCatalystClient {
     http.call<Answer>({ method: "GET", path, ...(query === undefined ? {} : { query }) });
   const post = <Answer>(path: string, body: unknown = {}): Promise<Answer> =>
     http.call<Answer>({ method: "POST", path, body });
-  const act = <Answer>(resource: string, id: string, action: string, body: unknown = {}): Promise<Answer> =>
-    http.call<Answer>({ method: "POST", path: `/api/${resource}/${encodeURIComponent(id)}/${action}`, body });
   const at = (resource: string, id: string): string => `/api/${resource}/${encodeURIComponent(id)}`;
 
   return {
@@ -121,24 +119,24 @@ export function createClient(options: ClientOptions): FlowCatalystClient {
       list: (query) => get("/api/subscriptions", query),
       get: (id) => get(at("subscriptions", id)),
       update: (id, body) => http.call({ method: "PATCH", path: at("subscriptions", id), body }),
-      pause: (id, reason) => act("subscriptions", id, "pause", reason === undefined ? {} : { reason }),
-      resume: (id) => act("subscriptions", id, "resume"),
-      archive: (id) => act("subscriptions", id, "archive"),
-      test: (id, body) => act("subscriptions", id, "test", body ?? {}),
+      pause: (id, reason) => post(`${at("subscriptions", id)}/pause`, reason === undefined ? {} : { reason }),
+      resume: (id) => post(`${at("subscriptions", id)}/resume`),
+      archive: (id) => post(`${at("subscriptions", id)}/archive`),
+      test: (id, body) => post(`${at("subscriptions", id)}/test`, body ?? {}),
       secret: (id) => get(`${at("subscriptions", id)}/secret`),
       rotateSecret: (id, overlapHours) =>
-        act("subscriptions", id, "rotate-secret", overlapHours === undefined ? {} : { overlapHours }),
+        post(`${at("subscriptions", id)}/rotate-secret`, overlapHours === undefined ? {} : { overlapHours }),
       stats: (id) => get(`${at("subscriptions", id)}/stats`),
       renewLease: (id, leaseSeconds) =>
-        act("subscriptions", id, "renew-lease", leaseSeconds === undefined ? {} : { leaseSeconds }),
+        post(`${at("subscriptions", id)}/renew-lease`, leaseSeconds === undefined ? {} : { leaseSeconds }),
     },
     pools: {
       create: (pool) => post("/api/dispatch-pools", pool),
       list: (query) => get("/api/dispatch-pools", query),
       get: (id) => get(at("dispatch-pools", id)),
       update: (id, body) => http.call({ method: "PATCH", path: at("dispatch-pools", id), body }),
-      suspend: (id) => act("dispatch-pools", id, "suspend"),
-      activate: (id) => act("dispatch-pools", id, "activate"),
+      suspend: (id) => post(`${at("dispatch-pools", id)}/suspend`),
+      activate: (id) => post(`${at("dispatch-pools", id)}/activate`),
       remove: (id) => http.call({ method: "DELETE", path: at("dispatch-pools", id) }),
     },
     jobs: {
@@ -146,18 +144,18 @@ export function createClient(options: ClientOptions): FlowCatalystClient {
       list: (query) => get("/api/dispatch/jobs", query),
       get: (id) => get(at("dispatch/jobs", id)),
       attempts: (id, query) => get(`${at("dispatch/jobs", id)}/attempts`, query),
-      retry: (id) => act("dispatch/jobs", id, "retry"),
-      cancel: (id) => act("dispatch/jobs", id, "cancel"),
+      retry: (id) => post(`${at("dispatch/jobs", id)}/retry`),
+      cancel: (id) => post(`${at("dispatch/jobs", id)}/cancel`),
     },
     groups: {
       list: (query) => get("/api/dispatch/groups", query),
-      unblock: (key, action) => act("dispatch/groups", key, "unblock", { action }),
+      unblock: (key, action) => post(`${at("dispatch/groups", key)}/unblock`, { action }),
     },
     replays: {
       preview: (filter) => post("/api/dispatch/jobs/replay", { ...filter, dryRun: true }),
       start: (filter) => post("/api/dispatch/jobs/replay", filter),
       get: (id) => get(at("dispatch/replays", id)),
-      cancel: (id) => act("dispatch/replays", id, "cancel"),
+      cancel: (id) => post(`${at("dispatch/replays", id)}/cancel`),
     },
   };
 }

@@ -1,9 +1,9 @@
 /**
  * The one place of the SDK that talks HTTP: bearer token, JSON both ways, problems as `FlowCatalystError`, retries.
  *
- * Only `fetch` is used, so that it runs on Bun, Node 20 and later, Deno and in browsers. Requests that the server refused for
- * being overloaded (503) or limited (429) are repeated after what `Retry-After` says, at most `maxRetries` times; a lost
- * connection is repeated only for requests that are safe to repeat.
+ * Only `fetch` is used, so that it runs on Bun, Node 20 and later, Deno and in browsers. Requests that the server
+ * refused for being overloaded (503) or limited (429) are repeated after what `Retry-After` says, at most `maxRetries`
+ * times; a lost connection is repeated only for requests that are safe to repeat.
  */
 import type { Problem } from "@flowcatalyst/contracts";
 

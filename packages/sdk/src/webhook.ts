@@ -1,8 +1,8 @@
 /**
  * Signs and verifies webhooks by the Standard Webhooks scheme (https://www.standardwebhooks.com), with WebCrypto only.
  *
- * `webhook-signature` holds one or more `v1,<base64>` separated by spaces: HMAC-SHA256 of `id.timestamp.body` under a secret
- * written `whsec_<base64>`. More than one is sent while a secret is being rotated; one that verifies is enough.
+ * `webhook-signature` holds one or more `v1,<base64>` separated by spaces: HMAC-SHA256 of `id.timestamp.body` under a
+ * secret written `whsec_<base64>`. More than one is sent while a secret is being rotated; one that verifies is enough.
  */
 export interface WebhookHeaders {
   readonly id: string;

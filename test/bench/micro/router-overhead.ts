@@ -1,6 +1,6 @@
 /**
- * What the router itself costs per delivered job: everything but HTTP, storage and the queue, which are in memory here and
- * answer at once. Prints CPU microseconds per job, with and without signing.
+ * What the router itself costs per delivered job: everything but HTTP, storage and the queue, which are in memory here
+ * and answer at once. Prints CPU microseconds per job, with and without signing.
  *
  *   bun test/bench/micro/router-overhead.ts [jobs] [groups]
  */

@@ -1,6 +1,6 @@
 import { Option, type Command } from "commander";
+import { exitCodes } from "@flowcatalyst/foundation";
 import { contextOf, withExamples, type Environment } from "../context.ts";
-import { exitCodes } from "../exit-codes.ts";
 import { table } from "../terminal.ts";
 
 const processes = ["dev", "platform", "stream", "scheduler", "router", "outbox"] as const;

@@ -14,8 +14,8 @@ const forwardTimeoutMs = 30_000;
 /**
  * `listen`: a temporary subscription whose webhooks come to this process, which prints and forwards them.
  *
- * The subscription lives under a lease of 60 s that is renewed every 20 s. Ctrl-C archives it; a killed process leaves it to
- * run out. The server must be able to reach this machine's loopback, so it is for a server on the same machine.
+ * The subscription lives under a lease of 60 s that is renewed every 20 s. Ctrl-C archives it; a killed process leaves
+ * it to run out. The server must be able to reach this machine's loopback, so it is for a server on the same machine.
  */
 export function addListenCommand(program: Command, environment: Environment): void {
   const listen = program

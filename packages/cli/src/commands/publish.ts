@@ -1,8 +1,8 @@
 import { InvalidArgumentError, type Command } from "commander";
+import { exitCodes } from "@flowcatalyst/foundation";
 import type { CreateEvent, TimelineEntry } from "@flowcatalyst/contracts";
 import type { FlowCatalystClient } from "@flowcatalyst/sdk";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
-import { exitCodes } from "../exit-codes.ts";
 
 interface PublishOptions {
   readonly data?: string;

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { confirm, isCancel } from "@clack/prompts";
+import { exitCodes } from "@flowcatalyst/foundation";
 import type { CreateReplay, ReplayOut } from "@flowcatalyst/contracts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
-import { exitCodes } from "../exit-codes.ts";
 import { positiveInteger } from "./publish.ts";
 
 interface ReplayOptions {

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import { exitCodes } from "@flowcatalyst/foundation";
 import { withExamples, type Environment } from "../context.ts";
-import { exitCodes } from "../exit-codes.ts";
 
 interface ServiceOptions {
   readonly apiPort?: string;
@@ -17,7 +17,10 @@ interface ServiceOptions {
 /** Services of the production topology that this build does not have yet. */
 const notBuilt = ["platform", "stream", "scheduler", "outbox"] as const;
 
-/** Commands that start a service in this process. The server is imported only then, so that other commands start quickly. */
+/**
+ * Commands that start a service in this process. The server is imported only then, so that other commands start
+ * quickly.
+ */
 export function addServiceCommands(program: Command, environment: Environment): void {
   const dev = withCommonFlags(program.command("dev"))
     .summary("start everything in one process, on embedded storage")

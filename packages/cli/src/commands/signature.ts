@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import { exitCodes } from "@flowcatalyst/foundation";
 import { signWebhook, verifyWebhook } from "@flowcatalyst/sdk";
 import { contextOf, withExamples, type Environment } from "../context.ts";
-import { exitCodes } from "../exit-codes.ts";
 
 interface SignatureOptions {
   readonly secret: string;
@@ -68,6 +68,8 @@ export function addSignatureCommands(program: Command, environment: Environment)
       process.exitCode = verification.kind === "verified" ? exitCodes.ok : exitCodes.failed;
     });
   withExamples(verify, [
-    `flowcatalyst signature verify '{"test": 2432232314}' --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw --id msg_p5jXN8AQM9LWM0D4loKWxJek --timestamp 1614265330 --signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= --tolerance 0`,
+    `flowcatalyst signature verify '{"test": 2432232314}' --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw ` +
+      "--id msg_p5jXN8AQM9LWM0D4loKWxJek --timestamp 1614265330 " +
+      "--signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= --tolerance 0",
   ]);
 }

@@ -96,7 +96,8 @@ function addCreate(group: Command, environment: Environment): void {
     });
   withExamples(create, [
     "flowcatalyst subscriptions create hooks --types 'order.*' --target http://127.0.0.1:8080/dev/receiver/hooks",
-    "flowcatalyst subscriptions create big --types order.created --filter 'data.total > 100' --target http://127.0.0.1:8080/dev/receiver/big",
+    "flowcatalyst subscriptions create big --types order.created --filter 'data.total > 100' " +
+      "--target http://127.0.0.1:8080/dev/receiver/big",
   ]);
 }
 

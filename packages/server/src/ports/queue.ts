@@ -3,10 +3,10 @@ import type { QueueMessage } from "../domain/message.ts";
 
 /**
  * The queue contract. A lane is a pool code. Core for every adapter: at least once; a message neither acked nor nacked
- * comes back; the receive count rises; a malformed body goes to the dead-letter place with its reason while the rest of the
- * batch is delivered; a message over the limit is refused with a code; publishing dedups by id within the declared window;
- * a broken connection is made again with backoff for ever. What adapters differ in they declare as capabilities, and each
- * declared capability has a suite of its own.
+ * comes back; the receive count rises; a malformed body goes to the dead-letter place with its reason while the rest of
+ * the batch is delivered; a message over the limit is refused with a code; publishing dedups by id within the declared
+ * window; a broken connection is made again with backoff for ever. What adapters differ in they declare as
+ * capabilities, and each declared capability has a suite of its own.
  */
 export interface QueueCapabilities {
   /**
@@ -24,11 +24,6 @@ export interface QueueCapabilities {
   readonly reportsOldest: boolean;
   /** True: jobs travel as references, because the queue lives in the same database as the jobs. */
   readonly carriesReferences: boolean;
-}
-
-export interface PublishOptions {
-  /** Deduplication id; the message's id when absent. */
-  readonly deduplicationId?: string;
 }
 
 export type PublishResult =

@@ -72,13 +72,14 @@ export const queueSql = {
       UNION ALL
       SELECT (SELECT lane FROM queue_messages WHERE state = 0 AND lane > lanes.lane ORDER BY lane LIMIT 1)
       FROM lanes WHERE lanes.lane IS NOT NULL
-    ) SELECT lane FROM lanes WHERE lane IS NOT NULL LIMIT ?1`,
+    ) SELECT lane FROM lanes WHERE lane IS NOT NULL LIMIT (?1 + 0)`,
   due: `
     SELECT seq, state, kind, group_key, lane, abandoned_count
     FROM queue_messages WHERE state = (?1 + 0) AND due_at_ms <= (?2 + 0)
     ORDER BY due_at_ms LIMIT (?3 + 0)`,
   nextDue: `
-    SELECT due_at_ms FROM queue_messages WHERE state = ?1 AND due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1`,
+    SELECT due_at_ms FROM queue_messages WHERE state = (?1 + 0) AND due_at_ms IS NOT NULL
+    ORDER BY due_at_ms LIMIT 1`,
   oldest: "SELECT published_at_ms FROM queue_messages ORDER BY seq LIMIT 1",
   inGroup: "SELECT 1 AS found FROM queue_messages WHERE group_key = ?1 LIMIT 1",
   bySeq: `SELECT ${messageColumns} FROM queue_messages WHERE seq = ?1`,
@@ -120,7 +121,7 @@ export const queueSql = {
     ON CONFLICT DO NOTHING`,
   forget: `
     DELETE FROM queue_dedup WHERE (generation, id) IN (
-      SELECT generation, id FROM queue_dedup WHERE generation < ?1 ORDER BY generation, id LIMIT ?2
+      SELECT generation, id FROM queue_dedup WHERE generation < (?1 + 0) ORDER BY generation, id LIMIT (?2 + 0)
     )`,
   insertDead: `
     INSERT INTO dead_letters (message_id, lane, reason, body, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)`,

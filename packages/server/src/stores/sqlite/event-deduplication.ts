@@ -102,7 +102,7 @@ export function expireDeduplication(
   const rows = database
     .statement<ExpirableRow, [number, number]>(`
       SELECT position, client_id, deduplication_id, created_at_ms FROM events
-      WHERE position > ?1 ORDER BY position LIMIT ?2`)
+      WHERE position > (?1 + 0) ORDER BY position LIMIT (?2 + 0)`)
     .all(from?.position ?? 0, request.maxRows);
   const remove = database.statement<never, [string, string, number]>(
     "DELETE FROM event_dedup WHERE client_id = ?1 AND dedup_id = ?2 AND position = ?3",

@@ -38,8 +38,11 @@ export function createEventLog(deps: EventAppenderDeps, config: EventAppenderCon
   };
 }
 
-export const readHeadsAfter = `SELECT ${eventHeadColumns} FROM events WHERE position > ?1 ORDER BY position LIMIT ?2`;
-export const readDataBetween = `SELECT data FROM events WHERE position > ?1 AND position <= ?2 ORDER BY position`;
+// Why the sums: job-claim-statements.ts. Reading one head takes 0.5 us so, 3 us with bare parameters.
+export const readHeadsAfter = `SELECT ${eventHeadColumns} FROM events
+  WHERE position > (?1 + 0) ORDER BY position LIMIT (?2 + 0)`;
+export const readDataBetween = `SELECT data FROM events
+  WHERE position > (?1 + 0) AND position <= (?2 + 0) ORDER BY position`;
 export const readEventById = `SELECT ${eventColumns} FROM events WHERE id = ?1`;
 
 /** Heads first, then the data of only so many as the byte limit allows: nobody knows before how large they are. */

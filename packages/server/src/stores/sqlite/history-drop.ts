@@ -122,14 +122,15 @@ export function createHistoryDrop(database: SqliteDatabase): HistoryDrop {
 function prepare(database: SqliteDatabase) {
   return {
     oldJobs: database.statement<OldJobRow, [number, number]>(`
-      SELECT position, status, task, feed_id, created_at FROM jobs WHERE position > ?1 ORDER BY position LIMIT ?2`),
+      SELECT position, status, task, feed_id, created_at FROM jobs
+      WHERE position > (?1 + 0) ORDER BY position LIMIT (?2 + 0)`),
     dropAttempts: database.statement<never, [number]>("DELETE FROM attempts WHERE job_position = ?1"),
     dropTask: database.statement<never, [number]>("DELETE FROM job_tasks WHERE position = ?1"),
     dropJob: database.statement<never, [number]>("DELETE FROM jobs WHERE position = ?1"),
     checkpoint: database.statement<{ position: EventPosition }>("SELECT position FROM stream_checkpoint"),
     oldEvents: database.statement<OldEventRow, [number, number, number]>(`
       SELECT position, client_id, deduplication_id, created_at_ms FROM events
-      WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3`),
+      WHERE position > (?1 + 0) AND position <= (?2 + 0) ORDER BY position LIMIT (?3 + 0)`),
     eventsOfJobs: database.statement<{ stream_position: number }, [number, number]>(
       "SELECT DISTINCT stream_position FROM jobs WHERE position >= ?1 AND position < ?2 AND task = 0",
     ),

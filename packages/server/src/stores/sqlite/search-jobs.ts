@@ -113,7 +113,7 @@ function positionWindow(database: SqliteDatabase, search: JobSearch): PositionWi
 function narrowToEvent(database: SqliteDatabase, window: PositionWindow, eventId: string): PositionWindow {
   const ends = database
     .statement<{ oldest: number | null; newest: number | null }, [string]>(
-      "SELECT min(position) AS oldest, max(position) AS newest FROM job_tasks WHERE event_id = ?1",
+      "SELECT min(position) AS oldest, max(position) AS newest FROM job_tasks WHERE event_id = (?1 || '')",
     )
     .get(eventId);
   const event = database
@@ -140,7 +140,7 @@ function firstWhere(
   [column, value]: readonly ["created_at" | "stream_position", number],
 ): number {
   const probe = database.statement<{ position: number; value: number }, [number]>(
-    `SELECT position, ${column} AS value FROM jobs WHERE position >= ?1 ORDER BY position LIMIT 1`,
+    `SELECT position, ${column} AS value FROM jobs WHERE position >= (?1 + 0) ORDER BY position LIMIT 1`,
   );
   let low = window.from;
   let high = window.before;
