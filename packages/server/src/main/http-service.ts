@@ -49,7 +49,7 @@ function listen(handler: HttpHandler, options: HttpServiceOptions): Bun.Server<u
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     if (code !== "EADDRINUSE") throw cause;
-    const message = `port ${options.port} of ${options.host} (${options.name}) is taken; end what uses it or choose another`;
+    const message = `Port ${options.port} of ${options.host} (${options.name}) is taken`;
     throw new CodedError("PORT_IN_USE", { message, cause });
   }
 }

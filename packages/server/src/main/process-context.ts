@@ -1,13 +1,24 @@
-import type { Clock, HealthRegistry, Logger, Metrics, Random } from "@flowcatalyst/foundation";
+import type { Clock, HealthRegistry, Logger, Metrics, Random, Service } from "@flowcatalyst/foundation";
 
 /** What every composition root is handed: made once per process. */
 export interface ProcessContext {
+  readonly version: string;
+  /** Unique among live processes: names this one in leases. */
+  readonly holder: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly health: HealthRegistry;
+  /** HTTP requests the runtime makes at once, at most. */
+  readonly maxSimultaneousRequests: number;
   /** A line for the person at the terminal; not a log. */
   readonly print: (line: string) => void;
-  readonly isTerminal: boolean;
+}
+
+/** What a composition root gives back: services in starting order, and what to do when all have stopped. */
+export interface Composition {
+  readonly services: readonly Service[];
+  readonly started: () => void;
+  close(): Promise<void>;
 }

@@ -13,18 +13,22 @@ import {
   createMetrics,
   describeConfig,
   describeFault,
+  errorCodes,
   exitCodeFor,
   HealthRegistry,
   supervise,
   systemClock,
   systemRandom,
   type ConfigEntry,
+  type ConfigFacts,
   type LogFormat,
   type Logger,
   type LogLevel,
-  type Service,
 } from "@flowcatalyst/foundation";
-import type { ProcessContext } from "./process-context.ts";
+import { hostname } from "node:os";
+import manifest from "../../package.json" with { type: "json" };
+import { maxSimultaneousRequests } from "../net/index.ts";
+import type { Composition, ProcessContext } from "./process-context.ts";
 import { loadProcessConfig, requireProcessConfig, type ProcessName } from "./process-config.ts";
 
 export interface ServiceInput {
@@ -35,46 +39,48 @@ export interface ServiceInput {
   readonly printError: (line: string) => void;
 }
 
-/** What a composition root gives back: services in starting order, and what to do when all have stopped. */
-export interface Composition {
-  readonly services: readonly Service[];
-  readonly started: () => void;
-  close(): Promise<void>;
-}
-
 /** Above the router's drain deadline, so that calls under way can finish. */
 const stopMarginMs = 5_000;
 const hardStopMarginMs = 10_000;
 const exitCodeInterrupted = 130;
+const msPerSecond = 1_000;
+/** A pid comes back after a restart; a number beside it keeps the new process apart from the old one. */
+const holderNumbers = 1_000_000;
 
 /** Runs `flowcatalyst dev` or `flowcatalyst router` until it is told to stop; gives the exit code. */
 export async function runService(name: "dev" | "router", input: ServiceInput): Promise<number> {
   try {
     return name === "dev" ? await runDev(input) : await runRouter(input);
   } catch (error) {
-    const coded = error instanceof CodedError ? error : null;
-    input.printError(
-      `flowcatalyst: ${coded?.publicMessage ?? (error instanceof Error ? error.message : String(error))}`,
-    );
-    return coded === null ? 1 : exitCodeFor(coded.code);
+    input.printError(`flowcatalyst: ${whyItEnded(error)}`);
+    return error instanceof CodedError ? exitCodeFor(error.code) : 1;
   }
+}
+
+/** What happened, and what to do about it. */
+function whyItEnded(error: unknown): string {
+  if (!(error instanceof CodedError)) return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const said = error.publicMessage;
+  const { advice } = errorCodes[error.code];
+  return said.includes(advice) ? said : `${said}${said.endsWith(".") ? "" : "."} ${advice}`;
 }
 
 async function runDev(input: ServiceInput): Promise<number> {
   const { config } = await requireProcessConfig("dev", sourcesOf(input));
   const context = contextOf(config, input);
   const { composeDev } = await import("./dev.ts");
-  return runComposition(await composeDev(config, context), { context, drainMs: config.routerDrainTimeoutSecs * 1000 });
+  return runComposition(await composeDev(config, context), { context, drainMs: drainMsOf(config) });
 }
 
 async function runRouter(input: ServiceInput): Promise<number> {
   const { config } = await requireProcessConfig("router", sourcesOf(input));
   const context = contextOf(config, input);
   const { composeRouter } = await import("./router.ts");
-  return runComposition(await composeRouter(config, context), {
-    context,
-    drainMs: config.routerDrainTimeoutSecs * 1000,
-  });
+  return runComposition(await composeRouter(config, context), { context, drainMs: drainMsOf(config) });
+}
+
+function drainMsOf(config: { readonly routerDrainTimeoutSecs: number }): number {
+  return config.routerDrainTimeoutSecs * msPerSecond;
 }
 
 async function runComposition(
@@ -125,25 +131,30 @@ function onSignals(soft: AbortController, hard: AbortController): () => void {
 
 function contextOf(config: { logLevel: LogLevel; logFormat: LogFormat }, input: ServiceInput): ProcessContext {
   const clock = systemClock();
+  const random = systemRandom();
   const logger: Logger = createLogger({ level: config.logLevel, format: config.logFormat });
   return {
+    version: manifest.version,
+    holder: `${hostname()}:${process.pid}:${Math.floor(random.next() * holderNumbers)}`,
     clock,
-    random: systemRandom(),
+    random,
     logger,
     metrics: createMetrics(),
     health: new HealthRegistry(clock),
+    maxSimultaneousRequests: maxSimultaneousRequests(input.env),
     print: input.print,
-    isTerminal: input.isTerminal,
   };
 }
 
-function sourcesOf(input: Pick<ServiceInput, "env" | "flags" | "isTerminal">): {
-  env: ServiceInput["env"];
-  flags: ServiceInput["flags"];
-  facts: { isTerminal: boolean; hostName: string; pid: number };
-} {
-  const hostName = input.env["HOSTNAME"] ?? "localhost";
-  return { env: input.env, flags: input.flags, facts: { isTerminal: input.isTerminal, hostName, pid: process.pid } };
+function sourcesOf(input: Pick<ServiceInput, "env" | "flags" | "isTerminal">): ConfigSources {
+  const facts = { isTerminal: input.isTerminal, hostName: hostname(), pid: process.pid };
+  return { env: input.env, flags: input.flags, facts };
+}
+
+interface ConfigSources {
+  readonly env: ServiceInput["env"];
+  readonly flags: ServiceInput["flags"];
+  readonly facts: ConfigFacts;
 }
 
 /** Every setting of a process, where it comes from, and each fault as a line. */

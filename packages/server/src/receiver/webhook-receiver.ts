@@ -1,25 +1,29 @@
 /**
  * The built-in webhook receiver of the development server: a target that is always there.
  *
- * Purpose: somebody who tries the product, or writes a test against it, needs a receiver before having one. Each name under
- * `/dev/receiver/` is a receiver of its own: it verifies the signature of what comes in, remembers the last requests, and
- * behaves as it was told.
+ * Purpose: somebody who tries the product, or writes a test against it, needs a receiver before having one. Each name
+ * under `/dev/receiver/` is a receiver of its own: it verifies the signature of what comes in, remembers the last
+ * requests, and behaves as it was told.
  *
  * Entities: a receiver (name, behaviour, requests). A behaviour applies to the next `times` requests, or until changed;
  * then the receiver answers 200 again.
  *
- * States of a behaviour: `ok` answers 200; `fail` answers `status` (500); `hang` never answers; `delay` answers 200 after
- * `delayMs`; `notYet` answers 200 with `ack: false`; `gone` answers 410; `rateLimited` answers 429 with Retry-After.
+ * States of a behaviour: `ok` answers 200; `fail` answers `status` (500); `hang` never answers; `delay` answers 200
+ * after `delayMs`; `notYet` answers 200 with `ack: false`; `gone` answers 410; `rateLimited` answers 429 with
+ * Retry-After.
  *
- * Guarantees: bounded. At most 100 receivers (the one used longest ago is forgotten), 500 requests each, 64 KiB of a body
- * kept; a request that hangs is let go when the sender closes or after five minutes. Nothing is stored: a restart forgets.
+ * Guarantees: bounded. At most 100 receivers (the one used longest ago is forgotten), 500 requests each, 64 KiB of a
+ * body kept; a request that hangs is let go when the sender closes or after five minutes. Nothing is stored: a restart
+ * forgets.
  *
  * Failures: a request whose signature does not verify is answered 401 and remembered as such, because that is what a
- * careful receiver does, and it makes a wrong secret visible at once. Unsigned requests are accepted and marked `unsigned`.
+ * careful receiver does, and it makes a wrong secret visible at once. Unsigned requests are accepted and marked
+ * `unsigned`.
  */
 import { Hono } from "hono";
 import { z } from "zod";
 import { CodedError, type Clock } from "@flowcatalyst/foundation";
+import type { SignatureState } from "./received-signature.ts";
 
 export const receiverLimits = {
   maxReceivers: 100,
@@ -29,8 +33,6 @@ export const receiverLimits = {
   hangMaxMs: 300_000,
   delayMaxMs: 300_000,
 } as const;
-
-export type SignatureState = "verified" | "invalid" | "unsigned";
 
 export interface ReceivedRequest {
   readonly number: number;
@@ -45,8 +47,6 @@ export interface ReceiverDeps {
   readonly clock: Clock;
   /** Verifies both signature schemes against the secrets valid now. */
   readonly verify: (headers: Headers, body: string) => Promise<SignatureState>;
-  /** Told of each request, for the line the development server prints. */
-  readonly onRequest: (name: string, request: ReceivedRequest) => void;
 }
 
 const behaviourSchema = z.strictObject({
@@ -122,7 +122,6 @@ export function createWebhookReceiver(deps: ReceiverDeps): Hono {
     };
     receiver.requests.push(request);
     if (receiver.requests.length > receiverLimits.maxRequestsPerReceiver) receiver.requests.shift();
-    deps.onRequest(name, request);
     if (signature === "invalid") return c.json({ error: "the signature does not verify" }, 401);
     return behave(behaviour, { clock: deps.clock, signal: c.req.raw.signal });
   });

@@ -1,0 +1,33 @@
+export interface Addresses {
+  readonly api: string;
+  readonly router: string;
+  readonly metrics: string;
+}
+
+/** What `flowcatalyst dev` prints when it is up: where it is, and three lines to paste. */
+export function devGreeting(facts: {
+  readonly version: string;
+  readonly addresses: Addresses;
+  readonly database: string;
+  readonly needsToken: boolean;
+}): readonly string[] {
+  const { api, router, metrics } = facts.addresses;
+  const json = `-H 'content-type: application/json'${facts.needsToken ? ` -H "authorization: Bearer $TOKEN"` : ""}`;
+  const subscription = `{"name":"hello","eventTypes":["order.*"],"targetUrl":"${api}/dev/receiver/hello"}`;
+  const event = `{"type":"order.created","source":"shop","messageGroup":"order-1","data":{"total":42}}`;
+  return [
+    `FlowCatalyst ${facts.version} is up`,
+    `  API      ${api}  (documentation at ${api}/swagger-ui)`,
+    `  router   ${router}`,
+    `  health   ${metrics}/q/health`,
+    `  data     ${facts.database}`,
+    "",
+    "Subscribe the built-in receiver, publish, and look at what came:",
+    "",
+    `curl -s ${api}/api/subscriptions ${json} -d '${subscription}'`,
+    `curl -s ${api}/api/events ${json} -d '${event}'`,
+    `curl -s ${api}/dev/receiver/hello/requests`,
+    "",
+    "Deliveries:",
+  ];
+}

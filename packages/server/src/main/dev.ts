@@ -1,0 +1,277 @@
+/**
+ * `flowcatalyst dev`: every stage in one process, on one SQLite file.
+ *
+ * ```
+ *  platform API ──▶ event log ──▶ stream ──▶ jobs ──▶ scheduler ──▶ queue ──▶ router ──▶ targets
+ * ```
+ *
+ * This is the production pipeline with other stores: the stages are handed ports and do not know that they share a
+ * process. What is added for a developer is the receiver at `/dev/receiver/{name}`, a key for secrets that is made and
+ * kept in the data directory, and a printed line per delivery.
+ *
+ * Start: the services in the order below, each ready before the next. Stop: in reverse, so nothing comes in first, then
+ * nothing is scheduled, then the router lets calls under way finish, and the database is closed last.
+ *
+ * Failures: a database that cannot be opened, a taken port, or a setting nobody can honour ends the start with one
+ * message. Later faults of the store are the stages' own affair (each tries again); readiness tells of them, by a write
+ * that is tried at most once a second.
+ */
+import {
+  configInvalid,
+  createSecretBox,
+  createTsidGenerator,
+  loadOrCreateAppKey,
+  type HealthResult,
+  type Service,
+} from "@flowcatalyst/foundation";
+import { createFilterCompiler } from "../domain/filter.ts";
+import { createIdSource, type IdSource } from "../domain/ids.ts";
+import { createHealthRoutes } from "../http/health-routes.ts";
+import { createMaintenance, maintenanceDefaults } from "../maintenance/maintenance.ts";
+import { createFetchTransport } from "../net/index.ts";
+import { createPlatformApp } from "../platform/app.ts";
+import type { AddressGuard } from "../ports/transport.ts";
+import { createSignatureCheck } from "../receiver/received-signature.ts";
+import { createWebhookReceiver } from "../receiver/webhook-receiver.ts";
+import { createReplayRunner, replayDefaults, type ReplayRunner } from "../scheduler/replay.ts";
+import { createScheduler, schedulerDefaults } from "../scheduler/scheduler.ts";
+import { createSqliteStore, openDatabase, type SqliteStore } from "../stores/sqlite/index.ts";
+import { createStreamProcessor, streamDefaults } from "../stream/stream-processor.ts";
+import { createDeliveryLines } from "./delivery-lines.ts";
+import { devGreeting, type Addresses } from "./dev-greeting.ts";
+import { createHttpService } from "./http-service.ts";
+import type { DevConfig } from "./process-config.ts";
+import type { Composition, ProcessContext } from "./process-context.ts";
+import { openQueueAt, type OpenQueue } from "./queue-at.ts";
+import { createMetricsService, createRouterServices, createTargetGuard } from "./router-service.ts";
+
+const msPerSecond = 1_000;
+const msPerHour = 3_600_000;
+/** An id's node number: the data directory belongs to one process, so it need not be renewed. */
+const nodeLeaseMs = 24 * msPerHour;
+const healthLeaseMs = 1_000;
+const receiverPath = "/dev/receiver";
+
+/** What the stages share. */
+interface Wired {
+  readonly config: DevConfig;
+  readonly context: ProcessContext;
+  readonly store: SqliteStore;
+  readonly queue: OpenQueue;
+  readonly ids: IdSource;
+  readonly guard: AddressGuard;
+  readonly addresses: Addresses;
+}
+
+export async function composeDev(config: DevConfig, context: ProcessContext): Promise<Composition> {
+  const store = await openStore(config, context);
+  try {
+    return compose(await wire(store, config, context));
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function openStore(config: DevConfig, context: ProcessContext): Promise<SqliteStore> {
+  const { clock, logger, random } = context;
+  const database = openDatabase({ path: databasePath(config) }, { clock, pid: process.pid });
+  try {
+    const secretBox = createSecretBox(config.appKey ?? (await loadOrCreateAppKey(config.dataDir)));
+    const dedupWindowMs = config.dedupWindowHours * msPerHour;
+    return createSqliteStore({ database, clock, logger, random, secretBox }, { dedupWindowMs });
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function databasePath(config: DevConfig): string {
+  const scheme = "sqlite:";
+  if (config.databaseUrl.startsWith(scheme)) return config.databaseUrl.slice(scheme.length);
+  const reason = "is not built yet; flowcatalyst dev keeps its data in sqlite:PATH or sqlite::memory:";
+  throw configInvalid([{ key: "FC_DATABASE_URL", source: config.databaseUrl.split(":", 1)[0] ?? "", reason }]);
+}
+
+async function wire(store: SqliteStore, config: DevConfig, context: ProcessContext): Promise<Wired> {
+  const { clock, holder } = context;
+  const node = await store.nodeNumbers.lease(holder, nodeLeaseMs);
+  const visibilityMs = config.routerVisibilityTimeoutSecs * msPerSecond;
+  return {
+    config,
+    context,
+    store,
+    queue: openQueueAt({ url: config.queueUrl, visibilityMs, connection: store.database }, clock),
+    ids: createIdSource(createTsidGenerator({ clock, node }).next),
+    guard: createTargetGuard(config.allowedTargetCidrs, context),
+    addresses: {
+      api: `http://${config.host}:${config.apiPort}`,
+      router: `http://${config.host}:${config.routerPort}`,
+      metrics: `http://${config.host}:${config.metricsPort}`,
+    },
+  };
+}
+
+function compose(wired: Wired): Composition {
+  const { config, context, store, queue, guard, addresses } = wired;
+  context.health.register("database", databaseProbe(store, context));
+  const transport = createFetchTransport({ clock: context.clock }, { trustedCertificates: null, proxy: null });
+  const lines = createDeliveryLines(transport, context);
+  const replays = replayRunner(wired);
+  const router = createRouterServices(
+    {
+      queue,
+      control: store.control,
+      jobs: { deliveries: store.deliveryReader, sink: store.attemptSink },
+      transport: lines.transport,
+      guard,
+      addresses: { ...addresses },
+    },
+    config,
+    context,
+  );
+  return {
+    services: [
+      { name: "checkpointer", run: (signal) => store.checkpointer.run(signal) },
+      createMetricsService(config, context),
+      lines.service,
+      ...router,
+      schedulerService(wired),
+      { name: "replays", run: (signal) => replays.run(signal) },
+      streamService(wired),
+      maintenanceService(wired),
+      platformService(wired, replays),
+    ],
+    started: () => {
+      const needsToken = config.apiTokens.length > 0;
+      const facts = { version: context.version, addresses, database: store.database.path, needsToken };
+      for (const line of devGreeting(facts)) context.print(line);
+    },
+    close: async () => {
+      queue.close();
+      await store.close();
+    },
+  };
+}
+
+function streamService({ store, ids, config, context }: Wired): Service {
+  const { clock, random, logger, metrics, holder } = context;
+  const stream = createStreamProcessor(
+    {
+      feed: store.eventFeed,
+      subscriptions: store.subscriptionReader,
+      jobs: store.jobAppender,
+      leases: store.leases,
+      ids,
+      compiler: createFilterCompiler(),
+      clock,
+      random,
+      logger,
+      metrics,
+    },
+    {
+      ...streamDefaults,
+      holder,
+      batchSize: config.streamBatchSize,
+      pollIntervalMs: config.streamPollIntervalMs,
+    },
+  );
+  return { name: "stream", run: (signal) => stream.run(signal) };
+}
+
+function schedulerService({ store, queue, config, context }: Wired): Service {
+  const { clock, random, logger, metrics, holder } = context;
+  const scheduler = createScheduler(
+    {
+      claims: store.jobClaims,
+      publisher: queue.queue,
+      leases: store.leases,
+      queueMetrics: () => queue.queue.metrics(),
+      clock,
+      random,
+      logger,
+      metrics,
+    },
+    {
+      ...schedulerDefaults,
+      holder,
+      pollIntervalMs: config.schedulerPollIntervalMs,
+      batchSize: config.schedulerBatchSize,
+      publishWindow: config.schedulerPublishWindow,
+    },
+  );
+  return { name: "scheduler", run: (signal) => scheduler.run(signal) };
+}
+
+function replayRunner({ store, context }: Wired): ReplayRunner {
+  const { clock, logger, holder } = context;
+  return createReplayRunner(
+    { replays: store.replays, leases: store.leases, clock, logger },
+    { ...replayDefaults, holder },
+  );
+}
+
+function maintenanceService({ store, config, context }: Wired): Service {
+  const { clock, logger, metrics, holder } = context;
+  const maintenance = createMaintenance(
+    { housekeeping: store.housekeeping, leases: store.leases, clock, logger, metrics },
+    { ...maintenanceDefaults, holder, retentionDays: config.retentionDays },
+  );
+  return { name: "maintenance", run: (signal) => maintenance.run(signal) };
+}
+
+function platformService(wired: Wired, replays: ReplayRunner): Service {
+  const { config, context, store, queue, ids, guard, addresses } = wired;
+  const { clock, random, logger, metrics, health, version } = context;
+  const app = createPlatformApp(
+    {
+      ...store,
+      replays: {
+        ...store.replays,
+        async create(replay, scope) {
+          const created = await store.replays.create(replay, scope);
+          replays.wake();
+          return created;
+        },
+      },
+      jobCommands: store.jobCommands,
+      clock,
+      random,
+      ids,
+      log: logger,
+      metrics,
+      addressGuard: guard,
+    },
+    {
+      version,
+      apiTokens: config.apiTokens,
+      corsOrigins: config.corsOrigins,
+      addresses: { ...addresses },
+      routerQueues: [{ queueName: queue.queue.name, queueUri: queue.uri }],
+      openPathPrefixes: [`${receiverPath}/`],
+    },
+  );
+  app.route("/", createHealthRoutes(health, metrics));
+  const verify = createSignatureCheck({ secrets: (ref) => store.secrets.valid(ref, clock.now()), clock });
+  app.route(receiverPath, createWebhookReceiver({ clock, verify }));
+  return createHttpService(app, { name: "api", host: config.host, port: config.apiPort });
+}
+
+/** Whether the database takes writes: a full disk is seen here, and that it has room again. */
+function databaseProbe(store: SqliteStore, context: ProcessContext): () => Promise<HealthResult> {
+  let last: HealthResult = { status: "UP" };
+  let nextMs = 0;
+  return async () => {
+    const nowMs = context.clock.monotonicMs();
+    if (nowMs < nextMs) return last;
+    nextMs = nowMs + healthLeaseMs;
+    try {
+      await store.leases.acquire("health", context.holder, healthLeaseMs);
+      last = { status: "UP" };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      last = { status: "DOWN", data: { reason } };
+    }
+    return last;
+  };
+}

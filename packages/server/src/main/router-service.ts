@@ -1,0 +1,108 @@
+import { CodedError, type Service } from "@flowcatalyst/foundation";
+import { createAddressPolicy } from "../domain/address-policy.ts";
+import { createDnsAddressGuard, systemResolveHost } from "../net/index.ts";
+import type { AttemptSink } from "../ports/attempt-sink.ts";
+import type { DeliveryControl } from "../ports/delivery-control.ts";
+import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { AddressGuard, Transport } from "../ports/transport.ts";
+import { createRouterApp } from "../router/router-api.ts";
+import { createRouter, routerDefaults, type Router } from "../router/router.ts";
+import { Warnings } from "../router/warnings.ts";
+import { createHealthRoutes } from "../http/health-routes.ts";
+import { createHttpService } from "./http-service.ts";
+import type { ProcessContext } from "./process-context.ts";
+import type { OpenQueue } from "./queue-at.ts";
+
+/** The settings of `flowcatalyst dev` and `flowcatalyst router` that a router needs. */
+export interface RouterSettings {
+  readonly host: string;
+  readonly routerPort: number;
+  readonly apiTokens: readonly string[];
+  readonly routerPoolConcurrency: number;
+  readonly routerVisibilityTimeoutSecs: number;
+  readonly routerDrainTimeoutSecs: number;
+  readonly routerMaxInFlight: number;
+}
+
+export interface RouterParts {
+  readonly queue: OpenQueue;
+  readonly control: DeliveryControl;
+  /** Null: the queue carries stand-alone messages only. */
+  readonly jobs: { readonly deliveries: DeliveryReader; readonly sink: AttemptSink } | null;
+  readonly transport: Transport;
+  readonly guard: AddressGuard;
+  readonly addresses: Readonly<Record<string, string>>;
+}
+
+const msPerSecond = 1_000;
+
+/** A router and its HTTP API, as two services in starting order. */
+export function createRouterServices(
+  parts: RouterParts,
+  settings: RouterSettings,
+  context: ProcessContext,
+): readonly Service[] {
+  const router = createRouter(
+    {
+      queues: [parts.queue.queue],
+      deliveries: parts.jobs?.deliveries ?? null,
+      sink: parts.jobs?.sink ?? null,
+      control: parts.control,
+      transport: parts.transport,
+      guard: parts.guard,
+      clock: context.clock,
+      random: context.random,
+      logger: context.logger,
+      metrics: context.metrics,
+      warnings: new Warnings(context.clock, context.logger),
+    },
+    {
+      ...routerDefaults,
+      userAgent: `FlowCatalyst/${context.version}`,
+      visibilityMs: settings.routerVisibilityTimeoutSecs * msPerSecond,
+      drainMs: settings.routerDrainTimeoutSecs * msPerSecond,
+      maxInFlight: callsAtOnce(settings.routerMaxInFlight, context),
+    },
+  );
+  return [routerService(router), routerHttp({ router, parts, settings }, context)];
+}
+
+/** Beyond the runtime's own limit a call would wait for some other target's to end, so such a start is refused. */
+function callsAtOnce(wanted: number, context: ProcessContext): number {
+  if (wanted <= context.maxSimultaneousRequests) return wanted;
+  const message = `The runtime makes ${context.maxSimultaneousRequests} requests at once; ${wanted} are configured`;
+  throw new CodedError("TRANSPORT_LIMIT_TOO_LOW", { message });
+}
+
+function routerService(router: Router): Service {
+  return { name: "router", run: (signal) => router.run(signal), ready: () => router.ready() };
+}
+
+function routerHttp(
+  wired: { readonly router: Router; readonly parts: RouterParts; readonly settings: RouterSettings },
+  context: ProcessContext,
+): Service {
+  const { router, parts, settings } = wired;
+  const { clock, random, logger, metrics, health, version } = context;
+  const app = createRouterApp(
+    { router, publisher: parts.queue.queue, clock, random, logger, metrics },
+    { apiTokens: settings.apiTokens, version, addresses: parts.addresses },
+  );
+  app.route("/", createHealthRoutes(health, metrics));
+  return createHttpService(app, { name: "router-api", host: settings.host, port: settings.routerPort });
+}
+
+/** Which addresses targets may have; one for the router and for whoever saves a subscription. */
+export function createTargetGuard(allowedCidrs: readonly string[], context: ProcessContext): AddressGuard {
+  const policy = createAddressPolicy(allowedCidrs);
+  return createDnsAddressGuard({ clock: context.clock, policy, resolve: systemResolveHost });
+}
+
+/** Health and metrics on a port of their own: they answer while other ports are not open yet, or not any more. */
+export function createMetricsService(
+  settings: { readonly host: string; readonly metricsPort: number },
+  context: ProcessContext,
+): Service {
+  const routes = createHealthRoutes(context.health, context.metrics);
+  return createHttpService(routes, { name: "metrics", host: settings.host, port: settings.metricsPort });
+}

@@ -1,0 +1,71 @@
+/**
+ * `flowcatalyst router`: the router alone, for people who have a queue of stand-alone messages and no platform.
+ *
+ * It has no database. Pools are not configured anywhere, so every lane goes to the default pool, whose concurrency is
+ * FC_ROUTER_POOL_CONCURRENCY; nothing can be paused or cancelled, and messages are not signed, because there is nobody
+ * to ask for secrets.
+ */
+import { configInvalid } from "@flowcatalyst/foundation";
+import type { DispatchPool } from "../domain/dispatch-pool.ts";
+import type { DeliveryControl } from "../ports/delivery-control.ts";
+import { createFetchTransport } from "../net/index.ts";
+import type { RouterConfig } from "./process-config.ts";
+import type { Composition, ProcessContext } from "./process-context.ts";
+import { openQueueAt } from "./queue-at.ts";
+import { createMetricsService, createRouterServices, createTargetGuard } from "./router-service.ts";
+
+const msPerSecond = 1_000;
+
+export async function composeRouter(config: RouterConfig, context: ProcessContext): Promise<Composition> {
+  refuseWhatIsNotBuilt(config);
+  const queue = openQueueAt(
+    { url: config.queueUrl, visibilityMs: config.routerVisibilityTimeoutSecs * msPerSecond, connection: null },
+    context.clock,
+  );
+  const addresses = {
+    router: `http://${config.host}:${config.routerPort}`,
+    metrics: `http://${config.host}:${config.metricsPort}`,
+  };
+  const parts = {
+    queue,
+    control: fixedControl([], context),
+    jobs: null,
+    transport: createFetchTransport({ clock: context.clock }, { trustedCertificates: null, proxy: null }),
+    guard: createTargetGuard(config.allowedTargetCidrs, context),
+    addresses,
+  };
+  return {
+    services: [createMetricsService(config, context), ...createRouterServices(parts, config, context)],
+    started: () => {
+      context.print(`flowcatalyst router ${context.version}`);
+      context.print(`  queue    ${queue.uri}`);
+      context.print(`  publish  POST ${addresses.router}/api/router/publish`);
+      context.print(`  health   ${addresses.metrics}/q/health`);
+    },
+    close: async () => queue.close(),
+  };
+}
+
+/** Settings that only mean something to parts this build does not have must not be ignored in silence. */
+function refuseWhatIsNotBuilt(config: RouterConfig): void {
+  const wanted = [
+    { key: "FC_DATABASE_URL", isSet: config.databaseUrl !== undefined },
+    { key: "FC_ROUTER_CONFIG_URL", isSet: config.routerConfigUrl !== undefined },
+    { key: "FC_STANDBY_ENABLED", isSet: config.standbyEnabled },
+  ].filter(({ isSet }) => isSet);
+  if (wanted.length === 0) return;
+  const reason = "is not built yet for a router on its own; leave it out";
+  throw configInvalid(wanted.map(({ key }) => ({ key, source: "flowcatalyst router", reason })));
+}
+
+/** What never changes: these pools, no pauses, no secrets. */
+function fixedControl(pools: readonly DispatchPool[], context: ProcessContext): DeliveryControl {
+  const state = { revision: 1, pools, pausedSubscriptions: new Set<never>(), cancelledJobs: new Set<never>() };
+  return {
+    async read(knownRevision, waitMs, signal) {
+      if (knownRevision === state.revision) await context.clock.sleep(waitMs, signal);
+      return state;
+    },
+    secrets: async () => [],
+  };
+}
