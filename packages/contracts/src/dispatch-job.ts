@@ -174,7 +174,7 @@ export const replaySchema = z
     status: z.enum(["RUNNING", "COMPLETED", "CANCELLED"]),
     total: z.int(),
     done: z.int(),
-    jobsPerSecond: z.number(),
+    jobsPerSecond: z.int(),
     filter: z.object({
       statuses: z.array(z.string()),
       subscriptionId: nullableText,

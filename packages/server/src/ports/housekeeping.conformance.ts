@@ -172,6 +172,34 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       expect(await scenario.statuses(ids)).toEqual(["CANCELLED"]);
     });
 
+    test("a crash while an archived subscription's jobs are being cancelled leaves none of them behind", async () => {
+      const gone = scenario.samples.subscription({ leaseExpiresAtMs: null });
+      await scenario.store.subscriptions.create(gone);
+      const specs = Array.from({ length: 6 }, (_, n) => ({ profile: profileFor(gone.id), group: `g${n % 3}` }));
+      const ids = await scenario.publish(...specs);
+      const archived = { ...gone, status: "ARCHIVED" as const, version: gone.version + 1 };
+      expect(await scenario.store.subscriptions.replace(archived, gone.version)).toMatchObject({ kind: "updated" });
+      // Before the hold, and again when some of its jobs are cancelled.
+      await scenario.store.restart();
+      expect((await scenario.claim()).runs).toEqual([]);
+      expect(await scenario.store.jobCommands.cancelPendingOf(gone.id, 2, now())).toBe(2);
+      await scenario.store.restart();
+      const archive = () => scenario.store.housekeeping.archiveExpiredSubscriptions(now(), scenario.epoch);
+      expect(await untilZero(archive)).toEqual([1, 0]);
+      expect(await scenario.statuses(ids)).toEqual(ids.map(() => "CANCELLED"));
+    });
+
+    test("nothing of a temporary subscription goes out between its end and its last cancelled job", async () => {
+      const gone = scenario.samples.subscription({ leaseExpiresAtMs: now() + 60_000 });
+      await scenario.store.subscriptions.create(gone);
+      const ids = await scenario.publish({ profile: profileFor(gone.id) }, { profile: profileFor(gone.id) });
+      await scenario.store.advance(60_001);
+      const archiving = scenario.store.housekeeping.archiveExpiredSubscriptions(now(), scenario.epoch);
+      expect((await scenario.claim()).runs).toEqual([]);
+      await archiving;
+      expect(await scenario.statuses(ids)).toEqual(["CANCELLED", "CANCELLED"]);
+    });
+
     test("a holder whose lease went to another removes nothing", async () => {
       const epoch = (scenario.epoch + 1) as LeaseEpoch;
       const { housekeeping } = scenario.store;

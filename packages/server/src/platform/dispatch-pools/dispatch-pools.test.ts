@@ -42,6 +42,26 @@ describe("dispatch pools", () => {
     expect((await platform.call("GET /api/dispatch-pools/USED")).status).toBe(404);
   });
 
+  test("let go what they held when they are removed, and start without a hold under the same code", async () => {
+    await create({ code: "GONE" });
+    const subscription = { name: "s", eventTypes: ["a"], targetUrl: "https://example.com/", dispatchPoolId: "GONE" };
+    const { id } = await platform.call("POST /api/subscriptions", subscription);
+    await platform.call("POST /api/events", { type: "a", source: "/s" });
+    await platform.fanOut();
+    await platform.call("POST /api/dispatch-pools/GONE/suspend");
+    expect(await platform.publishDue()).toEqual([]);
+    await platform.call(`PATCH /api/subscriptions/${id}`, { dispatchPoolId: "default" });
+    expect((await platform.call("DELETE /api/dispatch-pools/GONE")).status).toBe(204);
+    expect(await platform.publishDue()).toHaveLength(1);
+
+    await create({ code: "GONE" });
+    await platform.call(`PATCH /api/subscriptions/${id}`, { dispatchPoolId: "GONE" });
+    await platform.call("POST /api/events", { type: "a", source: "/s" });
+    await platform.fanOut();
+    expect(await platform.publishDue()).toHaveLength(1);
+    expect((await platform.call("GET /api/dispatch/groups")).json["items"]).toEqual([]);
+  });
+
   test("have a code of their own, and numbers that make sense", async () => {
     await create({ code: "A" });
     expect((await create({ code: "A" })).code).toBe("DUPLICATE");
@@ -49,6 +69,7 @@ describe("dispatch pools", () => {
     expect((await create({ code: "has space" })).faults[0]?.path).toBe("code");
     expect((await create({ code: "B", concurrency: 0 })).faults[0]?.path).toBe("concurrency");
     expect((await create({ code: "B", burst: 5 })).faults[0]?.path).toBe("burst");
+    expect((await create({ code: "B", rateLimitPerMinute: 0.5 })).faults[0]?.path).toBe("rateLimitPerMinute");
     expect((await create({})).faults).toEqual([{ path: "code", message: "is required" }]);
   });
 

@@ -76,14 +76,16 @@ function mountCrud(mount: Mount, { pools, clock, ids }: PlatformDeps, access: En
   mount.endpoint(dispatchPoolEndpoints.update, (call) => change(call, (current) => poolSettings(call.body, current)));
 }
 
-function mountRemoval(mount: Mount, { pools }: PlatformDeps, access: EntityAccess<DispatchPool>): void {
+function mountRemoval(mount: Mount, deps: PlatformDeps, access: EntityAccess<DispatchPool>): void {
   mount.endpoint(dispatchPoolEndpoints.remove, async ({ param, scope }) => {
     const pool = await writable(access, { id: param("id"), scope });
     if (pool.code === defaultPoolCode) {
       throw new CodedError("STATE_CONFLICT", { message: "The default pool cannot be removed." });
     }
-    switch (await pools.remove(pool.id)) {
+    switch (await deps.pools.remove(pool.id)) {
       case "removed":
+        // Jobs that still name it go through the default pool; a pool of that code made later starts without a hold.
+        await deps.jobCommands.holdPool(pool.code, false, deps.clock.now());
         return emptyAnswer();
       case "notFound":
         throw notFound(access.what, pool.id);

@@ -8,9 +8,11 @@ import { expireDeduplication } from "./event-deduplication.ts";
 import { createHistoryDrop, type HistoryDrop } from "./history-drop.ts";
 import { expireIdempotencyKeys } from "./idempotency-store.ts";
 import { createJobCommands } from "./job-commands.ts";
+import type { JobChanges } from "./job-changes.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { holdsLease } from "./lease-store.ts";
 import { raiseRevision } from "./revisions.ts";
+import { createSubscriptionPauses } from "./subscription-pauses.ts";
 
 /**
  * Housekeeping in steps. Each step removes at most so many rows in one transaction, fenced by the lease; where a step
@@ -50,7 +52,7 @@ export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig
       fenced(epoch, () => expireIdempotencyKeys(database, nowMs, maxRows)),
     dropIdleGroups: createIdleGroupDrop(writer, fenced),
     dropUnusedProfiles: createProfileDrop(writer, fenced),
-    archiveExpiredSubscriptions: createSubscriptionArchiver(writer, fenced),
+    archiveExpiredSubscriptions: createSubscriptionArchiver(writer),
   };
 }
 
@@ -142,14 +144,18 @@ function createProfileDrop({ database, directory }: JobWriter, fenced: Fenced): 
 
 /**
  * Archives temporary subscriptions that are over, and cancels what archived ones have pending: at once, and later what
- * was with a router at that moment and came back. Their feeds are held meanwhile, so nothing of them goes out again.
+ * was with a router at that moment and came back. A subscription is archived and its feed held in one transaction, so
+ * nothing of it goes out again; and what is left to cancel is read from the held feeds at each step, not remembered, so
+ * a crash between two steps, here or in the command that archives, leaves nothing behind.
  */
-function createSubscriptionArchiver(writer: JobWriter, fenced: Fenced): Housekeeping["archiveExpiredSubscriptions"] {
+function createSubscriptionArchiver(writer: JobWriter): Housekeeping["archiveExpiredSubscriptions"] {
   const { database } = writer;
   const commands = createJobCommands(writer);
+  const pauses = createSubscriptionPauses(writer);
   const sql = archiveStatements(database);
 
-  const archive = (nowMs: number): readonly SubscriptionId[] => {
+  const archive = (changes: JobChanges): readonly SubscriptionId[] => {
+    const { nowMs } = changes;
     const rows = sql.expired.all(nowMs, housekeepingLimits.subscriptionsPerStep);
     for (const row of rows) {
       const subscription = JSON.parse(row.body) as Subscription;
@@ -160,10 +166,12 @@ function createSubscriptionArchiver(writer: JobWriter, fenced: Fenced): Housekee
         updatedAtMs: nowMs,
       };
       sql.archive.run(row.id, archived.version, JSON.stringify(archived));
+      pauses.hold(row.id, true, changes);
     }
     if (rows.length > 0) {
       raiseRevision(database, "subscriptions");
       raiseRevision(database, "control");
+      changes.controlChanged = true;
     }
     return rows.map((row) => row.id);
   };
@@ -171,8 +179,7 @@ function createSubscriptionArchiver(writer: JobWriter, fenced: Fenced): Housekee
     sql.leftOver.all(housekeepingLimits.subscriptionsPerStep).map((row) => row.id);
 
   return async (nowMs, epoch) => {
-    const archived = fenced(epoch, () => archive(nowMs));
-    for (const id of archived) await commands.holdSubscription(id, true, nowMs);
+    const archived = writer.write({ nowMs, epoch, quiet: true }, archive);
     const cleared = leftOver();
     for (const id of cleared) {
       while ((await commands.cancelPendingOf(id, housekeepingLimits.cancelledPerSlice, nowMs)) > 0) await giveWay();
@@ -184,12 +191,13 @@ function createSubscriptionArchiver(writer: JobWriter, fenced: Fenced): Housekee
 export const readArchivedWithPending = `SELECT f.subscription_id AS id FROM job_feeds f
   WHERE f.held_since IS NOT NULL AND f.pending > 0
     AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = f.subscription_id AND s.status = 'ARCHIVED')
-  LIMIT ?1`;
+  LIMIT (?1 + 0)`;
 
 function archiveStatements(database: SqliteDatabase) {
   return {
     expired: database.statement<{ id: SubscriptionId; body: string }, [number, number]>(`
-      SELECT id, body FROM subscriptions WHERE lease_expires_at_ms <= ?1 AND status <> 'ARCHIVED' LIMIT ?2`),
+      SELECT id, body FROM subscriptions WHERE lease_expires_at_ms <= (?1 + 0) AND status <> 'ARCHIVED'
+      LIMIT (?2 + 0)`),
     archive: database.statement<never, [string, number, string]>(
       "UPDATE subscriptions SET status = 'ARCHIVED', version = ?2, body = ?3 WHERE id = ?1",
     ),
