@@ -152,6 +152,12 @@ export const subscriptionStatsSchema = z
     failed: z.int(),
     cancelled: z.int(),
     expired: z.int(),
+    filterFaults: z
+      .object({ count: z.int(), lastReason: z.string(), lastEventId: z.string(), lastAt: timeOutSchema })
+      .nullable()
+      .meta({
+        description: "Events its filter could not be evaluated on, since the stream started; null: none known.",
+      }),
   })
   .meta({ id: "SubscriptionStats", description: "Jobs by status, each counted to 10,000 at most." });
 

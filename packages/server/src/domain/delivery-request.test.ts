@@ -103,6 +103,18 @@ describe("headers", () => {
     expect(composeRequest(delivery, { ...context, traceparent }).headers["traceparent"]).toBe(traceparent);
   });
 
+  test("an event's own traceparent goes before the message's, if it is one", () => {
+    const { delivery, event, context } = setup();
+    const own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const sent = (given: string | number): string | undefined => {
+      const traced = { ...delivery, event: { ...event, extensions: { traceparent: given } } };
+      return composeRequest(traced, { ...context, traceparent }).headers["traceparent"];
+    };
+    expect(sent(own)).toBe(own);
+    expect([sent("nonsense"), sent(`${own}\r\nx: y`), sent(7)]).toEqual([traceparent, traceparent, traceparent]);
+  });
+
   test("a subscription's own headers are added, and override none of ours", () => {
     const { delivery, context } = setup();
     const own = { "X-Tenant": "a", "Webhook-Id": "forged", "X-FlowCatalyst-Anything": "forged", Host: "other" };

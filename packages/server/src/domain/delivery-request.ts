@@ -12,6 +12,7 @@
 import { deliveryHeaderNames, headerNames, mediaTypes } from "@flowcatalyst/contracts";
 import type { DeliveredEvent, JobDelivery } from "./message.ts";
 import { legacySignature, standardSignature, type SigningKey } from "./signature.ts";
+import { traceparentOf } from "./traceparent.ts";
 
 export interface DeliveryRequest {
   readonly headers: Record<string, string>;
@@ -25,6 +26,7 @@ export interface RequestContext {
   readonly attempt: number;
   /** Secrets valid now, newest first; empty: the request is not signed. */
   readonly keys: readonly SigningKey[];
+  /** Of the message, for deliveries whose event names none. */
   readonly traceparent: string | null;
   /** `FlowCatalyst/<version>` */
   readonly userAgent: string;
@@ -70,7 +72,8 @@ export function composeRequest(delivery: JobDelivery, context: RequestContext): 
   }
   if (delivery.subscriptionId !== null) headers[names.subscriptionId] = headerText(delivery.subscriptionId);
   if (delivery.clientId !== null) headers[names.clientId] = headerText(delivery.clientId);
-  if (context.traceparent !== null) headers[headerNames.traceparent] = headerText(context.traceparent);
+  const traceparent = traceparentOf(event) ?? context.traceparent;
+  if (traceparent !== null) headers[headerNames.traceparent] = headerText(traceparent);
   const signed = sign(delivery, { headers, body, context });
   addOwnHeaders(headers, delivery.headers);
   return { headers, body, signed };

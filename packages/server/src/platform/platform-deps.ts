@@ -1,5 +1,6 @@
 import type { Clock, Logger, Metrics, Random } from "@flowcatalyst/foundation";
-import type { IdSource } from "../domain/ids.ts";
+import type { FilterFaults } from "../domain/filter-faults.ts";
+import type { IdSource, SubscriptionId } from "../domain/ids.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import type { EventAppender, EventFeed, EventReader } from "../ports/event-log.ts";
@@ -26,8 +27,8 @@ export interface PlatformDeps {
   readonly events: EventAppender;
   readonly eventReader: EventReader;
   readonly eventFeed: Pick<EventFeed, "newest">;
-  /** How far the stream has come; only the timeline asks. */
-  readonly jobAppender: Pick<JobAppender, "checkpoint">;
+  /** How far the stream has come, and what it set aside; only the timeline asks. */
+  readonly jobAppender: Pick<JobAppender, "checkpoint" | "poisonAt">;
   readonly searches: Searches;
   readonly eventTypes: EventTypeRepository;
   readonly subscriptions: SubscriptionRepository;
@@ -41,6 +42,8 @@ export interface PlatformDeps {
   readonly secrets: SecretStore;
   readonly idempotency: IdempotencyStore;
   readonly addressGuard: AddressGuard;
+  /** Of a stream in the same process; absent: nobody here knows. */
+  readonly filterFaults?: (id: SubscriptionId) => FilterFaults | null;
 }
 
 /** A queue as routers are told of it at `/api/config/router`. */

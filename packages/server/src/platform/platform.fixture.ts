@@ -89,6 +89,7 @@ export function setupPlatform(
     metrics,
     ...store,
     addressGuard: testGuard(clock),
+    filterFaults: (id) => stream.filterFaults().get(id) ?? null,
     ...wrapped,
   };
   const stream = createStreamProcessor(

@@ -92,6 +92,8 @@ export function describeJobAppenderConformance(name: string, setup: JobStoreSetu
       const to = { position: job!.eventPosition, ordinal: 0, frozenProfileKeys: [] };
       expect(await scenario.append([], { poison, from, to })).toBe(true);
       expect((await scenario.store.jobAppender.checkpoint()).position).toBe(job!.eventPosition);
+      expect(await scenario.store.jobAppender.poisonAt(job!.eventPosition)).toEqual(poison[0]!);
+      expect(await scenario.store.jobAppender.poisonAt((job!.eventPosition + 1) as EventPosition)).toBeNull();
     });
 
     test("jobs of a subscription that is held come in held", async () => {

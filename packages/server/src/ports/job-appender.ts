@@ -36,4 +36,6 @@ export interface JobAppender {
   append(fanOut: FanOut): Promise<boolean>;
   /** Profiles of a half-done event, by key. */
   profiles(keys: readonly string[]): Promise<readonly DeliveryProfile[]>;
+  /** The event at this position as it was set aside; null: it was not. */
+  poisonAt(position: EventPosition): Promise<PoisonEvent | null>;
 }

@@ -1,12 +1,5 @@
+import type { FilterFaults } from "../domain/filter-faults.ts";
 import type { EventId, SubscriptionId } from "../domain/ids.ts";
-
-/** Filters that could not be evaluated on an event: the event did not match, and its owner should know why. */
-export interface FilterFaults {
-  readonly count: number;
-  readonly lastReason: string;
-  readonly lastEventId: EventId;
-  readonly lastAtMs: number;
-}
 
 export interface FilterFaultLog {
   record(fault: { readonly subscriptionId: SubscriptionId; readonly eventId: EventId; readonly reason: string }): void;

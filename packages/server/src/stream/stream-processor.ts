@@ -11,13 +11,14 @@ import {
 } from "@flowcatalyst/foundation";
 import type { DeliveryProfile } from "../domain/dispatch-job.ts";
 import type { FilterCompiler } from "../domain/filter.ts";
+import type { FilterFaults } from "../domain/filter-faults.ts";
 import type { EventPosition, IdSource, SubscriptionId } from "../domain/ids.ts";
 import type { EventFeed, FeedEvent } from "../ports/event-log.ts";
 import type { JobAppender, StreamCheckpoint } from "../ports/job-appender.ts";
 import { createLeaseKeeper, type LeaseEpoch, type LeaseKeeper, type LeaseStore } from "../ports/lease.ts";
 import type { SubscriptionReader } from "../ports/settings.ts";
 import { fanOut } from "./fan-out.ts";
-import { createFilterFaultLog, type FilterFaultLog, type FilterFaults } from "./filter-faults.ts";
+import { createFilterFaultLog, type FilterFaultLog } from "./filter-faults.ts";
 import { createMatcher, type Matcher } from "./matcher.ts";
 
 /**

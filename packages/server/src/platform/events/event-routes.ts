@@ -1,5 +1,6 @@
 import { headerNames, mediaTypes } from "@flowcatalyst/contracts";
 import type { EventId } from "../../domain/ids.ts";
+import { isTraceparent } from "../../domain/traceparent.ts";
 import type { BodyReader } from "../../http/body-reader.ts";
 import { parseJson } from "../../http/json-text.ts";
 import { validationError, type TaggedFault } from "../../http/validation.ts";
@@ -133,12 +134,9 @@ function keyed(deps: EventRoutesDeps, { c, text }: Keyed, run: () => Promise<Res
   return key === undefined ? run() : deps.idempotentAnswers.once({ key, text, c, keepsBody: true }, run);
 }
 
-/** https://www.w3.org/TR/trace-context/ version 00, or a later one that begins the same way. */
-const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,100})?$/;
-
 function intakeRequest(c: PlatformContext): IntakeRequest {
   const given = c.req.header(headerNames.traceparent);
-  const traceparent = given !== undefined && traceparentPattern.test(given) ? given : null;
+  const traceparent = isTraceparent(given) ? given : null;
   const { scope } = c.get("principal");
   return { scope, traceparent };
 }

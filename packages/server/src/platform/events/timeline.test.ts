@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createSamples } from "../../ports/sample-entities.fixture.ts";
 import { setupPlatform, type TestPlatform } from "../platform.fixture.ts";
 
 let platform: TestPlatform;
@@ -76,6 +77,17 @@ describe("the timeline of an event", () => {
     );
     expect(messages.find((message) => message.startsWith("faulty:"))).toContain("its filter failed on this event");
     expect(messages.find((message) => message.startsWith("other:"))).toContain("belongs to another client");
+  });
+
+  test("says why the stream has set the event aside", async () => {
+    await platform.call("POST /api/subscriptions", { ...subscription, filter: "data.amount > 1" });
+    const broken = { data: "{broken", dataKind: "json", createdAtMs: platform.clock.now() } as const;
+    const event = createSamples().event({ type: "order.created", ...broken });
+    await platform.store.events.append([event]);
+    await platform.fanOut();
+    const entries = await entriesOf(event.id);
+    expect(entries.map(({ kind }) => kind)).toEqual(["ACCEPTED", "NOT_MATCHED"]);
+    expect(entries[1]?.message).toStartWith("Set aside, because it could not be matched: ");
   });
 
   test("of an event that does not exist is 404", async () => {

@@ -2,7 +2,8 @@
  * The story of one event in time order: accepted; matched by which subscriptions, or why by none; queued; each attempt;
  * the end of each job. Everything is read from what the stages stored; nothing is recorded for it.
  *
- * Why nothing matched is judged by the subscriptions as they are now, and only once the stream has passed the event.
+ * Why nothing matched is judged by the subscriptions as they are now, and only once the stream has passed the event. Of
+ * an event the stream has set aside its reason is told.
  * At most `jobsMax` jobs and `attemptsPerJobMax` attempts of each are shown; `truncated` says that there are more.
  */
 
@@ -15,6 +16,7 @@ import { createFilterCompiler, FilterEvent, type FilterCompiler, type FilterSubj
 import { canRead, type Scope } from "../../domain/scope.ts";
 import { nearestPattern } from "../../domain/subscription-index.ts";
 import type { Subscription } from "../../domain/subscription.ts";
+import type { PoisonEvent } from "../../ports/event-log.ts";
 import type { StoredAttempt } from "../../ports/job-store.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 
@@ -43,9 +45,13 @@ export function createTimeline(deps: TimelineDeps): (event: EventRecord, scope: 
       timed.push(...jobEntries(job, page.items));
     }
     if (jobs.items.length === 0 && (await passed(deps, event))) {
-      compiler ??= createFilterCompiler();
-      const reasons = whyNothingMatched(event, await readable(deps, scope), compiler);
-      timed.push(...reasons.map((entry) => ({ atMs: event.createdAtMs, entry })));
+      const poison = await deps.jobAppender.poisonAt(event.position);
+      if (poison !== null) timed.push(poisonEntry(poison));
+      else {
+        compiler ??= createFilterCompiler();
+        const reasons = whyNothingMatched(event, await readable(deps, scope), compiler);
+        timed.push(...reasons.map((entry) => ({ atMs: event.createdAtMs, entry })));
+      }
     }
     // The sort is stable: what happened in the same millisecond stays in the order of the pipeline.
     const entries = timed
@@ -53,6 +59,11 @@ export function createTimeline(deps: TimelineDeps): (event: EventRecord, scope: 
       .map(({ atMs, entry }) => ({ at: isoTime(atMs), ...entry }));
     return { eventId: event.id, entries, truncated };
   };
+}
+
+/** What made the event poison would make judging it here fail too, so the stream's word is told instead. */
+function poisonEntry({ reason, atMs }: PoisonEvent): Timed {
+  return { atMs, entry: { kind: "NOT_MATCHED", message: `Set aside, because it could not be matched: ${reason}.` } };
 }
 
 function acceptedText(event: EventRecord): string {

@@ -1,4 +1,6 @@
-import { CodedError } from "@flowcatalyst/foundation";
+import type { SubscriptionStats } from "@flowcatalyst/contracts";
+import { CodedError, isoTime } from "@flowcatalyst/foundation";
+import type { FilterFaults } from "../../domain/filter-faults.ts";
 import type { ClientId, SubscriptionId } from "../../domain/ids.ts";
 import { createdAnswer, entityAnswer, emptyAnswer, found, jsonAnswer, listAnswer } from "../answers.ts";
 import { jobOut } from "../dispatch-jobs/job-out.ts";
@@ -83,8 +85,15 @@ function mountActions(mount: Mount, deps: PlatformDeps, service: SubscriptionSer
       failed: counts.FAILED,
       cancelled: counts.CANCELLED,
       expired: counts.EXPIRED,
+      filterFaults: filterFaultsOut(deps.filterFaults?.(subscription.id) ?? null),
     });
   });
+}
+
+function filterFaultsOut(faults: FilterFaults | null): SubscriptionStats["filterFaults"] {
+  if (faults === null) return null;
+  const { count, lastReason, lastEventId, lastAtMs } = faults;
+  return { count, lastReason, lastEventId, lastAt: isoTime(lastAtMs) };
 }
 
 function mountSecrets(mount: Mount, service: SubscriptionService, secrets: SigningSecrets): void {

@@ -269,8 +269,16 @@ describe("the state of a subscription", () => {
     const created = await create();
     const zero = { pending: 0, queued: 0, completed: 0, failed: 0, cancelled: 0, expired: 0 };
     const stats = await platform.call(`GET ${pathOf(created)}/stats`);
-    expect(stats.json).toEqual({ subscriptionId: created.id, ...zero });
+    expect(stats.json).toEqual({ subscriptionId: created.id, ...zero, filterFaults: null });
     expect((await platform.call("GET /api/subscriptions/sub_x/stats")).status).toBe(404);
+  });
+
+  test("shows the events its filter failed on", async () => {
+    const created = await create({ ...wanted, filter: "data.amount > 5" });
+    const { id } = await platform.call("POST /api/events", { type: "order.created", source: "/s", data: {} });
+    await platform.fanOut();
+    const { json } = await platform.call(`GET ${pathOf(created)}/stats`);
+    expect(json["filterFaults"]).toMatchObject({ count: 1, lastReason: "No such key: amount", lastEventId: id });
   });
 
   test("of a temporary one lasts until its lease ends, unless renewed", async () => {

@@ -1,5 +1,6 @@
 import type { NewEventJob } from "../../domain/dispatch-job.ts";
 import type { EventPosition } from "../../domain/ids.ts";
+import type { PoisonEvent } from "../../ports/event-log.ts";
 import type { FanOut, JobAppender, StreamCheckpoint } from "../../ports/job-appender.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { groupRowKey, subscriptionFeed } from "./job-directory.ts";
@@ -45,6 +46,7 @@ export function createJobAppender(writer: JobWriter): JobAppender {
       const nowMs = fanOut.jobs.at(-1)?.createdAtMs ?? fanOut.poison.at(-1)?.atMs ?? 0;
       return writer.write({ nowMs }, (changes) => write(fanOut, changes));
     },
+    poisonAt: async (position) => sql.poisonAt.get(position),
     profiles: async (keys) => keys.flatMap((key) => writer.directory.profileByKey(key) ?? []),
   };
 }
@@ -93,6 +95,9 @@ function prepare(database: SqliteDatabase) {
     ),
     addPoison: database.statement<never, [number, string, string, number]>(
       "INSERT OR IGNORE INTO poison_events (position, event_id, reason, at_ms) VALUES (?1, ?2, ?3, ?4)",
+    ),
+    poisonAt: database.statement<PoisonEvent, [number]>(
+      "SELECT position, event_id AS eventId, reason, at_ms AS atMs FROM poison_events WHERE position = ?1",
     ),
   };
 }
