@@ -26,3 +26,29 @@ export async function subscribe(
   const answer = await callApi<{ secret: string }>(baseUrl, { method: "GET", path: `/api/subscriptions/${id}/secret` });
   return { id, secret: answer.secret };
 }
+
+/** An answer as it came, whatever its status. */
+export interface ApiAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The parsed body; null when there is none. */
+  readonly body: Record<string, unknown>;
+}
+
+/** One request, `line` being `METHOD path`; the body is sent as it stands if it is a text, else as JSON. */
+export async function request(
+  baseUrl: string,
+  line: string,
+  sent: { readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> } = {},
+): Promise<ApiAnswer> {
+  const [method = "", path = ""] = line.split(" ");
+  const body = sent.body === undefined || typeof sent.body === "string" ? sent.body : JSON.stringify(sent.body);
+  const headers = { ...(body === undefined ? {} : { "content-type": "application/json" }), ...sent.headers };
+  const response = await fetch(baseUrl + path, { method, headers, ...(body === undefined ? {} : { body }) });
+  const text = await response.text();
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (text === "" ? null : JSON.parse(text)) as Record<string, unknown>,
+  };
+}

@@ -42,6 +42,18 @@ export interface ServerOptions {
   readonly readyWithinMs?: number;
   /** Extra arguments for the runtime, e.g. a profiler's. */
   readonly runtimeArgs?: readonly string[];
+  /** A command that becomes the server in the end (`exec`), e.g. one that limits it. */
+  readonly through?: readonly string[];
+  /** Told at once, so that whoever starts it can end it before it is ready. */
+  readonly onSpawn?: (child: Bun.Subprocess) => void;
+}
+
+/** A process that ended by itself. */
+export interface EndedProcess {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly tookMs: number;
 }
 
 const root = resolve(import.meta.dir, "../..");
@@ -62,36 +74,15 @@ export async function freePorts(): Promise<ServerPorts> {
 export async function startServer(options: ServerOptions = {}): Promise<ServerProcess> {
   const ports = options.ports ?? (await freePorts());
   const dataDir = options.dataDir ?? temporaryDataDir();
-  const args = options.args ?? ["dev"];
-  const command = options.executable
-    ? [options.executable, ...args]
-    : [process.execPath, ...(options.runtimeArgs ?? []), join(root, "packages/cli/src/main.ts"), ...args];
   const spawnedAt = performance.now();
-  const child = Bun.spawn(command, {
-    cwd: root,
-    env: {
-      PATH: process.env["PATH"] ?? "",
-      HOME: process.env["HOME"] ?? "",
-      BUN_CONFIG_MAX_HTTP_REQUESTS: "8192",
-      NO_COLOR: "1",
-      FC_API_PORT: String(ports.api),
-      FC_ROUTER_PORT: String(ports.router),
-      FC_METRICS_PORT: String(ports.metrics),
-      FC_DATA_DIR: dataDir,
-      FC_LOG_LEVEL: "warn",
-      ...options.env,
-    },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+  const child = spawnServer(options, ports, dataDir);
   const output = collect(child.stdout, child.stderr);
   const urls = {
     apiUrl: `http://127.0.0.1:${ports.api}`,
     routerUrl: `http://127.0.0.1:${ports.router}`,
     metricsUrl: `http://127.0.0.1:${ports.metrics}`,
   };
-  const probe = args[0] === "router" ? `${urls.metricsUrl}/q/ready` : `${urls.apiUrl}/q/ready`;
+  const probe = options.args?.[0] === "router" ? `${urls.metricsUrl}/q/ready` : `${urls.apiUrl}/q/ready`;
   await untilReady(probe, child, { withinMs: options.readyWithinMs ?? 20_000, output });
   return {
     pid: child.pid,
@@ -110,6 +101,48 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
       await child.exited;
     },
   };
+}
+
+/** Starts it where it is expected to end by itself, and waits for that; ends it with SIGKILL when it does not. */
+export async function runServer(options: ServerOptions = {}): Promise<EndedProcess> {
+  const spawnedAt = performance.now();
+  const child = spawnServer(options, options.ports ?? (await freePorts()), options.dataDir ?? temporaryDataDir());
+  const late = setTimeout(() => child.kill("SIGKILL"), options.readyWithinMs ?? 20_000);
+  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  const exitCode = await child.exited;
+  clearTimeout(late);
+  return { exitCode, stdout, stderr, tookMs: performance.now() - spawnedAt };
+}
+
+function spawnServer(
+  options: ServerOptions,
+  ports: ServerPorts,
+  dataDir: string,
+): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+  const args = options.args ?? ["dev"];
+  const command = options.executable
+    ? [options.executable, ...args]
+    : [process.execPath, ...(options.runtimeArgs ?? []), join(root, "packages/cli/src/main.ts"), ...args];
+  const child = Bun.spawn([...(options.through ?? []), ...command], {
+    cwd: root,
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: process.env["HOME"] ?? "",
+      BUN_CONFIG_MAX_HTTP_REQUESTS: "8192",
+      NO_COLOR: "1",
+      FC_API_PORT: String(ports.api),
+      FC_ROUTER_PORT: String(ports.router),
+      FC_METRICS_PORT: String(ports.metrics),
+      FC_DATA_DIR: dataDir,
+      FC_LOG_LEVEL: "warn",
+      ...options.env,
+    },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  options.onSpawn?.(child);
+  return child;
 }
 
 async function untilReady(
