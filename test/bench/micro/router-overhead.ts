@@ -9,7 +9,7 @@ import type { DeliveryReport, ReportVerdict } from "../../../packages/server/src
 import type { GroupKey, JobId, MessageId, PoolCode, SubscriptionId } from "../../../packages/server/src/domain/ids.ts";
 import type { JobDelivery, JobReference, PlatformMessage } from "../../../packages/server/src/domain/message.ts";
 import type { QueueConsumer, ReceivedMessage, Receipt } from "../../../packages/server/src/ports/queue.ts";
-import { createRouter } from "../../../packages/server/src/router/router.ts";
+import { createRouter, routerDefaults } from "../../../packages/server/src/router/router.ts";
 import { Warnings } from "../../../packages/server/src/router/warnings.ts";
 
 const jobsInAll = Number(process.argv[2] ?? 300_000);
@@ -201,7 +201,7 @@ async function measure(secretRef: string | null): Promise<void> {
       metrics: createMetrics(),
       warnings: new Warnings(clock, silentLogger()),
     },
-    { userAgent: "FlowCatalyst/bench", visibilityMs: 60_000, drainMs: 1_000, maxInFlight: 4_096 },
+    { ...routerDefaults, userAgent: "FlowCatalyst/bench", drainMs: 1_000 },
   );
   const before = process.cpuUsage();
   const beganMs = performance.now();

@@ -30,20 +30,25 @@ export interface PoolRegistryDeps {
 export class PoolRegistry {
   readonly #deps: PoolRegistryDeps;
   readonly #maxInFlight: number;
+  readonly #defaultShape: PoolShape;
   readonly #pools = new Map<PoolCode, Pool>();
   readonly #draining = new Set<Pool>();
   readonly #warnedCodes = new Set<string>();
   #default: Pool;
 
-  constructor(deps: PoolRegistryDeps, config: { readonly maxInFlight: number }) {
+  constructor(
+    deps: PoolRegistryDeps,
+    config: { readonly maxInFlight: number; readonly defaultPoolConcurrency: number },
+  ) {
     this.#deps = deps;
     this.#maxInFlight = config.maxInFlight;
-    this.#default = this.#open(defaultPoolCode, defaultShape);
+    this.#defaultShape = { ...unlimited, concurrency: config.defaultPoolConcurrency };
+    this.#default = this.#open(defaultPoolCode, this.#defaultShape);
   }
 
   /** The pools of the settings at the start. Throws CONFIG_INVALID when together they exceed the process limit. */
   open(pools: readonly DispatchPool[]): void {
-    const wanted = withDefault(pools);
+    const wanted = this.#withDefault(pools);
     const total = wanted.reduce((sum, [, shape]) => sum + shape.concurrency, 0);
     if (total > this.#maxInFlight) {
       const message = `the pools together make ${total} calls at once; FC_ROUTER_MAX_IN_FLIGHT is ${this.#maxInFlight}`;
@@ -54,7 +59,7 @@ export class PoolRegistry {
 
   /** The pools of the settings as they have become. */
   apply(pools: readonly DispatchPool[]): void {
-    this.#reconcile(this.#cut(withDefault(pools)));
+    this.#reconcile(this.#cut(this.#withDefault(pools)));
   }
 
   /** The pool that serves a lane. */
@@ -118,6 +123,22 @@ export class PoolRegistry {
     });
   }
 
+  /** By code, the default pool always among them; of two with one code the later one counts. */
+  #withDefault(pools: readonly DispatchPool[]): (readonly [PoolCode, PoolShape])[] {
+    const shapes = new Map<PoolCode, PoolShape>([[defaultPoolCode, this.#defaultShape]]);
+    for (const pool of pools.slice(0, poolLimits.maxPools)) {
+      const code = pool.code === (defaultAlias as PoolCode) ? defaultPoolCode : pool.code;
+      shapes.set(code, {
+        concurrency: Math.max(1, pool.concurrency),
+        rateLimitPerMinute: pool.rateLimitPerMinute,
+        burst: pool.burst,
+        timeoutSeconds: pool.timeoutSeconds,
+        isSuspended: pool.status === "SUSPENDED",
+      });
+    }
+    return [...shapes];
+  }
+
   #unknown(code: PoolCode): Pool {
     if (!this.#warnedCodes.has(code)) {
       if (this.#warnedCodes.size < MAX_WARNED_CODES) this.#warnedCodes.add(code);
@@ -128,29 +149,7 @@ export class PoolRegistry {
   }
 }
 
-const defaultShape: PoolShape = {
-  concurrency: poolLimits.defaultPoolConcurrency,
-  rateLimitPerMinute: null,
-  burst: null,
-  timeoutSeconds: null,
-  isSuspended: false,
-};
-
-/** By code, the default pool always among them; of two with one code the later one counts. */
-function withDefault(pools: readonly DispatchPool[]): (readonly [PoolCode, PoolShape])[] {
-  const shapes = new Map<PoolCode, PoolShape>([[defaultPoolCode, defaultShape]]);
-  for (const pool of pools.slice(0, poolLimits.maxPools)) {
-    const code = pool.code === (defaultAlias as PoolCode) ? defaultPoolCode : pool.code;
-    shapes.set(code, {
-      concurrency: Math.max(1, pool.concurrency),
-      rateLimitPerMinute: pool.rateLimitPerMinute,
-      burst: pool.burst,
-      timeoutSeconds: pool.timeoutSeconds,
-      isSuspended: pool.status === "SUSPENDED",
-    });
-  }
-  return [...shapes];
-}
+const unlimited = { rateLimitPerMinute: null, burst: null, timeoutSeconds: null, isSuspended: false } as const;
 
 function sameShape(left: PoolShape, right: PoolShape): boolean {
   return (

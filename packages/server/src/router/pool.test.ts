@@ -102,6 +102,18 @@ describe("slots", () => {
     expect(t.warnings.list()[0]?.category).toBe("POOL_CAPACITY");
   });
 
+  test("the default pool makes as many calls at once as the process was told, until a pool of its code says", async () => {
+    const t = await setup({ pools: [], config: { defaultPoolConcurrency: 7 } });
+    const concurrency = (): number | undefined => t.router.monitoring.pools()[0]?.concurrency;
+    expect(concurrency()).toBe(7);
+    t.settings.change({ pools: [pool("default", { concurrency: 3 })] });
+    await t.elapse(10);
+    expect(concurrency()).toBe(3);
+    t.settings.change({ pools: [] });
+    await t.elapse(10);
+    expect(concurrency()).toBe(7);
+  });
+
   test("a suspended pool sends nothing and gives back what it had", async () => {
     const t = await setup({ pools: [pool("main", { concurrency: 1 })] });
     const hung = Promise.withResolvers<TransportResult>();

@@ -34,6 +34,7 @@
  * acks are flushed.
  */
 import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
+import { poolLimits } from "../domain/dispatch-pool.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
@@ -82,9 +83,16 @@ export interface RouterConfig {
   readonly drainMs: number;
   /** Calls at once of this process; the pools' concurrency together stays within it. */
   readonly maxInFlight: number;
+  /** Calls at once of the default pool, unless the settings have a pool of that code. */
+  readonly defaultPoolConcurrency: number;
 }
 
-export const routerDefaults = { visibilityMs: 60_000, drainMs: 30_000, maxInFlight: 4_096 } as const;
+export const routerDefaults = {
+  visibilityMs: 60_000,
+  drainMs: 30_000,
+  maxInFlight: 4_096,
+  defaultPoolConcurrency: poolLimits.defaultPoolConcurrency,
+} as const;
 
 /** After the time for calls is over: to record and ack what is there. */
 const FLUSH_MS = 5_000;
