@@ -51,6 +51,19 @@ export interface SqliteDatabase {
   close(): void;
 }
 
+/** A connection that counts. */
+export interface CountedDatabase extends SqliteDatabase {
+  /** What has been asked of it since it was opened; nothing after it was closed. */
+  usage(): DatabaseUsage;
+}
+
+export interface DatabaseUsage {
+  /** Executions of prepared statements, BEGIN and COMMIT among them. */
+  readonly statements: number;
+  /** Rows inserted, changed and deleted (https://www.sqlite.org/c3ref/total_changes.html); of indexes none. */
+  readonly rowWrites: number;
+}
+
 export interface SqliteStatement<Row, Params extends SQLQueryBindings[]> {
   all(...params: Params): Row[];
   get(...params: Params): Row | null;
@@ -97,7 +110,7 @@ export interface OpenDatabaseDeps {
   readonly migrations?: readonly Migration[];
 }
 
-export function openDatabase(request: OpenDatabaseRequest, deps: OpenDatabaseDeps): SqliteDatabase {
+export function openDatabase(request: OpenDatabaseRequest, deps: OpenDatabaseDeps): CountedDatabase {
   if (request.path === ":memory:") return initialise(new Connection(new Database(":memory:"), ":memory:"), deps);
   const path = resolve(request.path);
   if (request.readOnly === true) return openBeside(path, "reader");
@@ -116,7 +129,7 @@ export function openDatabase(request: OpenDatabaseRequest, deps: OpenDatabaseDep
   }
 }
 
-function initialise(connection: Connection, deps: OpenDatabaseDeps): SqliteDatabase {
+function initialise(connection: Connection, deps: OpenDatabaseDeps): CountedDatabase {
   connection.exec(`PRAGMA busy_timeout=${databaseLimits.busyTimeoutMs}`);
   if (!connection.inMemory) {
     connection.exec("PRAGMA journal_mode=WAL");
@@ -129,7 +142,7 @@ function initialise(connection: Connection, deps: OpenDatabaseDeps): SqliteDatab
 }
 
 /** A further connection of the process that holds the lock, or (reading only) of any process. */
-function openBeside(path: string, role: "reader" | "checkpointer"): SqliteDatabase {
+function openBeside(path: string, role: "reader" | "checkpointer"): CountedDatabase {
   try {
     const options = role === "reader" ? { readonly: true } : { readwrite: true, create: false };
     const connection = new Connection(new Database(path, options), path);
@@ -155,12 +168,13 @@ function makeWritable(path: string): void {
 
 type Synchronous = "FULL" | "NORMAL";
 
-class Connection implements SqliteDatabase {
+class Connection implements CountedDatabase {
   readonly path: string;
   readonly inMemory: boolean;
   readonly #raw: Database;
   readonly #lock: DataDirLock | undefined;
   readonly #statements = new Map<string, PreparedStatement<unknown, SQLQueryBindings[]>>();
+  readonly #executed: StatementCount = { statements: 0 };
   #synchronous: Synchronous = "FULL";
   #closed = false;
 
@@ -176,7 +190,7 @@ class Connection implements SqliteDatabase {
     if (prepared === undefined) {
       prepared = new PreparedStatement(
         this.#guard(() => this.#raw.prepare(sql)),
-        this.path,
+        { path: this.path, executed: this.#executed },
       );
       this.#statements.set(sql, prepared);
     }
@@ -214,6 +228,12 @@ class Connection implements SqliteDatabase {
       logPages: Math.max(0, row?.log ?? 0),
       writtenBackPages: Math.max(0, row?.checkpointed ?? 0),
     };
+  }
+
+  usage(): DatabaseUsage {
+    if (this.#closed) return { statements: 0, rowWrites: 0 };
+    const row = this.statement<{ total: number }>("SELECT total_changes() AS total").get();
+    return { statements: this.#executed.statements, rowWrites: row?.total ?? 0 };
   }
 
   close(): void {
@@ -272,16 +292,24 @@ class Connection implements SqliteDatabase {
   }
 }
 
+/** Counted in the statements themselves: one addition to a field, where a statement takes at least 400 ns. */
+interface StatementCount {
+  statements: number;
+}
+
 class PreparedStatement<Row, Params extends SQLQueryBindings[]> implements SqliteStatement<Row, Params> {
   readonly #raw: Statement<Row, Params>;
   readonly #path: string;
+  readonly #executed: StatementCount;
 
-  constructor(raw: Statement<Row, Params>, path: string) {
+  constructor(raw: Statement<Row, Params>, of: { readonly path: string; readonly executed: StatementCount }) {
     this.#raw = raw;
-    this.#path = path;
+    this.#path = of.path;
+    this.#executed = of.executed;
   }
 
   all(...params: Params): Row[] {
+    this.#executed.statements++;
     try {
       return this.#raw.all(...params);
     } catch (error) {
@@ -290,6 +318,7 @@ class PreparedStatement<Row, Params extends SQLQueryBindings[]> implements Sqlit
   }
 
   get(...params: Params): Row | null {
+    this.#executed.statements++;
     try {
       return this.#raw.get(...params);
     } catch (error) {
@@ -298,6 +327,7 @@ class PreparedStatement<Row, Params extends SQLQueryBindings[]> implements Sqlit
   }
 
   run(...params: Params): number {
+    this.#executed.statements++;
     try {
       return this.#raw.run(...params).changes;
     } catch (error) {

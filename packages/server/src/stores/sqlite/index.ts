@@ -25,7 +25,8 @@ import { createSubscriptionReader, createSubscriptionRepository } from "./subscr
 import { createStoreWakes, type StoreWakes } from "./wake-signal.ts";
 import { createWalCheckpointer, type WalCheckpointer } from "./wal-checkpointer.ts";
 
-export { openDatabase, type SqliteDatabase } from "./database.ts";
+export { countUsage } from "./count-usage.ts";
+export { openDatabase, type CountedDatabase, type SqliteDatabase } from "./database.ts";
 
 /**
  * The embedded store: one SQLite file, one connection that writes, on the thread that serves. Every port is built over
@@ -39,6 +40,7 @@ export { openDatabase, type SqliteDatabase } from "./database.ts";
  * - `job-store.ts` dispatch jobs: fan-out, claims, results, commands, housekeeping
  * - `delivery-control.ts` what routers are told
  * - `searches.ts` searches, on a thread of their own; `wal-checkpointer.ts` the log written back, on another
+ * - `count-usage.ts` rows and statements, as metrics
  *
  * Failures: see database.ts. The store holds nothing in memory that is not on disk but caches, the calls that wait for
  * a commit, and wake-ups, so a crash loses nothing that was answered.
