@@ -26,7 +26,7 @@ import { createStoreWakes, type StoreWakes } from "./wake-signal.ts";
 import { createWalCheckpointer, type WalCheckpointer } from "./wal-checkpointer.ts";
 
 export { countUsage } from "./count-usage.ts";
-export { openDatabase, type CountedDatabase, type SqliteDatabase } from "./database.ts";
+export { openDatabase, type SqliteDatabase } from "./database.ts";
 
 /**
  * The embedded store: one SQLite file, one connection that writes, on the thread that serves. Every port is built over
