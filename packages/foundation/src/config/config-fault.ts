@@ -13,12 +13,13 @@ export function describeFault(fault: ConfigFault): string {
   return fault.key === "" ? `${fault.source}: ${fault.reason}` : `${fault.key} (${fault.source}): ${fault.reason}`;
 }
 
-/** All faults as one error that ends a process. */
+/** All faults as one error that ends a process: one fault in one line, more of them in a line each. */
 export function configInvalid(faults: readonly ConfigFault[]): CodedError {
-  const lines = faults.map((fault) => `  ${describeFault(fault)}`);
-  const count = faults.length === 1 ? "1 fault" : `${faults.length} faults`;
-  return new CodedError("CONFIG_INVALID", {
-    message: `The configuration has ${count}:\n${lines.join("\n")}`,
-    errors: faults.map((fault) => ({ path: fault.key, message: fault.reason })),
-  });
+  const lines = faults.map((fault) => describeFault(fault));
+  const message =
+    lines.length === 1
+      ? `The configuration is not valid: ${lines[0] ?? ""}`
+      : `The configuration has ${lines.length} faults:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+  const errors = faults.map((fault) => ({ path: fault.key, message: fault.reason }));
+  return new CodedError("CONFIG_INVALID", { message, errors });
 }

@@ -9,7 +9,7 @@ export type ConfigOf<S> = { readonly [P in keyof S]: S[P] extends Setting<infer 
 /** What is wrong with the whole, and the property it is blamed on. */
 export type RuleBreach<S> = { readonly property: keyof S & string; readonly reason: string };
 
-/** A rule over several settings. Asked only when each of them is valid by itself. */
+/** A rule over several settings. Its word counts only when each setting it looks at is valid by itself. */
 export type ConfigRule<S> = (config: ConfigOf<S>) => RuleBreach<S> | undefined;
 
 /** The names of a configuration: all that reading and documenting it needs, whatever its precise type. */

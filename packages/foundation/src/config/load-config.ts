@@ -80,7 +80,7 @@ export async function loadConfig<S extends Settings>(
   for (const property of Object.keys(schema.settings)) reader.read(property);
   faults.push(...reader.faults);
   const config = reader.values() as ConfigOf<S>;
-  if (faults.length === 0) faults.push(...brokenRules(schema, config, reader));
+  faults.push(...brokenRules(schema, config, reader));
   const entries = reader.entries();
   return faults.length === 0 ? { kind: "loaded", config, entries } : { kind: "faulty", faults, entries };
 }
@@ -98,6 +98,8 @@ type Read = { readonly value: unknown; readonly source: string };
 
 class Reader {
   readonly faults: ConfigFault[] = [];
+  /** Properties whose value is only the default, because what was given is wrong. */
+  readonly faulty = new Set<string>();
   readonly #schema: KeySchema;
   readonly #layers: readonly Layer[];
   readonly #options: LoadOptions;
@@ -117,7 +119,9 @@ class Reader {
     if (setting === undefined) throw new Error(`The configuration has no property ${property}.`);
     // Marked first: a default that asks for itself sees undefined instead of asking for ever.
     this.#read.set(property, { value: undefined, source: "default" });
+    const faultsBefore = this.faults.length;
     const read = this.#readSetting(property, setting);
+    if (this.faults.length > faultsBefore) this.faulty.add(property);
     this.#read.set(property, read);
     return read;
   }
@@ -241,11 +245,23 @@ function unknownFlags(schema: KeySchema, options: LoadOptions): ConfigFault[] {
     .map((property) => ({ key: flagOf(property), source: "command line", reason: "is not a known flag" }));
 }
 
+/** Rules are asked even beside faults, so that one start tells all; a breach that rests on a faulty value is none. */
 function brokenRules<S extends Settings>(schema: ConfigSchema<S>, config: ConfigOf<S>, reader: Reader): ConfigFault[] {
   return (schema.rules ?? []).flatMap((rule) => {
-    const breach = rule(config);
-    if (breach === undefined) return [];
+    const looked = new Set<string>();
+    const breach = rule(noting(config, looked));
+    if (breach === undefined || [...looked].some((property) => reader.faulty.has(property))) return [];
     const key = schema.prefix + (schema.settings[breach.property]?.key ?? breach.property);
     return [{ key, source: reader.read(breach.property).source, reason: breach.reason }];
+  });
+}
+
+/** The configuration as it is, with a note of each property that is looked at. */
+function noting<C extends object>(config: C, looked: Set<string>): C {
+  return new Proxy(config, {
+    get: (target, property): unknown => {
+      looked.add(String(property));
+      return Reflect.get(target, property);
+    },
   });
 }

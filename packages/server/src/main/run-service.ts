@@ -62,7 +62,9 @@ function whyItEnded(error: unknown): string {
   if (!(error instanceof CodedError)) return error instanceof Error ? (error.stack ?? error.message) : String(error);
   const said = error.publicMessage;
   const { advice } = errorCodes[error.code];
-  return said.includes(advice) ? said : `${said}${said.endsWith(".") ? "" : "."} ${advice}`;
+  if (said.includes(advice)) return said;
+  if (said.includes("\n")) return `${said}\n${advice}`;
+  return `${said}${/[.?!]$/.test(said) ? "" : "."} ${advice}`;
 }
 
 async function runDev(input: ServiceInput): Promise<number> {
