@@ -10,16 +10,35 @@ const serviceByName: Readonly<Record<string, string>> = {
   "fc-outbox-processor": "outbox",
 };
 
+/** Options of the program itself that take a value and may stand before the command. */
+const valueOptions: ReadonlySet<string> = new Set(["--url", "--token"]);
+
+/** What a process knows of how it was called. */
+export interface Invocation {
+  readonly argv: readonly string[];
+  /** The name it was called by: of a symbolic link, the link's. */
+  readonly argv0: string;
+  /** The file itself: of a symbolic link, what it points to. */
+  readonly execPath: string;
+}
+
 /**
- * The arguments of the command line, with the service's command first when the executable was called by its name.
- * `argv[0]` of a compiled executable is the name it was called by; run from source it is the runtime.
+ * The arguments of the command line, with the service's command first when the executable was called by its name, be
+ * it a link's or the file's own. Run from source both names are the runtime's, which is no service.
  */
-export function commandLineOf(argv: readonly string[], execPath: string): readonly string[] {
-  const args = argv.slice(2);
-  const called = [argv[0] ?? "", execPath].map((path) => basename(path).replace(/\.exe$/, ""));
+export function commandLineOf(invocation: Invocation): readonly string[] {
+  const args = invocation.argv.slice(2);
+  const called = [invocation.argv0, invocation.execPath].map((path) => basename(path).replace(/\.exe$/, ""));
   for (const name of called) {
     const service = serviceByName[name];
     if (service !== undefined) return [service, ...args];
   }
   return args;
+}
+
+/** Whether a command line starts a service that goes on running in this process. */
+export function startsService(args: readonly string[]): boolean {
+  let at = 0;
+  while (args[at]?.startsWith("-") === true) at += valueOptions.has(args[at] ?? "") ? 2 : 1;
+  return args[at] === "dev" || args[at] === "router";
 }

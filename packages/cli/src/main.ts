@@ -1,15 +1,22 @@
 import manifest from "../package.json" with { type: "json" };
-import { commandLineOf } from "./invoked-as.ts";
-import { runCommandLine } from "./program.ts";
+import { commandLineOf, startsService } from "./invoked-as.ts";
+import { ensureRequestLimit } from "./request-limit.ts";
 
-/** The entry of the executable and of the npm launcher. */
-const interrupted = new AbortController();
-const args = commandLineOf(process.argv, process.execPath);
-const isService = args[0] === "dev" || args[0] === "router";
-if (!isService) process.once("SIGINT", () => interrupted.abort());
-
-process.exit(
-  await runCommandLine(
+/**
+ * The entry of the executable and of the npm launcher. Little is imported before it is known that this process is the
+ * one that stays.
+ */
+async function main(): Promise<number> {
+  const args = commandLineOf(process);
+  const interrupted = new AbortController();
+  if (startsService(args)) {
+    const step = await ensureRequestLimit();
+    if (step.kind === "ended") return step.exitCode;
+  } else {
+    process.once("SIGINT", () => interrupted.abort());
+  }
+  const { runCommandLine } = await import("./program.ts");
+  return runCommandLine(
     args,
     {
       variables: process.env,
@@ -20,5 +27,7 @@ process.exit(
       readInput: () => Bun.stdin.text(),
     },
     manifest.version,
-  ),
-);
+  );
+}
+
+process.exit(await main());

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { confirm, isCancel } from "@clack/prompts";
 import { exitCodes } from "@flowcatalyst/foundation";
 import type { CreateReplay, ReplayOut } from "@flowcatalyst/contracts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
@@ -55,6 +54,8 @@ async function run(context: CommandContext, options: ReplayOptions, environment:
       terminal.note(`${preview.count} jobs; say --yes to deliver them again`);
       return exitCodes.usage;
     }
+    // Loaded here only: it would cost every other command 5 ms.
+    const { confirm, isCancel } = await import("@clack/prompts");
     const answer = await confirm({ message: `Deliver ${preview.count} jobs again?`, initialValue: false });
     if (isCancel(answer) || !answer) return exitCodes.failed;
   }

@@ -19,6 +19,28 @@ const idleTimeoutSeconds = 255;
 /** The largest accepted body is a batch of 32 MiB; the app refuses more while reading. */
 const bodyMaxBytes = 64 * 1024 * 1024;
 
+/**
+ * A handler that is made when the first request comes, for what costs more to load than a start can spare. One that
+ * cannot be made is tried again with the next request.
+ */
+export function madeOnFirstRequest(make: () => Promise<HttpHandler>): HttpHandler {
+  let made: Promise<HttpHandler> | null = null;
+  const remade = async (): Promise<HttpHandler> => {
+    try {
+      return await make();
+    } catch (error) {
+      made = null;
+      throw error;
+    }
+  };
+  return {
+    fetch: async (request) => {
+      made ??= remade();
+      return (await made).fetch(request);
+    },
+  };
+}
+
 /** Serves a handler on a port as a supervised service. Throws CodedError PORT_IN_USE when the port is taken. */
 export function createHttpService(handler: HttpHandler, options: HttpServiceOptions): Service {
   let listening = deferred();

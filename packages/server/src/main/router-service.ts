@@ -5,11 +5,10 @@ import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
 import type { AddressGuard, Transport } from "../ports/transport.ts";
-import { createRouterApp } from "../router/router-api.ts";
 import { createRouter, routerDefaults, type Router } from "../router/router.ts";
 import { Warnings } from "../router/warnings.ts";
 import { createHealthRoutes } from "../http/health-routes.ts";
-import { createHttpService } from "./http-service.ts";
+import { createHttpService, madeOnFirstRequest } from "./http-service.ts";
 import type { ProcessContext } from "./process-context.ts";
 import type { OpenQueue } from "./queue-at.ts";
 
@@ -84,11 +83,15 @@ function routerHttp(
 ): Service {
   const { router, parts, settings } = wired;
   const { clock, random, logger, metrics, health, version } = context;
-  const app = createRouterApp(
-    { router, publisher: parts.queue.queue, clock, random, logger, metrics },
-    { apiTokens: settings.apiTokens, version, addresses: parts.addresses },
-  );
-  app.route("/", createHealthRoutes(health, metrics));
+  // Its schemas take as long to load as all the rest of the router, and deliveries do not need them.
+  const app = madeOnFirstRequest(async () => {
+    const { createRouterApp } = await import("../router/router-api.ts");
+    const made = createRouterApp(
+      { router, publisher: parts.queue.queue, clock, random, logger, metrics },
+      { apiTokens: settings.apiTokens, version, addresses: parts.addresses },
+    );
+    return made.route("/", createHealthRoutes(health, metrics));
+  });
   return createHttpService(app, { name: "router-api", host: settings.host, port: settings.routerPort });
 }
 
