@@ -1,0 +1,118 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { eventually } from "../harness/eventually.ts";
+import { removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
+import { anchorsOf, blocksOf, markerOf, ownLinksOf, root, type Block } from "./markdown.ts";
+import { createShellSession, type ShellSession } from "./shell-session.ts";
+
+/** What a reader does with the documents: follow the links, and paste the commands. */
+const documents = [
+  ...new Bun.Glob("*.md").scanSync({ cwd: root }),
+  ...Array.from(new Bun.Glob("docs/**/*.md").scanSync({ cwd: root })),
+].toSorted();
+
+const soonMs = 10_000;
+const timeLimitMs = 60_000;
+
+const closing: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+async function setup(document: string): Promise<ShellSession> {
+  const dataDir = temporaryDataDir();
+  closing.push(() => removeDataDir(dataDir));
+  const server = await startServer({
+    dataDir,
+    // The page of the queues is about the router on its own.
+    ...(document.endsWith("/queues.md")
+      ? {
+          args: ["router", "--queue", `sqlite:${join(dataDir, "queue.db")}`],
+          env: { FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8" },
+        }
+      : {}),
+  });
+  closing.push(() => server.kill());
+  const session = createShellSession(server.ports);
+  closing.push(() => session.close());
+  return session;
+}
+
+function isShell({ language }: Block): boolean {
+  return language === "sh" || language === "bash" || language === "shell";
+}
+
+async function follow(block: Block, session: ShellSession): Promise<void> {
+  const soon = block.markers.filter(({ name }) => name === "shows soon");
+  const attempt = async (): Promise<string> => {
+    const { output, exitCode } = await session.run(block.code);
+    expect(`exit code ${exitCode}\n${exitCode === 0 ? "" : output}`).toBe("exit code 0\n");
+    return output;
+  };
+  const lacks = (output: string): boolean => soon.some(({ text }) => !output.includes(session.translated(text)));
+  const output =
+    soon.length === 0
+      ? await attempt()
+      : await eventually(
+          soon.map(({ text }) => text).join(", "),
+          async () => {
+            const now = await attempt();
+            return lacks(now) ? undefined : now;
+          },
+          soonMs,
+        );
+  for (const { name, text } of block.markers) if (name === "shows") expect(output).toContain(session.translated(text));
+}
+
+const shellDocuments = documents.filter((path) => blocksOf(path).some(isShell));
+
+describe.each(shellDocuments)("commands of %s", (path) => {
+  const blocks = blocksOf(path).filter(isShell);
+  const toRun = blocks.filter((block) => markerOf(block, "not run") === undefined);
+
+  test("each is run, or says why not", () => {
+    const silent = blocks.filter((block) => markerOf(block, "not run") === "");
+    expect(silent.map(({ line }) => `${path}:${line}`)).toEqual([]);
+  });
+
+  if (toRun.length > 0) {
+    test(
+      "do what the page says",
+      async () => {
+        const session = await setup(path);
+        for (const block of toRun) {
+          await follow(block, session).catch((error: unknown) => {
+            throw new Error(`${path}:${block.line}: ${error instanceof Error ? error.message : String(error)}`, {
+              cause: error,
+            });
+          });
+        }
+      },
+      timeLimitMs,
+    );
+  }
+});
+
+test("markers are known ones", () => {
+  const known = new Set(["not run", "shows", "shows soon", "handler"]);
+  const unknown = documents.flatMap((path) =>
+    blocksOf(path).flatMap(({ line, markers }) =>
+      markers.filter(({ name }) => !known.has(name)).map(({ name }) => `${path}:${line}: ${name}`),
+    ),
+  );
+  expect(unknown).toEqual([]);
+});
+
+test("links lead somewhere", () => {
+  const broken: string[] = [];
+  for (const path of documents) {
+    for (const { target, line } of ownLinksOf(path)) {
+      const [file = "", anchor] = target.split("#");
+      const linked = file === "" ? path : normalize(join(dirname(path), file));
+      const hasAnchor = anchor === undefined || (existsSync(join(root, linked)) && anchorsOf(linked).has(anchor));
+      if (!existsSync(join(root, linked)) || !hasAnchor) broken.push(`${path}:${line}: ${target}`);
+    }
+  }
+  expect(broken).toEqual([]);
+});
