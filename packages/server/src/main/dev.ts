@@ -17,7 +17,6 @@
  * that is tried at most once a second.
  */
 import {
-  configInvalid,
   createSecretBox,
   createTsidGenerator,
   loadOrCreateAppKey,
@@ -50,6 +49,8 @@ const msPerHour = 3_600_000;
 /** An id's node number: the data directory belongs to one process, so it need not be renewed. */
 const nodeLeaseMs = 24 * msPerHour;
 const healthLeaseMs = 1_000;
+/** Other schemes were refused before this. */
+const sqliteScheme = "sqlite:";
 const receiverPath = "/dev/receiver";
 
 /** What the stages share. */
@@ -75,7 +76,7 @@ export async function composeDev(config: DevConfig, context: ProcessContext): Pr
 
 async function openStore(config: DevConfig, context: ProcessContext): Promise<SqliteStore> {
   const { clock, logger, random } = context;
-  const database = openDatabase({ path: databasePath(config) }, { clock, pid: process.pid });
+  const database = openDatabase({ path: config.databaseUrl.slice(sqliteScheme.length) }, { clock, pid: process.pid });
   try {
     const secretBox = createSecretBox(config.appKey ?? (await loadOrCreateAppKey(config.dataDir)));
     const dedupWindowMs = config.dedupWindowHours * msPerHour;
@@ -84,13 +85,6 @@ async function openStore(config: DevConfig, context: ProcessContext): Promise<Sq
     database.close();
     throw error;
   }
-}
-
-function databasePath(config: DevConfig): string {
-  const scheme = "sqlite:";
-  if (config.databaseUrl.startsWith(scheme)) return config.databaseUrl.slice(scheme.length);
-  const reason = "is not built yet; flowcatalyst dev keeps its data in sqlite:PATH or sqlite::memory:";
-  throw configInvalid([{ key: "FC_DATABASE_URL", source: config.databaseUrl.split(":", 1)[0] ?? "", reason }]);
 }
 
 async function wire(store: SqliteStore, config: DevConfig, context: ProcessContext): Promise<Wired> {

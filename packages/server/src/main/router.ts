@@ -5,7 +5,6 @@
  * FC_ROUTER_POOL_CONCURRENCY; nothing can be paused or cancelled, and messages are not signed, because there is nobody
  * to ask for secrets.
  */
-import { configInvalid } from "@flowcatalyst/foundation";
 import type { DispatchPool } from "../domain/dispatch-pool.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import { createFetchTransport } from "../net/index.ts";
@@ -17,7 +16,6 @@ import { createMetricsService, createRouterServices, createTargetGuard } from ".
 const msPerSecond = 1_000;
 
 export async function composeRouter(config: RouterConfig, context: ProcessContext): Promise<Composition> {
-  refuseWhatIsNotBuilt(config);
   const queue = openQueueAt(
     { url: config.queueUrl, visibilityMs: config.routerVisibilityTimeoutSecs * msPerSecond, connection: null },
     context.clock,
@@ -44,18 +42,6 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
     },
     close: async () => queue.close(),
   };
-}
-
-/** Settings that only mean something to parts this build does not have must not be ignored in silence. */
-function refuseWhatIsNotBuilt(config: RouterConfig): void {
-  const wanted = [
-    { key: "FC_DATABASE_URL", isSet: config.databaseUrl !== undefined },
-    { key: "FC_ROUTER_CONFIG_URL", isSet: config.routerConfigUrl !== undefined },
-    { key: "FC_STANDBY_ENABLED", isSet: config.standbyEnabled },
-  ].filter(({ isSet }) => isSet);
-  if (wanted.length === 0) return;
-  const reason = "is not built yet for a router on its own; leave it out";
-  throw configInvalid(wanted.map(({ key }) => ({ key, source: "flowcatalyst router", reason })));
 }
 
 /** What never changes: these pools, no pauses, no secrets. */

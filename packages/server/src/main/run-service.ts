@@ -21,6 +21,7 @@ import {
   systemRandom,
   type ConfigEntry,
   type ConfigFacts,
+  type ConfigFault,
   type LogFormat,
   type Logger,
   type LogLevel,
@@ -28,6 +29,7 @@ import {
 import { hostname } from "node:os";
 import manifest from "../../package.json" with { type: "json" };
 import { maxSimultaneousRequests } from "../net/index.ts";
+import { notBuiltForDev, notBuiltForRouter, refuse } from "./not-built.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 import { loadProcessConfig, requireProcessConfig, type ProcessName } from "./process-config.ts";
 
@@ -68,14 +70,16 @@ function whyItEnded(error: unknown): string {
 }
 
 async function runDev(input: ServiceInput): Promise<number> {
-  const { config } = await requireProcessConfig("dev", sourcesOf(input));
+  const { config, entries } = await requireProcessConfig("dev", sourcesOf(input));
+  refuse(notBuiltForDev(config, entries));
   const context = contextOf(config, input);
   const { composeDev } = await import("./dev.ts");
   return runComposition(await composeDev(config, context), { context, drainMs: drainMsOf(config) });
 }
 
 async function runRouter(input: ServiceInput): Promise<number> {
-  const { config } = await requireProcessConfig("router", sourcesOf(input));
+  const { config, entries } = await requireProcessConfig("router", sourcesOf(input));
+  refuse(notBuiltForRouter(config, entries));
   const context = contextOf(config, input);
   const { composeRouter } = await import("./router.ts");
   return runComposition(await composeRouter(config, context), { context, drainMs: drainMsOf(config) });
@@ -165,6 +169,23 @@ export async function checkConfig(
   input: Pick<ServiceInput, "env" | "flags" | "isTerminal">,
 ): Promise<{ readonly entries: readonly ConfigEntry[]; readonly faults: readonly string[] }> {
   const loaded = await loadProcessConfig(name, sourcesOf(input));
-  const faults = loaded.kind === "faulty" ? loaded.faults.map((fault) => describeFault(fault)) : [];
-  return { entries: describeConfig(loaded), faults };
+  const entries = describeConfig(loaded);
+  const faults = loaded.kind === "faulty" ? loaded.faults : await notBuilt(name, input);
+  return { entries, faults: faults.map((fault) => describeFault(fault)) };
+}
+
+/** What a start would refuse of a valid configuration. */
+async function notBuilt(
+  name: ProcessName,
+  input: Pick<ServiceInput, "env" | "flags" | "isTerminal">,
+): Promise<readonly ConfigFault[]> {
+  if (name === "dev") {
+    const { config, entries } = await requireProcessConfig(name, sourcesOf(input));
+    return notBuiltForDev(config, entries);
+  }
+  if (name === "router") {
+    const { config, entries } = await requireProcessConfig(name, sourcesOf(input));
+    return notBuiltForRouter(config, entries);
+  }
+  return [];
 }
