@@ -102,7 +102,7 @@ describe("slots", () => {
     expect(t.warnings.list()[0]?.category).toBe("POOL_CAPACITY");
   });
 
-  test("the default pool has the concurrency the process was told, until the settings have a pool of its code", async () => {
+  test("the default pool is as wide as the process was told, until the settings have a pool of its code", async () => {
     const t = await setup({ pools: [], config: { defaultPoolConcurrency: 7 } });
     const concurrency = (): number | undefined => t.router.monitoring.pools()[0]?.concurrency;
     expect(concurrency()).toBe(7);
