@@ -219,7 +219,8 @@ const otherLanguages: readonly OtherLanguage[] = [
     language: "python",
     runtime: "python3",
     command: (code, into) => {
-      const calls = "json.dumps([verifies(c['body'].encode(), c['headers'], c['secret']) for c in json.load(sys.stdin)])";
+      const calls =
+        "json.dumps([verifies(c['body'].encode(), c['headers'], c['secret']) for c in json.load(sys.stdin)])";
       writeFileSync(join(into, "verify.py"), `${code}\n\nimport json, sys\nprint(${calls})\n`);
       return ["python3", "verify.py"];
     },

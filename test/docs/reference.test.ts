@@ -46,12 +46,12 @@ async function operationsOf(file: string): Promise<readonly string[]> {
 }
 
 test("the page of the HTTP API has every operation and no other", async () => {
-  const known = [
-    ...(await operationsOf("openapi.json")),
-    ...(await operationsOf("router-openapi.json")),
-  ];
+  const known = [...(await operationsOf("openapi.json")), ...(await operationsOf("router-openapi.json"))];
   const [apis = "", rest = ""] = readDocument(apiPage).split("## The built-in receiver");
-  const named = Array.from(apis.matchAll(/^\| `((?:GET|POST|PUT|PATCH|DELETE) \/[^`]*)` \|/gm), (match) => match[1] ?? "");
+  const named = Array.from(
+    apis.matchAll(/^\| `((?:GET|POST|PUT|PATCH|DELETE) \/[^`]*)` \|/gm),
+    (match) => match[1] ?? "",
+  );
   expect(named.toSorted()).toEqual(known.toSorted());
   expect(rest).not.toBe("");
 });
@@ -150,7 +150,8 @@ test("every limit of the page is its constant's", () => {
 test("the presets of retries are told as they are", () => {
   const text = readDocument("docs/guides/ordering-and-failure.md");
   for (const [name, { delaysMs }] of Object.entries(retryPresets)) {
-    const [, waits = "", attempts = ""] = new RegExp(`^\\| \`${name}\` \\| (.+?) \\| (\\d+) \\|$`, "m").exec(text) ?? [];
+    const [, waits = "", attempts = ""] =
+      new RegExp(`^\\| \`${name}\` \\| (.+?) \\| (\\d+) \\|$`, "m").exec(text) ?? [];
     expect(waits.split(", ").map((wait) => quantity(wait, "waitMs"))).toEqual([...delaysMs]);
     expect(Number(attempts)).toBe(delaysMs.length + 1);
   }
