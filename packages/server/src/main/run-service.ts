@@ -110,6 +110,7 @@ async function runComposition(
   try {
     await supervisor.started;
     if (!soft.signal.aborted) composition.started();
+    compileAsUsual();
     const report = await supervisor.stopped;
     if (hard.signal.aborted) return exitCodeInterrupted;
     return report.clean ? 0 : 1;
@@ -120,6 +121,11 @@ async function runComposition(
     release();
     if (!hard.signal.aborted) await composition.close();
   }
+}
+
+/** An executable starts with compilation to machine code held back (scripts/build-compile.ts); from now on it pays. */
+function compileAsUsual(): void {
+  if (Bun.isStandaloneExecutable) Bun.unsafe.setJITPolicy(1);
 }
 
 /** The first signal asks, the second insists. */
