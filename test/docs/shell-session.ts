@@ -54,5 +54,5 @@ export function createShellSession(ports: Ports): ShellSession {
 
 export function withPorts(text: string, ports: Ports): string {
   const own: Readonly<Record<string, number>> = { "8080": ports.api, "8081": ports.router, "9090": ports.metrics };
-  return text.replaceAll(/\b(?:8080|8081|9090)\b/g, (port) => String(own[port] ?? port));
+  return text.replaceAll(/(?<!\d)(?:8080|8081|9090)(?!\d)/g, (port) => String(own[port] ?? port));
 }
