@@ -248,7 +248,7 @@ function platformService(wired: Wired, replays: ReplayRunner): Service {
   app.route("/", createHealthRoutes(health, metrics));
   const verify = createSignatureCheck({ secrets: (ref) => store.secrets.valid(ref, clock.now()), clock });
   app.route(receiverPath, createWebhookReceiver({ clock, verify }));
-  return createHttpService(app, { name: "api", host: config.host, port: config.apiPort });
+  return createHttpService(app, { name: "api", host: config.host, port: config.apiPort, portSetting: "FC_API_PORT" });
 }
 
 /** Whether the database takes writes: a full disk is seen here, and that it has room again. */

@@ -1,4 +1,4 @@
-import { CodedError, deferred, type Service } from "@flowcatalyst/foundation";
+import { CodedError, configInvalid, deferred, type Service } from "@flowcatalyst/foundation";
 
 /** Anything that answers a request: a Hono app, or a plain function. */
 export interface HttpHandler {
@@ -10,6 +10,8 @@ export interface HttpServiceOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** The setting that the port comes from, for the message when it cannot be had. */
+  readonly portSetting: string;
   /** Told the address once it listens. */
   readonly onListening?: (url: string) => void;
 }
@@ -41,7 +43,10 @@ export function madeOnFirstRequest(make: () => Promise<HttpHandler>): HttpHandle
   };
 }
 
-/** Serves a handler on a port as a supervised service. Throws CodedError PORT_IN_USE when the port is taken. */
+/**
+ * Serves a handler on a port as a supervised service. Its run throws PORT_IN_USE when the port is taken, and
+ * CONFIG_INVALID when it, or the host, cannot be listened on at all.
+ */
 export function createHttpService(handler: HttpHandler, options: HttpServiceOptions): Service {
   let listening = deferred();
   return {
@@ -69,10 +74,24 @@ function listen(handler: HttpHandler, options: HttpServiceOptions): Bun.Server<u
       fetch: (request) => handler.fetch(request),
     });
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-    if (code !== "EADDRINUSE") throw cause;
-    const message = `Port ${options.port} of ${options.host} (${options.name}) is taken`;
-    throw new CodedError("PORT_IN_USE", { message, cause });
+    throw listenFault(cause, options);
+  }
+}
+
+/** What the operating system's refusal means for whoever chose the address. */
+function listenFault(cause: unknown, { name, host, port, portSetting }: HttpServiceOptions): unknown {
+  switch (cause instanceof Error && "code" in cause ? cause.code : undefined) {
+    case "EADDRINUSE": {
+      const message = `Port ${port} of ${host} (${name}, ${portSetting}) is taken`;
+      return new CodedError("PORT_IN_USE", { message, cause });
+    }
+    case "EACCES":
+      return configInvalid([{ key: portSetting, source: String(port), reason: "is a port this user may not open" }]);
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return configInvalid([{ key: "FC_HOST", source: host, reason: "is not an address of this machine" }]);
+    default:
+      return cause;
   }
 }
 

@@ -92,7 +92,12 @@ function routerHttp(
     );
     return made.route("/", createHealthRoutes(health, metrics));
   });
-  return createHttpService(app, { name: "router-api", host: settings.host, port: settings.routerPort });
+  return createHttpService(app, {
+    name: "router-api",
+    host: settings.host,
+    port: settings.routerPort,
+    portSetting: "FC_ROUTER_PORT",
+  });
 }
 
 /** Which addresses targets may have; one for the router and for whoever saves a subscription. */
@@ -107,5 +112,10 @@ export function createMetricsService(
   context: ProcessContext,
 ): Service {
   const routes = createHealthRoutes(context.health, context.metrics);
-  return createHttpService(routes, { name: "metrics", host: settings.host, port: settings.metricsPort });
+  return createHttpService(routes, {
+    name: "metrics",
+    host: settings.host,
+    port: settings.metricsPort,
+    portSetting: "FC_METRICS_PORT",
+  });
 }

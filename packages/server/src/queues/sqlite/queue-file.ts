@@ -1,5 +1,5 @@
 import { Database, SQLiteError, type SQLQueryBindings, type Statement } from "bun:sqlite";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { CodedError } from "@flowcatalyst/foundation";
 import type { QueueStatement, SqliteConnection } from "./sqlite-connection.ts";
@@ -18,7 +18,7 @@ const PRIMARY_CODE_MASK = 0xff;
 /**
  * Opens the file, made if it is missing, for this process alone; ":memory:" is a queue that ends with the process.
  * The lock is an uncommitted exclusive transaction on an empty file beside it, which the operating system drops with
- * the process however that ends.
+ * the process however that ends. The pid in a third file only tells a person who holds it.
  * Throws DATA_DIR_IN_USE, DATA_DIR_NOT_WRITABLE or DATABASE_CORRUPT.
  */
 export function openQueueFile(path: string): QueueFile {
@@ -44,18 +44,30 @@ export function openQueueFile(path: string): QueueFile {
 }
 
 function lockFile(file: string): () => void {
+  const pidPath = `${file}.pid`;
   let database: Database | undefined;
   try {
     database = new Database(`${file}.lock`, { create: true, readwrite: true });
     database.run("PRAGMA busy_timeout=0");
     database.run("BEGIN EXCLUSIVE");
+    writeFileSync(pidPath, `${process.pid}\n`);
   } catch (cause) {
     database?.close();
-    const code = database === undefined ? "DATA_DIR_NOT_WRITABLE" : "DATA_DIR_IN_USE";
-    throw new CodedError(code, { message: `The queue file ${file} cannot be locked`, cause });
+    const isHeld = cause instanceof SQLiteError && cause.code === "SQLITE_BUSY";
+    if (!isHeld) throw new CodedError("DATA_DIR_NOT_WRITABLE", { message: `${file} cannot be written`, cause });
+    const message = `The queue file ${file} is in use by ${holder(pidPath)}`;
+    throw new CodedError("DATA_DIR_IN_USE", { message, cause });
   }
   const held = database;
   return () => held.close();
+}
+
+function holder(pidPath: string): string {
+  try {
+    return `process ${readFileSync(pidPath, "utf8").trim()}`;
+  } catch {
+    return "another process";
+  }
 }
 
 function connect(raw: Database, path: string, unlock: () => void): QueueFile {
