@@ -75,7 +75,7 @@ describe("the requests other FlowCatalyst builds document", () => {
     const ids = (batch.body["events"] as { id: string }[]).map(({ id }) => id);
     const arrivals = (await receiver.received("/seen", before + 2)).slice(before);
     for (const arrival of arrivals) verified(arrival, secret);
-    expect(arrivals.map(({ headers }) => headers["x-flowcatalyst-event-id"]).toSorted()).toEqual(ids.toSorted());
+    expect(new Set(arrivals.map(({ headers }) => headers["x-flowcatalyst-event-id"]))).toEqual(new Set(ids));
   });
 
   test("subscriptions", async () => {
