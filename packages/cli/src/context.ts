@@ -1,10 +1,14 @@
 import type { Command } from "commander";
-import { createClient, type FlowCatalystClient } from "@flowcatalyst/sdk";
+import { CodedError } from "@flowcatalyst/foundation";
+import { createClient, type ClientOptions, type FlowCatalystClient } from "@flowcatalyst/sdk";
 import { createTerminal, type Terminal } from "./terminal.ts";
 
 /** What a command works with: the client of the server named by its options, and the terminal. */
 export interface CommandContext {
+  /** Its calls end with Ctrl-C. */
   readonly client: FlowCatalystClient;
+  /** For what is still to be said to the server after Ctrl-C; tries once, for at most 5 s. */
+  readonly partingClient: FlowCatalystClient;
   readonly terminal: Terminal;
   /** Aborted by Ctrl-C; commands that follow something end then. */
   readonly signal: AbortSignal;
@@ -12,7 +16,10 @@ export interface CommandContext {
 
 export interface Environment {
   readonly variables: Readonly<Record<string, string | undefined>>;
+  /** Whether answers go to a terminal. */
   readonly isTerminal: boolean;
+  /** Whether somebody is there who can be asked. */
+  readonly isInteractive: boolean;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   readonly signal: AbortSignal;
@@ -22,6 +29,10 @@ export interface Environment {
 
 export const defaultUrl = "http://127.0.0.1:8080";
 
+/** A person waits: one more try after a lost connection or an overload is enough. */
+const maxRetries = 1;
+const partingTimeoutMs = 5_000;
+
 interface GlobalOptions {
   readonly url?: string;
   readonly token?: string;
@@ -30,21 +41,34 @@ interface GlobalOptions {
 
 export function contextOf(command: Command, environment: Environment): CommandContext {
   const options = command.optsWithGlobals<GlobalOptions>();
-  const { variables } = environment;
+  const { variables, signal } = environment;
   const token = options.token ?? variables["FC_API_TOKEN"];
+  const server: ClientOptions = {
+    baseUrl: baseUrlOf(options.url ?? variables["FC_API_BASE_URL"] ?? defaultUrl),
+    ...(token === undefined || token === "" ? {} : { token }),
+  };
   return {
-    client: createClient({
-      baseUrl: options.url ?? variables["FC_API_BASE_URL"] ?? defaultUrl,
-      ...(token === undefined || token === "" ? {} : { token }),
-    }),
+    client: createClient({ ...server, maxRetries, signal }),
+    partingClient: createClient({ ...server, maxRetries: 0, timeoutMs: partingTimeoutMs }),
     terminal: createTerminal({
       json: options.json ?? false,
       colour: environment.isTerminal && (variables["NO_COLOR"] ?? "") === "" && variables["TERM"] !== "dumb",
       out: environment.out,
       err: environment.err,
     }),
-    signal: environment.signal,
+    signal,
   };
+}
+
+function baseUrlOf(text: string): string {
+  const url = URL.parse(text);
+  if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return text;
+  throw usageError(`"${text}" is no address of a platform API; it looks like ${defaultUrl}`);
+}
+
+/** The command line is wrong in a way that commander cannot see. */
+export function usageError(message: string): CodedError {
+  return new CodedError("USAGE_INVALID", { message });
 }
 
 /** Adds the examples to `--help`. A test runs every one of them; words in angle brackets stand for ids it fills in. */

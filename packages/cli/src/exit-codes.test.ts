@@ -9,6 +9,7 @@ function setup() {
   const environment: Environment = {
     variables: {},
     isTerminal: false,
+    isInteractive: false,
     out: (text) => printed.push(text),
     err: (text) => printed.push(text),
     signal: new AbortController().signal,

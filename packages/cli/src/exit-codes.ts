@@ -1,17 +1,28 @@
 import { exitCodes } from "@flowcatalyst/foundation";
 
+/**
+ * Ended by Ctrl-C before it was done: 128 + SIGINT, as shells have it. `listen` and services end so by intent, with 0.
+ */
+export const exitCodeInterrupted = 130;
+
 const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
-  ok: "ok",
-  failed: "failed",
-  usage: "wrong usage",
-  refused: "the server found it not valid",
-  notPermitted: "not permitted",
+  ok: "done",
+  failed: "failed, or what was waited for did not happen",
+  usage: "the command line is wrong, or --yes is missing",
+  refused: "the server found the request not valid",
+  notPermitted: "not permitted: the token is missing or wrong",
   notFound: "not found",
   conflict: "in conflict with what is there",
-  unavailable: "server not reached or overloaded",
+  unavailable: "the server is not reached, overloaded, or limits: try again later",
 };
 
 /** What `--help` says about the exit codes of every command. */
-export const exitCodeHelp = `\nExit codes: ${Object.entries(exitCodes)
-  .map(([name, code]) => `${code} ${meanings[name as keyof typeof exitCodes]}`)
-  .join(", ")}.`;
+export const exitCodeHelp = [
+  "\nExit codes:",
+  ...Object.entries(exitCodes).map(([name, code]) => codeLine(code, meanings[name as keyof typeof exitCodes])),
+  codeLine(exitCodeInterrupted, "interrupted"),
+].join("\n");
+
+function codeLine(code: number, meaning: string): string {
+  return `  ${String(code).padEnd(3)}  ${meaning}`;
+}

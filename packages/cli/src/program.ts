@@ -2,24 +2,28 @@
  * The command line of FlowCatalyst: starts services, and talks to a running server through the SDK.
  *
  * Every command prints its answer to standard output, as a table or with `--json` as one document; notes, progress and
- * errors go to standard error. Errors are one line that says what and what to do, and an exit code of the closed list
- * in exit-codes.ts. Each command's `--help` ends with examples, all of which a test runs against a real server.
+ * errors go to standard error. Errors are one line that says what and what to do (with `--json` a document
+ * `{"error": …}`), and an exit code of the closed list in exit-codes.ts. What takes something away shows what it is
+ * about (`--dry-run`) and asks; where nobody can be asked it wants `--yes`. Each `--help` ends with examples, all of
+ * which a test runs against a real server.
  */
 import { Command, CommanderError } from "commander";
-import { CodedError, exitCodeFor, exitCodeForStatus, exitCodes } from "@flowcatalyst/foundation";
-import { FlowCatalystError } from "@flowcatalyst/sdk";
+import { exitCodes } from "@flowcatalyst/foundation";
 import { addConfigCommands } from "./commands/config.ts";
 import { addEventCommands } from "./commands/events.ts";
+import { addGroupCommands } from "./commands/groups.ts";
 import { addJobCommands } from "./commands/jobs.ts";
 import { addListenCommand } from "./commands/listen.ts";
 import { addPoolCommands } from "./commands/pools.ts";
-import { addPublishCommands } from "./commands/publish.ts";
+import { addPublishCommand } from "./commands/publish.ts";
 import { addReplayCommand } from "./commands/replay.ts";
 import { addServiceCommands } from "./commands/services.ts";
 import { addSignatureCommands } from "./commands/signature.ts";
 import { addSubscriptionCommands } from "./commands/subscriptions.ts";
-import { defaultUrl, type Environment } from "./context.ts";
+import { addTriggerCommand } from "./commands/trigger.ts";
+import { defaultUrl, examplesOf, withExamples, type Environment } from "./context.ts";
 import { exitCodeHelp } from "./exit-codes.ts";
+import { explanationOf, explanationText } from "./explain.ts";
 
 export function createProgram(environment: Environment, version: string): Command {
   const program = new Command("flowcatalyst")
@@ -27,34 +31,51 @@ export function createProgram(environment: Environment, version: string): Comman
     .version(version, "--version", "print the version")
     .option("--url <url>", `platform API (FC_API_BASE_URL, else ${defaultUrl})`)
     .option("--token <token>", "bearer token (FC_API_TOKEN)")
-    .option("--json", "answers as JSON")
+    .option("--json", "answers and errors as JSON")
     .showSuggestionAfterError()
     .showHelpAfterError("(add --help for more)")
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => environment.out(text.replace(/\n$/, "")),
-      writeErr: (text) => environment.err(text.replace(/\n$/, "")),
-    })
-    .addHelpText("after", exitCodeHelp);
+      // With --json the one document about the error is printed by `runCommandLine`.
+      writeErr: (text) => program.opts<{ json?: boolean }>().json === true || environment.err(text.replace(/\n$/, "")),
+    });
   addServiceCommands(program, environment);
-  addPublishCommands(program, environment);
+  addPublishCommand(program, environment);
+  addTriggerCommand(program, environment);
   addSubscriptionCommands(program, environment);
   addPoolCommands(program, environment);
   addEventCommands(program, environment);
   addJobCommands(program, environment);
+  addGroupCommands(program, environment);
   addReplayCommand(program, environment);
   addListenCommand(program, environment);
   addConfigCommands(program, environment);
   addSignatureCommands(program, environment);
-  inheritSettings(program);
+  withExamples(program, [
+    "flowcatalyst subscriptions create hello --types 'order.*' --target http://127.0.0.1:8080/dev/receiver/hello",
+    "flowcatalyst trigger order.created",
+    "flowcatalyst jobs list --status FAILED",
+  ]);
+  program.addHelpText("after", exitCodeHelp);
+  finish(program);
   return program;
 }
 
-/** Commander copies these to subcommands only when they are made after them by `command()`; groups need it as well. */
-function inheritSettings(command: Command): void {
+/**
+ * Commander copies settings to subcommands only when they are made after them by `command()`; groups need it as well.
+ * A group shows the first example of each of its commands.
+ */
+function finish(command: Command): void {
   for (const child of command.commands) {
     child.copyInheritedSettings(command);
-    inheritSettings(child);
+    finish(child);
+    if (child.commands.length === 0 || examplesOf(child).length > 0) continue;
+    withExamples(
+      child,
+      child.commands.flatMap((leaf) => examplesOf(leaf).slice(0, 1)),
+    );
   }
 }
 
@@ -70,26 +91,19 @@ export async function runCommandLine(
     await program.parseAsync(args, { from: "user" });
     return Number(process.exitCode);
   } catch (error) {
-    return explain(error, environment);
+    return explain(error, program, environment);
   }
 }
 
-function explain(error: unknown, environment: Environment): number {
-  if (error instanceof CommanderError) {
-    // Help and version are thrown too, with exit code 0; the message was printed already, but for argument faults.
-    if (error.code === "commander.invalidArgument") environment.err(`error: ${error.message}`);
-    return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  }
-  if (error instanceof FlowCatalystError) {
-    environment.err(`error: ${error.message} (${error.code})`);
-    for (const fault of error.faults) environment.err(`  ${fault.path}: ${fault.message}`);
-    if (error.status === 0) environment.err("  is the server running? start one with: flowcatalyst dev");
-    return exitCodeForStatus(error.status);
-  }
-  if (error instanceof CodedError) {
-    environment.err(`error: ${error.publicMessage} (${error.code})`);
-    return exitCodeFor(error.code);
-  }
-  environment.err(`error: ${error instanceof Error ? error.message : String(error)}`);
-  return exitCodes.failed;
+function explain(error: unknown, program: Command, environment: Environment): number {
+  const { json, token } = program.opts<{ json?: boolean; token?: string }>();
+  const explanation = explanationOf(error, {
+    hasToken: (token ?? environment.variables["FC_API_TOKEN"] ?? "") !== "",
+    interrupted: environment.signal.aborted,
+  });
+  if (explanation === null) return exitCodes.ok;
+  // Commander has printed its own, unless JSON is wanted.
+  if (json === true) environment.err(JSON.stringify({ error: explanation }));
+  else if (!(error instanceof CommanderError)) environment.err(explanationText(explanation));
+  return explanation.exitCode;
 }

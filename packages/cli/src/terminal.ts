@@ -7,15 +7,16 @@ export interface Terminal {
   readonly json: boolean;
   /** One JSON document, or whatever the table makes of it. */
   answer(document: unknown, human: () => string): void;
-  line(text: string): void;
+  /** For people only: progress, hints, warnings. */
   note(text: string): void;
-  bold(text: string): string;
   paint(colour: Colour, text: string): string;
+  /** Columns as wide as their widest cell; a dash where there is nothing. */
+  table(header: readonly string[], rows: readonly (readonly unknown[])[]): string;
 }
 
-export type Colour = "red" | "green" | "yellow" | "grey";
+export type Colour = "bold" | "red" | "green" | "yellow" | "grey";
 
-const codes: Readonly<Record<Colour, number>> = { red: 31, green: 32, yellow: 33, grey: 90 };
+const codes: Readonly<Record<Colour, number>> = { bold: 1, red: 31, green: 32, yellow: 33, grey: 90 };
 
 export interface TerminalOptions {
   readonly json: boolean;
@@ -25,41 +26,61 @@ export interface TerminalOptions {
 }
 
 export function createTerminal(options: TerminalOptions): Terminal {
-  const escape = (code: number, text: string): string => (options.colour ? `\u001b[${code}m${text}\u001b[0m` : text);
+  const paint = (colour: Colour, text: string): string =>
+    options.colour ? `\u001b[${codes[colour]}m${text}\u001b[0m` : text;
   return {
     json: options.json,
     answer: (document, human) => options.out(options.json ? JSON.stringify(document) : human()),
-    line: (text) => options.out(text),
     note: (text) => options.err(text),
-    bold: (text) => escape(1, text),
-    paint: (colour, text) => escape(codes[colour], text),
+    paint,
+    table(header, rows) {
+      if (rows.length === 0) return "none";
+      const [head = "", ...lines] = aligned([header, ...rows.map((row) => row.map(cell))]);
+      return [paint("bold", head), ...lines].map((line) => paintStatus(line, paint)).join("\n");
+    },
   };
 }
 
-/** Columns as wide as their widest cell; a dash where there is nothing. */
-export function table(header: readonly string[], rows: readonly (readonly unknown[])[]): string {
-  if (rows.length === 0) return "none";
-  const cells = [header, ...rows.map((row) => row.map(cell))];
-  const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
-  return cells
-    .map((row) =>
-      row
-        .map((text, column) => text.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+/** Words of our own state machines that deserve a look, wherever they stand in a line. */
+const statusColours: readonly (readonly [RegExp, Colour])[] = [
+  [/\b(FAILED|EXPIRED|GROUP_BLOCKED|NOT_MATCHED)\b/g, "red"],
+  [/\b(PAUSED|SUSPENDED|CANCELLED|SUBSCRIPTION_PAUSED|POOL_SUSPENDED|WAITING_RETRY)\b/g, "yellow"],
+  [/\b(COMPLETED|DELIVERED)\b/g, "green"],
+];
+
+function paintStatus(line: string, paint: Terminal["paint"]): string {
+  return statusColours.reduce((text, [words, colour]) => text.replace(words, (word) => paint(colour, word)), line);
+}
+
+function aligned(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((text, column) => text.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
 }
 
 /** `name  value` lines of one entity; members that are null or empty are left out. */
 export function details(entity: object): string {
-  const entries = Object.entries(entity).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const entries = Object.entries(entity).filter(([, value]) => !isEmpty(value));
   const width = Math.max(...entries.map(([name]) => name.length));
   return entries.map(([name, value]) => `${name.padEnd(width)}  ${cell(value)}`).join("\n");
 }
 
+function isEmpty(value: unknown): boolean {
+  if (value === null || value === undefined || value === "") return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
 function cell(value: unknown): string {
-  if (value === null || value === undefined || value === "") return "-";
-  if (typeof value === "string") return value;
+  if (isEmpty(value)) return "-";
+  if (typeof value === "string") return oneLine(value);
   return JSON.stringify(value);
+}
+
+/** Texts come from elsewhere: what could end the line or steer the terminal is shown as an escape. */
+function oneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (char) => JSON.stringify(char).slice(1, -1));
 }

@@ -244,7 +244,7 @@ export const errorCodes = {
     status: 503,
     scope: "request",
     title: "The server cannot be reached",
-    advice: "Check the address (FC_API_BASE_URL or --server), and that the server runs: `flowcatalyst dev`.",
+    advice: "Check the address (FC_API_BASE_URL or --url), and that the server runs: `flowcatalyst dev`.",
   },
 
   // A process cannot start or go on.

@@ -21,6 +21,7 @@ import type {
   EventSearchPage,
   HeldGroupList,
   HeldGroupOut,
+  ReplayList,
   ReplayOut,
   ReplayPreview,
   ServiceRoot,
@@ -55,7 +56,7 @@ export interface FlowCatalystClient {
     pause(id: string, reason?: string): Promise<SubscriptionOut>;
     resume(id: string): Promise<SubscriptionOut>;
     archive(id: string): Promise<SubscriptionOut>;
-    test(id: string, body?: { type?: string; data?: unknown }): Promise<unknown>;
+    test(id: string, body?: { type?: string; data?: unknown }): Promise<DispatchJobOut>;
     secret(id: string): Promise<SigningSecret>;
     rotateSecret(id: string, overlapHours?: number): Promise<SigningSecret>;
     stats(id: string): Promise<SubscriptionStats>;
@@ -85,6 +86,7 @@ export interface FlowCatalystClient {
   readonly replays: {
     preview(filter: CreateReplay): Promise<ReplayPreview>;
     start(filter: CreateReplay): Promise<ReplayOut>;
+    list(query?: Query): Promise<ReplayList>;
     get(id: string): Promise<ReplayOut>;
     cancel(id: string): Promise<ReplayOut>;
   };
@@ -154,6 +156,7 @@ export function createClient(options: ClientOptions): FlowCatalystClient {
     replays: {
       preview: (filter) => post("/api/dispatch/jobs/replay", { ...filter, dryRun: true }),
       start: (filter) => post("/api/dispatch/jobs/replay", filter),
+      list: (query) => get("/api/dispatch/replays", query),
       get: (id) => get(at("dispatch/replays", id)),
       cancel: (id) => post(`${at("dispatch/replays", id)}/cancel`),
     },

@@ -16,6 +16,8 @@ export interface ClientOptions {
   readonly timeoutMs?: number;
   /** Repeats after an overload or a lost connection; 3 if absent. */
   readonly maxRetries?: number;
+  /** Ends every call that is under way; each throws the signal's reason. */
+  readonly signal?: AbortSignal;
   /** Another implementation of `fetch`, e.g. in tests. */
   readonly fetch?: typeof fetch;
 }
@@ -31,7 +33,7 @@ export interface Call {
   readonly signal?: AbortSignal;
 }
 
-/** What the server said when it refused, or why it could not be reached (`code` UNREACHABLE, `status` 0). */
+/** What the server said when it refused, or why it could not be reached (`code` SERVER_UNREACHABLE, `status` 0). */
 export class FlowCatalystError extends Error {
   readonly status: number;
   readonly code: string;
@@ -72,13 +74,15 @@ export class HttpClient {
       const again = outcome.kind === "overloaded" || repeatable;
       if (!again || outcome.kind === "refused" || retry >= maxRetries) throw outcome.error;
       const backoffMs = Math.min(firstRetryDelayMs * 2 ** retry, maxRetryDelayMs);
-      await pause(outcome.kind === "overloaded" ? (outcome.retryAfterMs ?? backoffMs) : backoffMs, call.signal);
+      const stop = this.#stopOf(call);
+      await pause(outcome.kind === "overloaded" ? (outcome.retryAfterMs ?? backoffMs) : backoffMs, stop);
     }
   }
 
   async #once(call: Call): Promise<Outcome> {
-    const deadline = AbortSignal.timeout(this.#options.timeoutMs ?? defaultTimeoutMs);
-    const signal = call.signal === undefined ? deadline : AbortSignal.any([deadline, call.signal]);
+    const timeoutMs = this.#options.timeoutMs ?? defaultTimeoutMs;
+    const stop = this.#stopOf(call);
+    const signal = anyOf([AbortSignal.timeout(timeoutMs), stop]);
     let response: Response;
     let text: string;
     try {
@@ -90,15 +94,18 @@ export class HttpClient {
       });
       text = await response.text();
     } catch (cause) {
-      call.signal?.throwIfAborted();
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      const detail = `${this.#options.baseUrl} could not be reached: ${reason}`;
-      return { kind: "lost", error: new FlowCatalystError(0, { code: "UNREACHABLE", detail }) };
+      stop?.throwIfAborted();
+      const detail = `${this.#options.baseUrl} cannot be reached: ${reasonOf(cause, timeoutMs)}`;
+      return { kind: "lost", error: new FlowCatalystError(0, { code: "SERVER_UNREACHABLE", detail }) };
     }
     if (response.ok) return { kind: "answer", body: text === "" ? undefined : parse(text) };
     const error = new FlowCatalystError(response.status, problemOf(response.status, text));
     if (response.status !== 503 && response.status !== 429) return { kind: "refused", error };
     return { kind: "overloaded", error, retryAfterMs: retryAfterMs(response.headers.get("retry-after")) };
+  }
+
+  #stopOf(call: Call): AbortSignal | undefined {
+    return anyOf([this.#options.signal, call.signal]);
   }
 
   #headers(call: Call): Record<string, string> {
@@ -116,6 +123,35 @@ type Outcome =
   | { readonly kind: "refused"; readonly error: FlowCatalystError }
   | { readonly kind: "overloaded"; readonly error: FlowCatalystError; readonly retryAfterMs: number | null }
   | { readonly kind: "lost"; readonly error: FlowCatalystError };
+
+function anyOf(signals: readonly (AbortSignal | undefined)[]): AbortSignal | undefined {
+  const given = signals.filter((signal) => signal !== undefined);
+  return given.length > 1 ? AbortSignal.any(given) : given[0];
+}
+
+/** What runtimes call the same thing; Node hides it in the cause. */
+const connectionFaults: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens there",
+  ConnectionRefused: "nothing listens there",
+  ECONNRESET: "the connection was closed",
+  ConnectionClosed: "the connection was closed",
+  ENOTFOUND: "the host does not resolve",
+  EAI_AGAIN: "the host does not resolve",
+  FailedToOpenSocket: "the host does not resolve, or no connection is possible",
+};
+
+const causesMaxDepth = 4;
+
+function reasonOf(thrown: unknown, timeoutMs: number): string {
+  let fault = thrown;
+  for (let depth = 0; depth < causesMaxDepth && fault instanceof Error; depth += 1) {
+    if (fault.name === "TimeoutError") return `no answer within ${timeoutMs / 1000} s`;
+    const known = "code" in fault ? connectionFaults[String(fault.code)] : undefined;
+    if (known !== undefined) return known;
+    fault = fault.cause;
+  }
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
 
 function queryOf(call: Call): string {
   const query = new URLSearchParams();

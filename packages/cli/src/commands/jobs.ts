@@ -1,77 +1,65 @@
 import type { Command } from "commander";
+import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
 import { contextOf, withExamples, type Environment } from "../context.ts";
-import { details, table } from "../terminal.ts";
-import { positiveInteger } from "./publish.ts";
-import { withMore } from "./subscriptions.ts";
+import { printPages, withPaging, type PagingOptions } from "../paging.ts";
+import { subscriptionNamed } from "../subscription-named.ts";
+import { details } from "../terminal.ts";
 
-interface JobListOptions {
-  readonly status?: string;
+interface JobListOptions extends PagingOptions {
+  readonly status?: readonly string[];
   readonly subscription?: string;
   readonly event?: string;
+  readonly pool?: string;
   readonly group?: string;
   readonly code?: string;
-  readonly cursor?: string;
-  readonly limit: number;
 }
 
-/** `jobs …` and `groups …`. */
+/** `jobs …`. */
 export function addJobCommands(program: Command, environment: Environment): void {
-  const jobs = program.command("jobs").summary("deliveries owed and done").description("Dispatch jobs.");
-  addJobReading(jobs, environment);
-  for (const [action, summary] of [
-    ["retry", "deliver a final job again, with a fresh budget"],
-    ["cancel", "do not deliver it"],
-  ] as const) {
-    const command = jobs
-      .command(action)
-      .summary(summary)
-      .argument("<id>")
-      .action(async (id: string, _options: unknown, self: Command) => {
-        const { client, terminal } = contextOf(self, environment);
-        const job = await client.jobs[action](id);
-        terminal.answer(job, () => `${job.id} is ${job.status}`);
-      });
-    withExamples(command, [`flowcatalyst jobs ${action} <job-id>`]);
-  }
-  addGroupCommands(program, environment);
+  const jobs = program
+    .command("jobs")
+    .summary("deliveries owed and done")
+    .description("Dispatch jobs: one delivery each, owed or done.");
+  addList(jobs, environment);
+  addReading(jobs, environment);
+  addActions(jobs, environment);
 }
 
-function addJobReading(jobs: Command, environment: Environment): void {
-  const list = jobs
-    .command("list")
+function addList(jobs: Command, environment: Environment): void {
+  const list = withPaging(jobs.command("list"))
     .summary("list jobs, newest first")
-    .option("--status <status>", "PENDING, QUEUED, COMPLETED, FAILED, CANCELLED or EXPIRED")
-    .option("--subscription <id>", "of this subscription")
+    .option("--status <status...>", "PENDING, QUEUED, COMPLETED, FAILED, CANCELLED, EXPIRED")
+    .option("--subscription <subscription>", "of this subscription: id, code or name")
     .option("--event <id>", "of this event")
-    .option("--group <group>", "of this message group")
+    .option("--pool <code>", "of this dispatch pool")
+    .option("-g, --group <group>", "of this message group")
     .option("--code <code>", "event type, or a task's code")
-    .option("-n, --limit <n>", "how many", positiveInteger, 50)
-    .option("--cursor <cursor>", "next page, from the answer before")
     .action(async (options: JobListOptions, command: Command) => {
-      const { client, terminal } = contextOf(command, environment);
-      const page = await client.jobs.list({
-        status: options.status,
-        subscriptionId: options.subscription,
+      const context = contextOf(command, environment);
+      const { client } = context;
+      const { subscription } = options;
+      const filter = {
+        status: options.status?.map((status) => status.toUpperCase()),
+        subscriptionId: subscription === undefined ? undefined : await subscriptionNamed(client, subscription),
         eventId: options.event,
+        dispatchPoolId: options.pool,
         messageGroup: options.group,
         code: options.code,
-        limit: options.limit,
-        cursor: options.cursor,
-      });
-      terminal.answer(page, () => {
-        const rows = page.items.map((job) => [
-          job.id,
-          job.status,
-          job.attemptCount,
-          job.code,
-          job.targetUrl,
-          job.lastError,
-        ]);
-        return withMore(table(["ID", "STATUS", "ATTEMPTS", "TYPE", "TARGET", "LAST ERROR"], rows), page.nextCursor);
+      };
+      await printPages(context, options, {
+        fetch: (query) => client.jobs.list({ ...filter, ...query }),
+        header: ["ID", "STATUS", "ATTEMPTS", "TYPE", "TARGET", "LAST ERROR"],
+        row: (job) => [job.id, job.status, job.attemptCount, job.code, job.targetUrl, job.lastError],
       });
     });
-  withExamples(list, ["flowcatalyst jobs list", "flowcatalyst jobs list --status FAILED --json"]);
+  withExamples(list, [
+    "flowcatalyst jobs list",
+    "flowcatalyst jobs list --status FAILED EXPIRED --subscription <subscription-id>",
+    "flowcatalyst jobs list --event <event-id> --json",
+  ]);
+}
 
+function addReading(jobs: Command, environment: Environment): void {
   const get = jobs
     .command("get")
     .summary("show one")
@@ -83,61 +71,50 @@ function addJobReading(jobs: Command, environment: Environment): void {
     });
   withExamples(get, ["flowcatalyst jobs get <job-id>"]);
 
-  const attempts = jobs
-    .command("attempts")
+  const attempts = withPaging(jobs.command("attempts"))
     .summary("every request that was made for one")
     .argument("<id>")
-    .option("-n, --limit <n>", "how many", positiveInteger, 50)
-    .option("--cursor <cursor>", "next page, from the answer before")
-    .action(async (id: string, options: { limit: number; cursor?: string }, command: Command) => {
-      const { client, terminal } = contextOf(command, environment);
-      const page = await client.jobs.attempts(id, { limit: options.limit, cursor: options.cursor });
-      terminal.answer(page, () => {
-        const rows = page.items.map((item) => [
+    .action(async (id: string, options: PagingOptions, command: Command) => {
+      const context = contextOf(command, environment);
+      await printPages(context, options, {
+        fetch: (query) => context.client.jobs.attempts(id, { ...query }),
+        header: ["ATTEMPT", "STARTED", "OUTCOME", "STATUS", "TOOK", "ERROR"],
+        row: (item) => [
           `${item.generation}.${item.number}`,
           item.startedAt,
           item.outcome,
           item.statusCode,
           `${Math.round(item.durationMs)} ms`,
           item.error,
-        ]);
-        return withMore(table(["ATTEMPT", "STARTED", "OUTCOME", "STATUS", "TOOK", "ERROR"], rows), page.nextCursor);
+        ],
       });
     });
   withExamples(attempts, ["flowcatalyst jobs attempts <job-id>"]);
 }
 
-function addGroupCommands(program: Command, environment: Environment): void {
-  const groups = program.command("groups").summary("message groups that are held").description("Message groups.");
-  const list = groups
-    .command("list")
-    .summary("which groups are held, why, since when")
-    .option("-n, --limit <n>", "how many", positiveInteger, 50)
-    .option("--cursor <cursor>", "next page, from the answer before")
-    .action(async (options: { limit: number; cursor?: string }, command: Command) => {
-      const { client, terminal } = contextOf(command, environment);
-      const page = await client.groups.list({ limit: options.limit, cursor: options.cursor });
-      terminal.answer(page, () => {
-        const rows = page.items.map((item) => Object.values(item));
-        const header = Object.keys(page.items[0] ?? { group: "" }).map((name) => name.toUpperCase());
-        return withMore(table(header, rows), page.nextCursor);
-      });
+function addActions(jobs: Command, environment: Environment): void {
+  const retry = jobs
+    .command("retry")
+    .summary("deliver a final job again, with a fresh budget of retries")
+    .argument("<id>")
+    .action(async (id: string, _options: unknown, self: Command) => {
+      const { client, terminal } = contextOf(self, environment);
+      const job = await client.jobs.retry(id);
+      terminal.answer(job, () => `${job.id} is ${job.status}; see: flowcatalyst jobs attempts ${job.id}`);
     });
-  withExamples(list, ["flowcatalyst groups list"]);
+  withExamples(retry, ["flowcatalyst jobs retry <job-id>"]);
 
-  const unblock = groups
-    .command("unblock")
-    .summary("let a blocked group go on")
-    .argument("<key>")
-    .option("--retry", "deliver the failed head again (otherwise it is cancelled)")
-    .action(async (key: string, options: { retry?: boolean }, command: Command) => {
-      const { client, terminal } = contextOf(command, environment);
-      const action = options.retry === true ? "retry" : "skip";
-      const answer = await client.groups.unblock(key, action);
-      terminal.answer(
-        answer,
-        () => `${key}: ${action === "skip" ? "head skipped" : "head retried"}, the group goes on`,
-      );
+  const cancel = withConfirmation(jobs.command("cancel"))
+    .summary("do not deliver it")
+    .argument("<id>")
+    .action(async (id: string, options: ConfirmationOptions, self: Command) => {
+      const context = contextOf(self, environment);
+      const job = await context.client.jobs.get(id);
+      const what = `cancel ${job.id} (${job.code ?? "a task"} to ${job.targetUrl}, ${job.status})`;
+      const stopped = await stoppedBefore({ what, preview: { job } }, options, { context, environment });
+      if (stopped !== null) return void (process.exitCode = stopped);
+      const cancelled = await context.client.jobs.cancel(id);
+      context.terminal.answer(cancelled, () => `${cancelled.id} is ${cancelled.status}`);
     });
-  withExamples(unblock, ["flowcatalyst groups unblock '<group-key>' --retry"]);
+  withExamples(cancel, ["flowcatalyst jobs cancel <job-id> --dry-run", "flowcatalyst jobs cancel <job-id> --yes"]);
 }

@@ -29,7 +29,7 @@ export function addServiceCommands(program: Command, environment: Environment): 
     .option("--router-port <port>", "router API (8081)")
     .option("--queue <url>", "queue; the database's own if absent")
     .option("--database <url>", "sqlite:PATH or sqlite::memory:")
-    .action((options: ServiceOptions) => start("dev", options, environment));
+    .action((options: ServiceOptions, command: Command) => start("dev", { options, command }, environment));
   withExamples(dev, ["flowcatalyst dev", "flowcatalyst dev --api-port 9000 --data-dir /tmp/flowcatalyst-data"]);
 
   const router = withCommonFlags(program.command("router"))
@@ -37,7 +37,7 @@ export function addServiceCommands(program: Command, environment: Environment): 
     .description("Takes messages from a queue and delivers them over HTTP; needs no platform.")
     .option("--router-port <port>", "router API (8081)")
     .option("--queue <url>", "queue, e.g. sqlite:./queue.db")
-    .action((options: ServiceOptions) => start("router", options, environment));
+    .action((options: ServiceOptions, command: Command) => start("router", { options, command }, environment));
   withExamples(router, ["flowcatalyst router --queue sqlite:./queue.db"]);
 
   for (const name of notBuilt) {
@@ -63,7 +63,12 @@ function withCommonFlags(command: Command): Command {
     .option("--log-level <level>", "debug, info, warn, error or silent");
 }
 
-async function start(name: "dev" | "router", options: ServiceOptions, environment: Environment): Promise<void> {
+interface Given {
+  readonly options: ServiceOptions;
+  readonly command: Command;
+}
+
+async function start(name: "dev" | "router", { options, command }: Given, environment: Environment): Promise<void> {
   const { runService } = await import("@flowcatalyst/server");
   const { queue, database, ...same } = options;
   const flags: Record<string, string> = {};
@@ -74,6 +79,7 @@ async function start(name: "dev" | "router", options: ServiceOptions, environmen
     env: environment.variables,
     flags,
     isTerminal: environment.isTerminal,
+    json: command.optsWithGlobals<{ json?: boolean }>().json === true,
     print: environment.out,
     printError: environment.err,
   });

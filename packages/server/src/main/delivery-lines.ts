@@ -1,5 +1,6 @@
 import { deliveryHeaderNames, headerNames } from "@flowcatalyst/contracts";
-import type { Clock, Service } from "@flowcatalyst/foundation";
+import { isoTime, type Clock, type Service } from "@flowcatalyst/foundation";
+import type { Announce } from "./process-context.ts";
 import type { Transport, TransportRequest, TransportResult } from "../ports/transport.ts";
 
 /** Lines a second; what is above is counted and told in one line, or a terminal would slow the deliveries down. */
@@ -17,16 +18,19 @@ export interface DeliveryLines {
 /** One printed line per delivery, for somebody who watches `flowcatalyst dev`. */
 export function createDeliveryLines(
   inner: Transport,
-  deps: { readonly clock: Clock; readonly print: (line: string) => void },
+  deps: { readonly clock: Clock; readonly announce: Announce },
 ): DeliveryLines {
-  const { clock, print } = deps;
+  const { clock, announce } = deps;
   let room = deliveryLinesPerSecond;
   let untold = 0;
   const observed = async (request: TransportRequest, signal: AbortSignal): Promise<TransportResult> => {
     const startedMs = clock.monotonicMs();
     const result = await inner.post(request, signal);
     const tookMs = Math.round(clock.monotonicMs() - startedMs);
-    print(`${timeOfDay(clock.now())}  ${describe(request)}  ${told(result)} in ${tookMs} ms`);
+    const nowMs = clock.now();
+    announce({ kind: "delivery", at: isoTime(nowMs), ...factsOf(request, result), tookMs }, () => [
+      `${timeOfDay(nowMs)}  ${describe(request)}  ${told(result)} in ${tookMs} ms`,
+    ]);
     return result;
   };
   return {
@@ -45,12 +49,25 @@ export function createDeliveryLines(
       run: async (signal) => {
         while (!signal.aborted) {
           await clock.sleep(tickMs, signal);
-          if (untold > 0) print(`${timeOfDay(clock.now())}  … and ${untold.toLocaleString("en")} more deliveries`);
+          const count = untold;
+          if (count > 0) {
+            const text = `${timeOfDay(clock.now())}  … and ${count.toLocaleString("en")} more deliveries`;
+            announce({ kind: "moreDeliveries", at: isoTime(clock.now()), count }, () => [text]);
+          }
           untold = 0;
           room = deliveryLinesPerSecond;
         }
       },
     },
+  };
+}
+
+function factsOf({ url, headers }: TransportRequest, result: TransportResult): object {
+  return {
+    type: headers[deliveryHeaderNames.eventType] ?? null,
+    url,
+    attempt: Number(headers[deliveryHeaderNames.attempt] ?? 1),
+    ...(result.kind === "response" ? { status: result.status } : { fault: told(result) }),
   };
 }
 

@@ -139,7 +139,7 @@ function compose(wired: Wired): Composition {
     started: () => {
       const needsToken = config.apiTokens.length > 0;
       const facts = { version: context.version, addresses, database: store.database.path, needsToken };
-      for (const line of devGreeting(facts)) context.print(line);
+      context.announce({ kind: "started", service: "dev", ...facts }, () => devGreeting(facts));
     },
     close: async () => {
       queue.close();

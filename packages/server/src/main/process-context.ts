@@ -1,5 +1,8 @@
 import type { Clock, HealthRegistry, Logger, Metrics, Random, Service } from "@flowcatalyst/foundation";
 
+/** What whoever started the process should see; not a log. A person reads the lines, a program the document. */
+export type Announce = (document: object, lines: () => readonly string[]) => void;
+
 /** What every composition root is handed: made once per process. */
 export interface ProcessContext {
   readonly version: string;
@@ -12,8 +15,7 @@ export interface ProcessContext {
   readonly health: HealthRegistry;
   /** HTTP requests the runtime makes at once, at most. */
   readonly maxSimultaneousRequests: number;
-  /** A line for the person at the terminal; not a log. */
-  readonly print: (line: string) => void;
+  readonly announce: Announce;
 }
 
 /** What a composition root gives back: services in starting order, and what to do when all have stopped. */

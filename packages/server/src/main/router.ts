@@ -35,10 +35,13 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
   return {
     services: [createMetricsService(config, context), ...createRouterServices(parts, config, context)],
     started: () => {
-      context.print(`flowcatalyst router ${context.version}`);
-      context.print(`  queue    ${queue.uri}`);
-      context.print(`  publish  POST ${addresses.router}/api/router/publish`);
-      context.print(`  health   ${addresses.metrics}/q/health`);
+      const facts = { version: context.version, addresses, queue: queue.uri };
+      context.announce({ kind: "started", service: "router", ...facts }, () => [
+        `FlowCatalyst router ${context.version} is up`,
+        `  queue    ${queue.uri}`,
+        `  publish  POST ${addresses.router}/api/router/publish`,
+        `  health   ${addresses.metrics}/q/health`,
+      ]);
     },
     close: async () => queue.close(),
   };

@@ -2,10 +2,11 @@
  * The life of a process, from the command line to its exit code.
  *
  * Configuration is read once; what is wrong with it is printed whole. Then the service is wired and supervised until a
- * signal comes: the first SIGTERM or SIGINT stops it in order (exit code 0, or 1 if something had to be given up), the second
- * ends it at once (exit code 130). What cannot start says so in one line: what, and what to do.
+ * signal comes: the first SIGTERM or SIGINT stops it in order (exit code 0, or 1 if something had to be given up), the
+ * second ends it at once (exit code 130). What cannot start says so in one line: what, and what to do.
  *
- * Failures: a start that fails stops what already ran and exits 1. A service that dies later is the supervisor's affair.
+ * Failures: a start that fails stops what already ran and exits 1. A service that dies later is the supervisor's
+ * affair.
  */
 import {
   CodedError,
@@ -30,13 +31,15 @@ import { hostname } from "node:os";
 import manifest from "../../package.json" with { type: "json" };
 import { maxSimultaneousRequests } from "../net/index.ts";
 import { notBuiltForDev, notBuiltForRouter, refuse } from "./not-built.ts";
-import type { Composition, ProcessContext } from "./process-context.ts";
+import type { Announce, Composition, ProcessContext } from "./process-context.ts";
 import { loadProcessConfig, requireProcessConfig, type ProcessName } from "./process-config.ts";
 
 export interface ServiceInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly flags: Readonly<Record<string, string>>;
   readonly isTerminal: boolean;
+  /** What the service announces, as one JSON document a line instead of text. */
+  readonly json: boolean;
   readonly print: (line: string) => void;
   readonly printError: (line: string) => void;
 }
@@ -154,7 +157,14 @@ function contextOf(config: { logLevel: LogLevel; logFormat: LogFormat }, input: 
     metrics: createMetrics(),
     health: new HealthRegistry(clock),
     maxSimultaneousRequests: maxSimultaneousRequests(input.env),
-    print: input.print,
+    announce: announceOf(input),
+  };
+}
+
+function announceOf({ json, print }: Pick<ServiceInput, "json" | "print">): Announce {
+  return (document, lines) => {
+    if (json) print(JSON.stringify(document));
+    else for (const line of lines()) print(line);
   };
 }
 
