@@ -4,8 +4,8 @@ import { join, resolve } from "node:path";
 export const root = resolve(import.meta.dir, "../..");
 
 /**
- * A fenced block of a document. What a test is to do with it stands in HTML comments on the lines before the fence, where
- * a reader does not see them:
+ * A fenced block of a document. What a test is to do with it stands in HTML comments on the lines before the fence,
+ * where a reader does not see them:
  *
  * - `not run: REASON`: it is not executed;
  * - `shows: TEXT`: what it prints must hold this;
