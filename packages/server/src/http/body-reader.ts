@@ -28,8 +28,11 @@ export interface BodyReader {
   readonly heldBytes: number;
 }
 
-/** Bodies up to this size with a declared length are read in one piece. */
-const wholeReadMaxBytes = 1_048_576;
+/**
+ * Bodies up to this size with a declared length are read in one piece. They count before they have arrived, so it is
+ * small: clients that declare a body and never send it must not fill the budget.
+ */
+const wholeReadMaxBytes = 65_536;
 const retryAfterSeconds = 1;
 
 export function createBodyReader(config: BodyReaderConfig = bodyReaderDefaults): BodyReader {

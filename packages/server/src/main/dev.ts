@@ -16,13 +16,7 @@
  * message. Later faults of the store are the stages' own affair (each tries again); readiness tells of them, by a write
  * that is tried at most once a second.
  */
-import {
-  createSecretBox,
-  createTsidGenerator,
-  loadOrCreateAppKey,
-  type HealthResult,
-  type Service,
-} from "@flowcatalyst/foundation";
+import { createTsidGenerator, type HealthResult, type Service } from "@flowcatalyst/foundation";
 import { createFilterCompiler } from "../domain/filter.ts";
 import { createIdSource, type IdSource } from "../domain/ids.ts";
 import { createHealthRoutes } from "../http/health-routes.ts";
@@ -34,10 +28,11 @@ import { createSignatureCheck } from "../receiver/received-signature.ts";
 import { createWebhookReceiver } from "../receiver/webhook-receiver.ts";
 import { createReplayRunner, replayDefaults, type ReplayRunner } from "../scheduler/replay.ts";
 import { createScheduler, schedulerDefaults } from "../scheduler/scheduler.ts";
-import { createSqliteStore, openDatabase, type SqliteStore } from "../stores/sqlite/index.ts";
-import { createStreamProcessor, streamDefaults } from "../stream/stream-processor.ts";
+import type { SqliteStore } from "../stores/sqlite/index.ts";
+import { createStreamProcessor, streamDefaults, type StreamProcessor } from "../stream/stream-processor.ts";
 import { createDeliveryLines } from "./delivery-lines.ts";
 import { devGreeting, type Addresses } from "./dev-greeting.ts";
+import { openEmbeddedStore } from "./embedded-store.ts";
 import { createHttpService } from "./http-service.ts";
 import type { DevConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
@@ -49,8 +44,6 @@ const msPerHour = 3_600_000;
 /** An id's node number: the data directory belongs to one process, so it need not be renewed. */
 const nodeLeaseMs = 24 * msPerHour;
 const healthLeaseMs = 1_000;
-/** Other schemes were refused before this. */
-const sqliteScheme = "sqlite:";
 const receiverPath = "/dev/receiver";
 
 /** What the stages share. */
@@ -65,24 +58,11 @@ interface Wired {
 }
 
 export async function composeDev(config: DevConfig, context: ProcessContext): Promise<Composition> {
-  const store = await openStore(config, context);
+  const store = await openEmbeddedStore(config, context);
   try {
     return compose(await wire(store, config, context));
   } catch (error) {
     await store.close();
-    throw error;
-  }
-}
-
-async function openStore(config: DevConfig, context: ProcessContext): Promise<SqliteStore> {
-  const { clock, logger, random } = context;
-  const database = openDatabase({ path: config.databaseUrl.slice(sqliteScheme.length) }, { clock, pid: process.pid });
-  try {
-    const secretBox = createSecretBox(config.appKey ?? (await loadOrCreateAppKey(config.dataDir)));
-    const dedupWindowMs = config.dedupWindowHours * msPerHour;
-    return createSqliteStore({ database, clock, logger, random, secretBox }, { dedupWindowMs });
-  } catch (error) {
-    database.close();
     throw error;
   }
 }
@@ -95,7 +75,7 @@ async function wire(store: SqliteStore, config: DevConfig, context: ProcessConte
     config,
     context,
     store,
-    queue: openQueueAt({ url: config.queueUrl, visibilityMs, connection: store.database }, clock),
+    queue: await openQueueAt({ url: config.queueUrl, visibilityMs, connection: store.database }, clock),
     ids: createIdSource(createTsidGenerator({ clock, node }).next),
     guard: createTargetGuard(config.allowedTargetCidrs, context),
     addresses: {
@@ -112,6 +92,7 @@ function compose(wired: Wired): Composition {
   const transport = createFetchTransport({ clock: context.clock }, { trustedCertificates: null, proxy: null });
   const lines = createDeliveryLines(transport, context);
   const replays = replayRunner(wired);
+  const stream = streamProcessor(wired);
   const router = createRouterServices(
     {
       queue,
@@ -132,9 +113,9 @@ function compose(wired: Wired): Composition {
       ...router,
       schedulerService(wired),
       { name: "replays", run: (signal) => replays.run(signal) },
-      streamService(wired),
+      { name: "stream", run: (signal) => stream.run(signal) },
       maintenanceService(wired),
-      platformService(wired, replays),
+      platformService(wired, { replays, stream }),
     ],
     started: () => {
       const needsToken = config.apiTokens.length > 0;
@@ -148,9 +129,9 @@ function compose(wired: Wired): Composition {
   };
 }
 
-function streamService({ store, ids, config, context }: Wired): Service {
+function streamProcessor({ store, ids, config, context }: Wired): StreamProcessor {
   const { clock, random, logger, metrics, holder } = context;
-  const stream = createStreamProcessor(
+  return createStreamProcessor(
     {
       feed: store.eventFeed,
       subscriptions: store.subscriptionReader,
@@ -170,7 +151,6 @@ function streamService({ store, ids, config, context }: Wired): Service {
       pollIntervalMs: config.streamPollIntervalMs,
     },
   );
-  return { name: "stream", run: (signal) => stream.run(signal) };
 }
 
 function schedulerService({ store, queue, config, context }: Wired): Service {
@@ -214,7 +194,10 @@ function maintenanceService({ store, config, context }: Wired): Service {
   return { name: "maintenance", run: (signal) => maintenance.run(signal) };
 }
 
-function platformService(wired: Wired, replays: ReplayRunner): Service {
+function platformService(
+  wired: Wired,
+  stages: { readonly replays: ReplayRunner; readonly stream: StreamProcessor },
+): Service {
   const { config, context, store, queue, ids, guard, addresses } = wired;
   const { clock, random, logger, metrics, health, version } = context;
   const app = createPlatformApp(
@@ -224,11 +207,11 @@ function platformService(wired: Wired, replays: ReplayRunner): Service {
         ...store.replays,
         async create(replay, scope) {
           const created = await store.replays.create(replay, scope);
-          replays.wake();
+          stages.replays.wake();
           return created;
         },
       },
-      jobCommands: store.jobCommands,
+      filterFaults: (id) => stages.stream.filterFaults().get(id) ?? null,
       clock,
       random,
       ids,
@@ -248,7 +231,13 @@ function platformService(wired: Wired, replays: ReplayRunner): Service {
   app.route("/", createHealthRoutes(health, metrics));
   const verify = createSignatureCheck({ secrets: (ref) => store.secrets.valid(ref, clock.now()), clock });
   app.route(receiverPath, createWebhookReceiver({ clock, verify }));
-  return createHttpService(app, { name: "api", host: config.host, port: config.apiPort, portSetting: "FC_API_PORT" });
+  return createHttpService(app, {
+    name: "api",
+    host: config.host,
+    port: config.apiPort,
+    portSetting: "FC_API_PORT",
+    clock,
+  });
 }
 
 /** Whether the database takes writes: a full disk is seen here, and that it has room again. */

@@ -1,4 +1,4 @@
-import { CodedError, configInvalid, deferred, type Service } from "@flowcatalyst/foundation";
+import { CodedError, configInvalid, deferred, type Clock, type Service } from "@flowcatalyst/foundation";
 
 /** Anything that answers a request: a Hono app, or a plain function. */
 export interface HttpHandler {
@@ -12,12 +12,15 @@ export interface HttpServiceOptions {
   readonly port: number;
   /** The setting that the port comes from, for the message when it cannot be had. */
   readonly portSetting: string;
+  readonly clock: Clock;
   /** Told the address once it listens. */
   readonly onListening?: (url: string) => void;
 }
 
 /** Long polls and slow receivers outlast Bun's default of ten seconds. */
 const idleTimeoutSeconds = 255;
+/** At a stop, requests under way get this long; then they are cut off, as one whose body never comes must be. */
+const stopGraceMs = 5_000;
 /** The largest accepted body is a batch of 32 MiB; the app refuses more while reading. */
 const bodyMaxBytes = 64 * 1024 * 1024;
 
@@ -58,8 +61,7 @@ export function createHttpService(handler: HttpHandler, options: HttpServiceOpti
       listening.resolve();
       await aborted(signal);
       listening = deferred();
-      // Requests under way are answered; the supervisor's deadline bounds that.
-      await server.stop();
+      await stopGently(server, options.clock);
     },
   };
 }
@@ -76,6 +78,17 @@ function listen(handler: HttpHandler, options: HttpServiceOptions): Bun.Server<u
   } catch (cause) {
     throw listenFault(cause, options);
   }
+}
+
+/**
+ * Requests under way are answered. A connection that has sent half a request and then nothing is none: Bun would wait
+ * for it, so it is closed.
+ */
+async function stopGently(server: Bun.Server<undefined>, clock: Clock): Promise<void> {
+  const graceMs = server.pendingRequests > 0 ? stopGraceMs : 0;
+  const cancel = clock.setTimer(graceMs, () => void server.stop(true));
+  await server.stop();
+  cancel();
 }
 
 /** What the operating system's refusal means for whoever chose the address. */

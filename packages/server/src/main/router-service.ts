@@ -17,10 +17,11 @@ export interface RouterSettings {
   readonly host: string;
   readonly routerPort: number;
   readonly apiTokens: readonly string[];
-  readonly routerPoolConcurrency: number;
   readonly routerVisibilityTimeoutSecs: number;
   readonly routerDrainTimeoutSecs: number;
   readonly routerMaxInFlight: number;
+  /** Of DEFAULT-POOL, unless the settings have a pool of that code; the router's own default if absent. */
+  readonly defaultPoolConcurrency?: number;
 }
 
 export interface RouterParts {
@@ -60,6 +61,7 @@ export function createRouterServices(
       userAgent: `FlowCatalyst/${context.version}`,
       visibilityMs: settings.routerVisibilityTimeoutSecs * msPerSecond,
       drainMs: settings.routerDrainTimeoutSecs * msPerSecond,
+      defaultPoolConcurrency: settings.defaultPoolConcurrency ?? routerDefaults.defaultPoolConcurrency,
       maxInFlight: callsAtOnce(settings.routerMaxInFlight, context),
     },
   );
@@ -97,6 +99,7 @@ function routerHttp(
     host: settings.host,
     port: settings.routerPort,
     portSetting: "FC_ROUTER_PORT",
+    clock,
   });
 }
 
@@ -117,5 +120,6 @@ export function createMetricsService(
     host: settings.host,
     port: settings.metricsPort,
     portSetting: "FC_METRICS_PORT",
+    clock: context.clock,
   });
 }
