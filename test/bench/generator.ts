@@ -68,6 +68,8 @@ function typeIndex(typeCount: number, group: number, place: number): number {
   return (group + plan.groups * (place % Math.floor(typeCount / plan.groups))) % typeCount;
 }
 
+class Refusal extends Error {}
+
 async function send(body: string, path: string, count: number): Promise<void> {
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (plan.token !== undefined) headers["authorization"] = `Bearer ${plan.token}`;
@@ -129,5 +131,3 @@ async function openLoop(rate: number): Promise<void> {
   }
   await Promise.all(tails);
 }
-
-class Refusal extends Error {}

@@ -63,7 +63,10 @@ export async function createRig(options: RigOptions, serverArgs: readonly string
   const receiver = await startReceiver();
   const runtimeArgs = options.profile ? ["--cpu-prof", "--cpu-prof-dir=/tmp/flowcatalyst-profile"] : [];
   const startOptions = { args: serverArgs, dataDir, runtimeArgs, env: {} };
-  let server = await startServer(startOptions);
+  let server = await startServer(startOptions).catch((error: unknown) => {
+    process.kill(receiver.pid, "SIGKILL");
+    throw error;
+  });
   const generatorUsage: ProcessUsage[] = [];
 
   const rig: Rig = {

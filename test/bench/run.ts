@@ -49,8 +49,13 @@ async function main(): Promise<number> {
       json: { type: "string" },
       profile: { type: "boolean", default: false },
       verbose: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
     },
   });
+  if (values.help) {
+    console.log(usage);
+    return 0;
+  }
   const name = positionals[0] ?? "";
   const scenario = scenarios[name];
   if (scenario === undefined || positionals.length !== 1) {

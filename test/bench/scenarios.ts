@@ -53,7 +53,6 @@ async function closedLoop(options: ScenarioOptions, plan: ClosedLoop): Promise<R
     const yardstick = await rig.yardstick(64, dataBytes);
     await rig.receiver.control("/reset");
     const before = await rig.storeCounters();
-    const usageBefore = rig.usage();
     const startedAt = performance.now();
     const generating = rig.generate({
       type: eventType,
@@ -68,8 +67,10 @@ async function closedLoop(options: ScenarioOptions, plan: ClosedLoop): Promise<R
     });
     if (plan.duringLoad) await plan.duringLoad(rig);
     const load = await generating;
+    const atLoadEnd = { delivered: (await rig.receiver.ledger()).delivered, at: performance.now() };
     const expected = load.accepted * (plan.deliveriesPerEvent ?? 1);
     const drained = await rig.drained(expected);
+    const drainSeconds = (performance.now() - atLoadEnd.at) / 1000;
     const wholeSeconds = (performance.now() - startedAt) / 1000;
     const ledger = await rig.receiver.ledger();
     const after = await rig.storeCounters();
@@ -80,7 +81,8 @@ async function closedLoop(options: ScenarioOptions, plan: ClosedLoop): Promise<R
       figures: {
         "delivered/s": Math.round(perSecond),
         "accepted/s": Math.round(load.accepted / load.seconds),
-        "drain/s": drainRate({ ledger, load, expected, wholeSeconds }),
+        "delivered/s under load": Math.round(atLoadEnd.delivered / load.seconds),
+        "drain/s": drainSeconds < 0.5 ? 0 : Math.round((ledger.delivered - atLoadEnd.delivered) / drainSeconds),
         delivered: ledger.delivered,
         duplicates: sum(ledger, "duplicates"),
         "whole seconds": wholeSeconds,
@@ -89,22 +91,10 @@ async function closedLoop(options: ScenarioOptions, plan: ClosedLoop): Promise<R
       yardstickPerSecond: yardstick,
       usage: usagePerThousand(rig, ledger.delivered),
     };
-    void usageBefore;
     return withRatio(report, perSecond);
   } finally {
     await rig.close();
   }
-}
-
-function drainRate(run: {
-  ledger: ReceiverLedger;
-  load: { accepted: number; seconds: number };
-  expected: number;
-  wholeSeconds: number;
-}): number {
-  const drainSeconds = run.wholeSeconds - run.load.seconds;
-  const left = run.ledger.delivered - (run.ledger.delivered / run.wholeSeconds) * run.load.seconds;
-  return drainSeconds < 0.5 ? 0 : Math.round(left / drainSeconds);
 }
 
 function perDelivery(run: {

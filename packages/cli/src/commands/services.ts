@@ -76,6 +76,7 @@ async function start(name: "dev" | "router", { options, command }: Given, enviro
     if (typeof value === "string") flags[property] = value;
   }
   process.exitCode = await runService(name, {
+    version: command.parent?.version() ?? "",
     env: environment.variables,
     flags,
     isTerminal: environment.isTerminal,

@@ -11,6 +11,7 @@ import {
 } from "@flowcatalyst/foundation";
 import {
   databaseSettings,
+  defaultPoolSettings,
   generalSettings,
   optionalDatabaseSettings,
   outboxSettings,
@@ -115,6 +116,7 @@ const routerSchema = defineConfig({
   settings: {
     ...generalSettings,
     ...routerSettings,
+    ...defaultPoolSettings,
     ...optionalDatabaseSettings,
     ...queueSettings,
     ...securitySettings,

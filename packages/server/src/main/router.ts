@@ -16,7 +16,7 @@ import { createMetricsService, createRouterServices, createTargetGuard } from ".
 const msPerSecond = 1_000;
 
 export async function composeRouter(config: RouterConfig, context: ProcessContext): Promise<Composition> {
-  const queue = openQueueAt(
+  const queue = await openQueueAt(
     { url: config.queueUrl, visibilityMs: config.routerVisibilityTimeoutSecs * msPerSecond, connection: null },
     context.clock,
   );
@@ -24,6 +24,7 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
     router: `http://${config.host}:${config.routerPort}`,
     metrics: `http://${config.host}:${config.metricsPort}`,
   };
+  const settings = { ...config, defaultPoolConcurrency: config.routerPoolConcurrency };
   const parts = {
     queue,
     control: fixedControl([], context),
@@ -33,7 +34,7 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
     addresses,
   };
   return {
-    services: [createMetricsService(config, context), ...createRouterServices(parts, config, context)],
+    services: [createMetricsService(config, context), ...createRouterServices(parts, settings, context)],
     started: () => {
       const facts = { version: context.version, addresses, queue: queue.uri };
       context.announce({ kind: "started", service: "router", ...facts }, () => [

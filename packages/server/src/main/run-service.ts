@@ -28,13 +28,13 @@ import {
   type LogLevel,
 } from "@flowcatalyst/foundation";
 import { hostname } from "node:os";
-import manifest from "../../package.json" with { type: "json" };
 import { maxSimultaneousRequests } from "../net/index.ts";
 import { notBuiltForDev, notBuiltForRouter, refuse } from "./not-built.ts";
 import type { Announce, Composition, ProcessContext } from "./process-context.ts";
 import { loadProcessConfig, requireProcessConfig, type ProcessName } from "./process-config.ts";
 
 export interface ServiceInput {
+  readonly version: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly flags: Readonly<Record<string, string>>;
   readonly isTerminal: boolean;
@@ -149,7 +149,7 @@ function contextOf(config: { logLevel: LogLevel; logFormat: LogFormat }, input: 
   const random = systemRandom();
   const logger: Logger = createLogger({ level: config.logLevel, format: config.logFormat });
   return {
-    version: manifest.version,
+    version: input.version,
     holder: `${hostname()}:${process.pid}:${Math.floor(random.next() * holderNumbers)}`,
     clock,
     random,

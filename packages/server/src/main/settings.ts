@@ -243,16 +243,6 @@ export const routerSettings = {
     description: "The router API.",
     default: 8081,
   }),
-  routerPoolConcurrency: int({
-    key: "ROUTER_POOL_CONCURRENCY",
-    section: "Router",
-    description: "Calls at once in a pool that does not say otherwise.",
-    default: 10,
-    min: 1,
-    max: 10_000,
-    unit: "calls",
-    aliases: ["POOL_CONCURRENCY"],
-  }),
   routerVisibilityTimeoutSecs: int({
     key: "ROUTER_VISIBILITY_TIMEOUT_SECS",
     section: "Router",
@@ -298,6 +288,20 @@ export const routerSettings = {
     max: 86_400,
     unit: "seconds",
     aliases: ["FLOWCATALYST_CONFIG_INTERVAL"],
+  }),
+};
+
+/** A router without a platform has no other place where its pool is described. */
+export const defaultPoolSettings = {
+  routerPoolConcurrency: int({
+    key: "ROUTER_POOL_CONCURRENCY",
+    section: "Router",
+    description: "Calls at once in the default pool of a router without a platform.",
+    default: 10,
+    min: 1,
+    max: 10_000,
+    unit: "calls",
+    aliases: ["POOL_CONCURRENCY"],
   }),
 };
 
