@@ -1,4 +1,4 @@
-import { afterAll, afterEach, describe, expect, setSystemTime, test } from "bun:test";
+import { afterAll, afterEach, beforeEach, describe, expect, mock, setSystemTime, spyOn, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,12 @@ type Receive = (request: Request, secret: string) => Promise<Response>;
 const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-code-"));
 symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
 const closing: (() => Promise<void> | void)[] = [];
+beforeEach(() => {
+  // The handlers print what they get, as their readers want; a test run is no place for it.
+  spyOn(console, "log").mockImplementation(() => undefined);
+});
 afterEach(async () => {
+  mock.restore();
   setSystemTime();
   for (const close of closing.splice(0).toReversed()) await close();
 });
