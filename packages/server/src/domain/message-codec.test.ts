@@ -151,6 +151,10 @@ test("every fault of a stand-alone message is told at once, by path", () => {
     faultPaths({ ...rest, target: "ftp://x", highPriority: "yes", headers: { "a b": "1", c: "x\ny", Host: "a" } }),
   ).toEqual(["id", "payload", "headers.a b", "headers.c", "highPriority", "target"]);
   expect(faultPaths({ ...minimal, pool_code: "Q" })).toEqual(["pool_code"]);
+  // No transport sends those: they would be tried for hours and then set aside.
+  for (const target of ["http://user:password@example.test/", "http://example.test:0/", "http://[::1%25lo]/", ""]) {
+    expect(faultPaths({ ...minimal, target })).toEqual(["target"]);
+  }
   expect(faultPaths("not json")).toEqual([""]);
   expect(faultPaths("5")).toEqual([""]);
 });

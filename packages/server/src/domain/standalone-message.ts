@@ -1,6 +1,7 @@
 import { defaultPoolCode } from "./dispatch-pool.ts";
 import type { GroupKey, MessageId, PoolCode } from "./ids.ts";
 import type { StandaloneMessage } from "./message.ts";
+import { readTargetUrl } from "./target-url.ts";
 import { faultOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
 
 /**
@@ -181,8 +182,9 @@ function targetFault(value: unknown): string | null {
   if (typeof value !== "string" || value.length > standaloneLimits.targetMaxChars) {
     return `must be a URL of at most ${standaloneLimits.targetMaxChars} characters`;
   }
-  const isWeb = /^https?:\/\//i.test(value) && URL.canParse(value);
-  return isWeb ? null : "must be an absolute http or https URL";
+  // Read as the router reads it when sending: what it could never send must not wait for retries.
+  const reading = readTargetUrl(value);
+  return reading.kind === "invalid" ? reading.detail : null;
 }
 
 function readHeaders(
