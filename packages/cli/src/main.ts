@@ -10,13 +10,13 @@ import { createStandardOutput } from "./standard-output.ts";
 async function main(): Promise<number> {
   const args = commandLineOf(process);
   const interrupted = new AbortController();
-  const [out, err] = [createStandardOutput(process.stdout), createStandardOutput(process.stderr)];
   if (startsService(args)) {
-    const step = await ensureRequestLimit();
+    const step = await ensureRequestLimit(process.env);
     if (step.kind === "ended") return step.exitCode;
   } else {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => interrupted.abort());
   }
+  const [out, err] = [createStandardOutput(process.stdout), createStandardOutput(process.stderr)];
   const { runCommandLine } = await import("./program.ts");
   const exitCode = await runCommandLine(
     args,

@@ -16,16 +16,18 @@ export type RequestLimitStep =
   /** The service has run in a process of its own, which ended with this code. */
   | { readonly kind: "ended"; readonly exitCode: number };
 
-/** Sees to the limit. Does not return where the process is replaced. */
-export async function ensureRequestLimit(): Promise<RequestLimitStep> {
-  if (!Bun.isStandaloneExecutable || process.env[variable] !== undefined) return { kind: "go on" };
-  const environment = { ...process.env, [variable]: maxHttpRequests };
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Sees to the limit, given the variables this process was started with. Does not return where it is replaced. */
+export async function ensureRequestLimit(variables: Variables): Promise<RequestLimitStep> {
+  if (!Bun.isStandaloneExecutable || variables[variable] !== undefined) return { kind: "go on" };
+  const environment = { ...variables, [variable]: maxHttpRequests };
   const args = process.argv.slice(2);
   if (process.platform !== "win32") process.execve?.(process.execPath, [process.argv0, ...args], environment);
   return { kind: "ended", exitCode: await runAsChild(args, environment) };
 }
 
-function runAsChild(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<number> {
+function runAsChild(args: readonly string[], env: Variables): Promise<number> {
   const child = Bun.spawn([process.execPath, ...args], {
     argv0: process.argv0,
     env,
