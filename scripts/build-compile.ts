@@ -55,5 +55,12 @@ export async function compileExecutable(compilation: Compilation): Promise<void>
     if (lean.missed().length === 0) return;
     throw new Error(`a library has no such file any more, see build-lean-libraries.ts: ${lean.missed().join(", ")}`);
   }
-  throw new Error(result.logs.map((log) => String(log)).join("\n") || "the bundler failed without saying why");
+  throw new Error(
+    result.logs.map(({ message, position }) => sentence(message, position)).join("\n") ||
+      "the bundler failed without saying why",
+  );
+}
+
+function sentence(message: string, position: BuildMessage["position"]): string {
+  return position === null ? message : `${position.file}:${position.line}  ${message}`;
 }
