@@ -34,6 +34,9 @@ export interface GeneratorResult {
   readonly retried: number;
 }
 
+/** The server answered, and will not take it however often it is sent. */
+class Refusal extends Error {}
+
 const plan = JSON.parse(process.argv[2] ?? "{}") as GeneratorPlan;
 const places = new Int32Array(plan.groups);
 const pad = "x".repeat(Math.max(0, plan.dataBytes - 60));
@@ -67,8 +70,6 @@ function typeIndex(typeCount: number, group: number, place: number): number {
   if (typeCount <= plan.groups) return group % typeCount;
   return (group + plan.groups * (place % Math.floor(typeCount / plan.groups))) % typeCount;
 }
-
-class Refusal extends Error {}
 
 async function send(body: string, path: string, count: number): Promise<void> {
   const headers: Record<string, string> = { "content-type": "application/json" };

@@ -55,6 +55,9 @@ export interface Percentiles {
   readonly max: number;
 }
 
+/** What a router without a platform needs to do the same as one with: room for 64 calls, and loopback targets. */
+const serverEnv = { FC_ROUTER_POOL_CONCURRENCY: "64", FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8" };
+
 const here = import.meta.dir;
 const bun = process.execPath;
 
@@ -62,7 +65,7 @@ export async function createRig(options: RigOptions, serverArgs: readonly string
   const dataDir = temporaryDataDir();
   const receiver = await startReceiver();
   const runtimeArgs = options.profile ? ["--cpu-prof", "--cpu-prof-dir=/tmp/flowcatalyst-profile"] : [];
-  const startOptions = { args: serverArgs, dataDir, runtimeArgs, env: {} };
+  const startOptions = { args: serverArgs, dataDir, runtimeArgs, env: serverEnv };
   let server = await startServer(startOptions).catch((error: unknown) => {
     process.kill(receiver.pid, "SIGKILL");
     throw error;
@@ -77,7 +80,11 @@ export async function createRig(options: RigOptions, serverArgs: readonly string
     options,
     api: (method, path, body) => callApi(server.apiUrl, { method, path, body }),
     generate: (plan) => rig.startGenerator(plan).result,
-    startGenerator: (plan) => startGenerator({ ...plan, url: server.apiUrl }, generatorUsage),
+    startGenerator: (plan) =>
+      startGenerator(
+        { ...plan, url: plan.messageTarget === undefined ? server.apiUrl : server.routerUrl },
+        generatorUsage,
+      ),
     yardstick: (concurrency, dataBytes) => runYardstick(receiver, concurrency, dataBytes),
     drained: (expected, stallSeconds = 30) => untilDrained(receiver, expected, stallSeconds),
     usage: () => ({

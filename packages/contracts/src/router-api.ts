@@ -8,15 +8,19 @@ import { timeOutSchema } from "./wire-values.ts";
 export const standaloneMessageSchema = z
   .strictObject({
     id: z.string().min(1).max(wireLimits.keyMaxChars),
-    poolCode: z.string().min(1).max(100),
-    mediationType: z.string().meta({ description: "HTTP; others are refused with MEDIATION_TYPE_UNSUPPORTED." }),
+    poolCode: z.string().min(1).max(wireLimits.keyMaxChars).nullish().meta({ description: "DEFAULT-POOL if absent." }),
+    mediationType: z
+      .string()
+      .nullish()
+      .meta({ description: "HTTP, also if absent; others are refused with MEDIATION_TYPE_UNSUPPORTED." }),
     target: z.string().min(1).max(wireLimits.urlMaxChars),
     payload: z.unknown(),
     headers: z.record(z.string(), z.string()).nullish(),
     messageGroupId: z.string().min(1).max(wireLimits.keyMaxChars).nullish(),
     deduplicationId: z.string().min(1).max(wireLimits.keyMaxChars).nullish(),
     highPriority: z.boolean().nullish(),
-    secretRef: z.string().min(1).max(255).nullish(),
+    secretRef: z.string().min(1).max(wireLimits.keyMaxChars).nullish(),
+    traceparent: z.string().nullish(),
   })
   .meta({ id: "StandaloneMessage" });
 

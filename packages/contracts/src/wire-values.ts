@@ -49,7 +49,7 @@ export const deliveryFormatSchema = z
   .meta({ id: "DeliveryFormat", description: "Body of the webhook: the data alone, or a CloudEvents JSON envelope." });
 
 const delaysSchema = z
-  .array(z.number().min(0).max(wireLimits.maxAgeMaxSeconds))
+  .array(z.number().min(0).max(wireLimits.delayMaxSeconds))
   .min(1)
   .max(wireLimits.retryDelaysMaxItems);
 

@@ -45,7 +45,7 @@ export interface RetryPreset {
 export const retryLimits = {
   maxRetries: 100,
   /** Delays a policy may list. */
-  maxDelays: 100,
+  maxDelays: 50,
   delayMaxMs: 7 * 24 * HOUR_MS,
   /** Waits above this get jitter. */
   jitterFromMs: 10 * SECOND_MS,

@@ -9,8 +9,9 @@
  * process. What is added for a developer is the receiver at `/dev/receiver/{name}`, a key for secrets that is made and
  * kept in the data directory, and a printed line per delivery.
  *
- * Start: the services in the order below, each ready before the next. Stop: in reverse, so nothing comes in first, then
- * nothing is scheduled, then the router lets calls under way finish, and the database is closed last.
+ * Start: the services in the order below, each ready before the next; the API, which has the built-in receiver, before
+ * the router, or what waited for that receiver would find it closed. Stop: in reverse, so nothing more is matched and
+ * scheduled, then the router lets calls under way finish, and the database is closed last.
  *
  * Failures: a database that cannot be opened, a taken port, or a setting nobody can honour ends the start with one
  * message. Later faults of the store are the stages' own affair (each tries again); readiness tells of them, by a write
@@ -110,12 +111,12 @@ function compose(wired: Wired): Composition {
       { name: "checkpointer", run: (signal) => store.checkpointer.run(signal) },
       createMetricsService(config, context),
       lines.service,
+      platformService(wired, { replays, stream }),
       ...router,
       schedulerService(wired),
       { name: "replays", run: (signal) => replays.run(signal) },
       { name: "stream", run: (signal) => stream.run(signal) },
       maintenanceService(wired),
-      platformService(wired, { replays, stream }),
     ],
     started: () => {
       const needsToken = config.apiTokens.length > 0;

@@ -19,8 +19,11 @@ export interface HttpServiceOptions {
 
 /** Long polls and slow receivers outlast Bun's default of ten seconds. */
 const idleTimeoutSeconds = 255;
-/** At a stop, requests under way get this long; then they are cut off, as one whose body never comes must be. */
-const stopGraceMs = 5_000;
+/**
+ * At a stop, requests under way get this long: more than a search may take. Then they are cut off, as one whose body
+ * never comes and a long poll must be.
+ */
+const stopGraceMs = 3_000;
 /** The largest accepted body is a batch of 32 MiB; the app refuses more while reading. */
 const bodyMaxBytes = 64 * 1024 * 1024;
 

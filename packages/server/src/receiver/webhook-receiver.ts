@@ -12,6 +12,9 @@
  * after `delayMs`; `notYet` answers 200 with `ack: false`; `gone` answers 410; `rateLimited` answers 429 with
  * Retry-After.
  *
+ * `GET …/requests?waitMs=` answers as soon as there is something to show, so that a script need not guess how long a
+ * delivery takes.
+ *
  * Guarantees: bounded. At most 100 receivers (the one used longest ago is forgotten), 500 requests each, 64 KiB of a
  * body kept; a request that hangs is let go when the sender closes or after five minutes. Nothing is stored: a restart
  * forgets.
@@ -22,7 +25,7 @@
  */
 import { Hono } from "hono";
 import { z } from "zod";
-import { CodedError, type Clock } from "@flowcatalyst/foundation";
+import { CodedError, deferred, type Clock } from "@flowcatalyst/foundation";
 import type { SignatureState } from "./received-signature.ts";
 
 export const receiverLimits = {
@@ -32,6 +35,7 @@ export const receiverLimits = {
   bodyMaxBytes: 1_048_576,
   hangMaxMs: 300_000,
   delayMaxMs: 300_000,
+  waitMaxMs: 60_000,
 } as const;
 
 export interface ReceivedRequest {
@@ -75,12 +79,26 @@ const plain: Behaviour = { mode: "ok" };
 export function createWebhookReceiver(deps: ReceiverDeps): Hono {
   const receivers = new Map<string, Receiver>();
   const app = new Hono();
+  let somethingCame = deferred();
+  /** Resolves when the receiver has got something, or the time is over. */
+  const arrived = async (name: string, waitMs: number, signal: AbortSignal): Promise<void> => {
+    const untilMs = deps.clock.monotonicMs() + waitMs;
+    while ((receivers.get(name)?.count ?? 0) === 0 && !signal.aborted) {
+      const leftMs = untilMs - deps.clock.monotonicMs();
+      if (leftMs <= 0) return;
+      const over = new AbortController();
+      await Promise.race([somethingCame.promise, deps.clock.sleep(leftMs, AbortSignal.any([signal, over.signal]))]);
+      over.abort();
+    }
+  };
 
   app.get("/", (c) =>
     c.json({ receivers: [...receivers.keys()].map((name) => ({ name, ...summary(receivers, name) })) }),
   );
   app.get("/:name", (c) => c.json({ name: c.req.param("name"), ...summary(receivers, c.req.param("name")) }));
-  app.get("/:name/requests", (c) => {
+  app.get("/:name/requests", async (c) => {
+    const waitMs = Math.min(receiverLimits.waitMaxMs, Math.max(0, Number(c.req.query("waitMs") ?? 0) || 0));
+    await arrived(c.req.param("name"), waitMs, c.req.raw.signal);
     const receiver = receivers.get(c.req.param("name"));
     const limit = Math.min(
       receiverLimits.maxRequestsPerReceiver,
@@ -122,6 +140,8 @@ export function createWebhookReceiver(deps: ReceiverDeps): Hono {
     };
     receiver.requests.push(request);
     if (receiver.requests.length > receiverLimits.maxRequestsPerReceiver) receiver.requests.shift();
+    somethingCame.resolve();
+    somethingCame = deferred();
     if (signature === "invalid") return c.json({ error: "the signature does not verify" }, 401);
     return behave(behaviour, { clock: deps.clock, signal: c.req.raw.signal });
   });
@@ -191,5 +211,6 @@ function receiverOf(receivers: Map<string, Receiver>, name: string): Receiver {
 
 function summary(receivers: Map<string, Receiver>, name: string): { behaviour: Behaviour; received: number } {
   const receiver = receivers.get(name);
-  return { behaviour: receiver?.behaviour ?? plain, received: receiver?.count ?? 0 };
+  const isSpent = receiver === undefined || receiver.timesLeft <= 0;
+  return { behaviour: isSpent ? plain : receiver.behaviour, received: receiver?.count ?? 0 };
 }
