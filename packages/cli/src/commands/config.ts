@@ -37,5 +37,8 @@ export function addConfigCommands(program: Command, environment: Environment): v
       }
       process.exitCode = faults.length === 0 ? exitCodes.ok : exitCodes.failed;
     });
-  withExamples(check, ["flowcatalyst config check", "flowcatalyst config check --process router"]);
+  withExamples(check, [
+    "flowcatalyst config check",
+    "FC_QUEUE_URL=sqlite:./queue.db flowcatalyst config check --process router",
+  ]);
 }

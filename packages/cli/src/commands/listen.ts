@@ -131,7 +131,8 @@ function meaningOf(error: unknown, isGone: boolean): "gone" | "away" | "fault" {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  // The runtime's own words for a refused connection end in a question to a browser's user.
+  return (error instanceof Error ? error.message : String(error)).replace(/: Unable to connect\..*$/, "");
 }
 
 async function receive(

@@ -322,6 +322,11 @@ describe("faults", () => {
 });
 
 describe("printing", () => {
+  test("a secret that is not set does not look as if it were", async () => {
+    const entries = describeConfig(await load({ env: { FC_API_TOKENS: "" } }));
+    expect(entries.find(({ property }) => property === "tokens")?.value).toBe("");
+  });
+
   test("secrets are masked everywhere, and passwords in addresses too", async () => {
     const result = await load({
       env: { FC_API_TOKENS: "hunter2", FC_DATABASE_URL: "postgres://me:hunter2@db:5432/fc" },

@@ -216,7 +216,9 @@ function shorten(text: string): string {
 
 function printable(setting: Setting<unknown>, value: unknown): string {
   if (value === undefined || value === null) return "";
-  return setting.secret ? MASK : setting.kind.print(value);
+  const text = setting.kind.print(value);
+  // Where nothing is set there is nothing to hide, and a mask would say that there is.
+  return setting.secret && text !== "" ? MASK : text;
 }
 
 function unknownKeys(schema: KeySchema, layers: readonly Layer[], options: LoadOptions): ConfigFault[] {
