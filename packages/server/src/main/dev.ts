@@ -34,7 +34,7 @@ import { createStreamProcessor, streamDefaults, type StreamProcessor } from "../
 import { createDeliveryLines } from "./delivery-lines.ts";
 import { devGreeting, type Addresses } from "./dev-greeting.ts";
 import { openEmbeddedStore } from "./embedded-store.ts";
-import { createHttpService } from "./http-service.ts";
+import { aborted, createHttpService } from "./http-service.ts";
 import type { DevConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 import { openQueueAt, type OpenQueue } from "./queue-at.ts";
@@ -94,6 +94,7 @@ function compose(wired: Wired): Composition {
   const lines = createDeliveryLines(transport, context);
   const replays = replayRunner(wired);
   const stream = streamProcessor(wired);
+  const stopping = new AbortController();
   const router = createRouterServices(
     {
       queue,
@@ -111,12 +112,14 @@ function compose(wired: Wired): Composition {
       { name: "checkpointer", run: (signal) => store.checkpointer.run(signal) },
       createMetricsService(config, context),
       lines.service,
-      platformService(wired, { replays, stream }),
+      platformService(wired, { replays, stream, stopping: stopping.signal }),
       ...router,
       schedulerService(wired),
       { name: "replays", run: (signal) => replays.run(signal) },
       { name: "stream", run: (signal) => stream.run(signal) },
       maintenanceService(wired),
+      // Told first: what the receiver holds back on purpose would hold up the router's stop.
+      { name: "receiver", run: (signal) => aborted(signal).then(() => stopping.abort()) },
     ],
     started: () => {
       const needsToken = config.apiTokens.length > 0;
@@ -197,7 +200,7 @@ function maintenanceService({ store, config, context }: Wired): Service {
 
 function platformService(
   wired: Wired,
-  stages: { readonly replays: ReplayRunner; readonly stream: StreamProcessor },
+  stages: { readonly replays: ReplayRunner; readonly stream: StreamProcessor; readonly stopping: AbortSignal },
 ): Service {
   const { config, context, store, queue, ids, guard, addresses } = wired;
   const { clock, random, logger, metrics, health, version } = context;
@@ -231,7 +234,7 @@ function platformService(
   );
   app.route("/", createHealthRoutes(health, metrics));
   const verify = createSignatureCheck({ secrets: (ref) => store.secrets.valid(ref, clock.now()), clock });
-  app.route(receiverPath, createWebhookReceiver({ clock, verify }));
+  app.route(receiverPath, createWebhookReceiver({ clock, verify, stopping: stages.stopping }));
   return createHttpService(app, {
     name: "api",
     host: config.host,

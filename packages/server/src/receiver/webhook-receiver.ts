@@ -16,8 +16,8 @@
  * delivery takes.
  *
  * Guarantees: bounded. At most 100 receivers (the one used longest ago is forgotten), 500 requests each, 64 KiB of a
- * body kept; a request that hangs is let go when the sender closes or after five minutes. Nothing is stored: a restart
- * forgets.
+ * body kept; a request that hangs is let go when the sender closes, after five minutes, or when the process stops.
+ * Nothing is stored: a restart forgets.
  *
  * Failures: a request whose signature does not verify is answered 401 and remembered as such, because that is what a
  * careful receiver does, and it makes a wrong secret visible at once. Unsigned requests are accepted and marked
@@ -51,6 +51,8 @@ export interface ReceiverDeps {
   readonly clock: Clock;
   /** Verifies both signature schemes against the secrets valid now. */
   readonly verify: (headers: Headers, body: string) => Promise<SignatureState>;
+  /** Aborts when the process begins to stop. */
+  readonly stopping: AbortSignal;
 }
 
 const behaviourSchema = z.strictObject({
@@ -143,12 +145,15 @@ export function createWebhookReceiver(deps: ReceiverDeps): Hono {
     somethingCame.resolve();
     somethingCame = deferred();
     if (signature === "invalid") return c.json({ error: "the signature does not verify" }, 401);
-    return behave(behaviour, { clock: deps.clock, signal: c.req.raw.signal });
+    return behave(behaviour, {
+      clock: deps.clock,
+      signal: () => AbortSignal.any([c.req.raw.signal, deps.stopping]),
+    });
   });
   return app;
 }
 
-async function behave(behaviour: Behaviour, context: { clock: Clock; signal: AbortSignal }): Promise<Response> {
+async function behave(behaviour: Behaviour, context: { clock: Clock; signal: () => AbortSignal }): Promise<Response> {
   const retryAfter = behaviour.retryAfterSeconds;
   switch (behaviour.mode) {
     case "ok":
@@ -156,10 +161,10 @@ async function behave(behaviour: Behaviour, context: { clock: Clock; signal: Abo
     case "fail":
       return Response.json({ error: "told to fail" }, { status: behaviour.status ?? 500 });
     case "hang":
-      await context.clock.sleep(receiverLimits.hangMaxMs, context.signal).catch(() => undefined);
+      await context.clock.sleep(receiverLimits.hangMaxMs, context.signal()).catch(() => undefined);
       return new Response(null, { status: 504 });
     case "delay":
-      await context.clock.sleep(behaviour.delayMs ?? 1_000, context.signal).catch(() => undefined);
+      await context.clock.sleep(behaviour.delayMs ?? 1_000, context.signal()).catch(() => undefined);
       return Response.json({ ack: true });
     case "notYet":
       return Response.json({ ack: false, ...(retryAfter === undefined ? {} : { delaySeconds: retryAfter }) });
