@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import type { Command } from "commander";
 import { createProgram, examplesOf, type Environment } from "@flowcatalyst/cli";
 import { callApi, subscribe } from "../harness/api.ts";
 import { createCommandLine, type CommandLine } from "../harness/command-line.ts";
@@ -22,6 +21,8 @@ const silent: Environment = {
   signal: new AbortController().signal,
   readInput: async () => "",
 };
+
+type Command = ReturnType<typeof createProgram>;
 
 /** Commands in the order of `--help`, without those that are hidden because they are not built yet. */
 function visibleCommands(command: Command): readonly Command[] {

@@ -10,6 +10,8 @@ export interface CommandLine {
   run(line: string, options?: LineOptions): Promise<EndedCommand>;
   /** Starts a line of shell that goes on until it is told to end. */
   start(line: string, options?: LineOptions): StartedCommand;
+  /** Starts a line of shell on a terminal. */
+  startOnTerminal(line: string, options?: LineOptions): CommandOnTerminal;
 }
 
 export interface LineOptions {
@@ -30,6 +32,13 @@ export interface StartedCommand {
   readonly exited: Promise<number>;
 }
 
+export interface CommandOnTerminal {
+  /** All that is on the screen, with what steers it. */
+  readonly screen: () => string;
+  readonly type: (keys: string) => void;
+  readonly exited: Promise<number>;
+}
+
 const main = resolve(import.meta.dir, "../../packages/cli/src/main.ts");
 
 /** `folder` is the working directory, and holds the command. */
@@ -39,10 +48,13 @@ export function createCommandLine(folder: string, env: Readonly<Record<string, s
   const command = join(bin, "flowcatalyst");
   writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' --no-env-file '${main}' "$@"\n`);
   chmodSync(command, 0o755);
+  const place = (options: LineOptions): { cwd: string; env: Record<string, string> } => ({
+    cwd: folder,
+    env: { PATH: `${bin}:${process.env["PATH"] ?? ""}`, HOME: folder, ...env, ...options.env },
+  });
   const spawn = (line: string, options: LineOptions): Bun.Subprocess<Blob | "ignore", "pipe", "pipe"> =>
     Bun.spawn(["sh", "-c", line], {
-      cwd: folder,
-      env: { PATH: `${bin}:${process.env["PATH"] ?? ""}`, HOME: folder, ...env, ...options.env },
+      ...place(options),
       stdin: options.input === undefined ? "ignore" : new Blob([options.input]),
       stdout: "pipe",
       stderr: "pipe",
@@ -62,6 +74,16 @@ export function createCommandLine(folder: string, env: Readonly<Record<string, s
         kill: (signal) => child.kill(signal),
         exited: child.exited,
       };
+    },
+    startOnTerminal(line, options = {}) {
+      const decoder = new TextDecoder();
+      let text = "";
+      const terminal = new Bun.Terminal({
+        cols: 200,
+        data: (_terminal, bytes) => void (text += decoder.decode(bytes, { stream: true })),
+      });
+      const child = Bun.spawn(["sh", "-c", `exec ${line}`], { ...place(options), terminal });
+      return { screen: () => text, type: (keys) => void terminal.write(keys), exited: child.exited };
     },
   };
 }

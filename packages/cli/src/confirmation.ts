@@ -14,7 +14,7 @@ export function withConfirmation(command: Command): Command {
 
 /** What a command is about to do, as a person would ask for it. */
 interface Deed {
-  /** E.g. `Archive hooks and cancel its 3 waiting jobs`. */
+  /** E.g. `delete the pool PARTNERS`. */
   readonly what: string;
   readonly preview: Readonly<Record<string, unknown>>;
 }
@@ -39,7 +39,8 @@ export async function stoppedBefore(
   }
   // Loaded here only: it would cost every other command 5 ms.
   const { confirm } = await import("@clack/prompts");
-  const answer = await confirm({ message: `${deed.what}?`, initialValue: false, output: process.stderr, signal });
+  const message = `${deed.what.charAt(0).toUpperCase()}${deed.what.slice(1)}?`;
+  const answer = await confirm({ message, initialValue: false, output: process.stderr, signal });
   if (answer === true) return null;
   terminal.note("nothing was done");
   return exitCodes.failed;

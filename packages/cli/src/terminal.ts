@@ -77,10 +77,10 @@ function isEmpty(value: unknown): boolean {
 function cell(value: unknown): string {
   if (isEmpty(value)) return "-";
   if (typeof value === "string") return oneLine(value);
-  return JSON.stringify(value);
+  return oneLine(JSON.stringify(value));
 }
 
-/** Texts come from elsewhere: what could end the line or steer the terminal is shown as an escape. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, (char) => JSON.stringify(char).slice(1, -1));
+/** A text from elsewhere: what could end the line or steer the terminal is shown as an escape. */
+export function oneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

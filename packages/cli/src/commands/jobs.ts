@@ -3,7 +3,7 @@ import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../co
 import { contextOf, withExamples, type Environment } from "../context.ts";
 import { printPages, withPaging, type PagingOptions } from "../paging.ts";
 import { subscriptionNamed } from "../subscription-named.ts";
-import { details } from "../terminal.ts";
+import { details, oneLine } from "../terminal.ts";
 
 interface JobListOptions extends PagingOptions {
   readonly status?: readonly string[];
@@ -110,7 +110,7 @@ function addActions(jobs: Command, environment: Environment): void {
     .action(async (id: string, options: ConfirmationOptions, self: Command) => {
       const context = contextOf(self, environment);
       const job = await context.client.jobs.get(id);
-      const what = `cancel ${job.id} (${job.code ?? "a task"} to ${job.targetUrl}, ${job.status})`;
+      const what = oneLine(`cancel ${job.id} (${job.code ?? "a task"} to ${job.targetUrl}, ${job.status})`);
       const stopped = await stoppedBefore({ what, preview: { job } }, options, { context, environment });
       if (stopped !== null) return void (process.exitCode = stopped);
       const cancelled = await context.client.jobs.cancel(id);

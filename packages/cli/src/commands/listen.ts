@@ -15,6 +15,7 @@ import { FlowCatalystError } from "@flowcatalyst/sdk";
 import { webAddress } from "../arguments.ts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
 import { pause } from "../pause.ts";
+import { oneLine } from "../terminal.ts";
 
 interface ListenOptions {
   readonly forwardTo?: string;
@@ -149,7 +150,7 @@ async function receive(
   const document = { kind: "webhook", eventId, type, status, ...(fault === null ? {} : { fault }), headers, body };
   terminal.answer(document, () => {
     const at = new Date().toISOString();
-    const shown = fault ?? body.slice(0, bodyShownChars);
+    const shown = oneLine(fault ?? body.slice(0, bodyShownChars));
     return `${at}  ${type}  ${eventId}  ${terminal.paint(status < 300 ? "green" : "red", `-> ${status}`)}  ${shown}`;
   });
   return answer;

@@ -4,6 +4,7 @@ import type { CreateEvent, TimelineEntry } from "@flowcatalyst/contracts";
 import { positiveInteger, readJson } from "../arguments.ts";
 import { contextOf, usageError, withExamples, type CommandContext, type Environment } from "../context.ts";
 import { timelineUntil } from "../event-timeline.ts";
+import { oneLine } from "../terminal.ts";
 
 interface PublishOptions {
   readonly data?: string;
@@ -74,7 +75,7 @@ async function publishOne(context: CommandContext, event: CreateEvent): Promise<
   const matching = entries.filter(isMatching);
   terminal.answer({ event: created, matching }, () => {
     const lines = matching.map(({ kind, message }) =>
-      kind === "NOT_MATCHED" ? terminal.paint("yellow", message) : message,
+      kind === "NOT_MATCHED" ? terminal.paint("yellow", oneLine(message)) : oneLine(message),
     );
     if (matching.length === 0) lines.push(`not matched yet; see: flowcatalyst events timeline ${created.id}`);
     return [`${created.id} accepted`, ...lines].join("\n");

@@ -4,6 +4,7 @@ import type { CreateEvent, TimelineEntry } from "@flowcatalyst/contracts";
 import { positiveInteger, readJson } from "../arguments.ts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
 import { timelineUntil } from "../event-timeline.ts";
+import { oneLine } from "../terminal.ts";
 
 interface TriggerOptions {
   readonly data?: string;
@@ -49,7 +50,7 @@ async function follow(context: CommandContext, event: CreateEvent, waitMs: numbe
     const key = JSON.stringify(entry);
     if (shown.has(key)) return;
     shown.add(key);
-    terminal.answer(entry, () => `${entry.at}  ${entry.kind.padEnd(11)}  ${entry.message}`);
+    terminal.answer(entry, () => `${entry.at}  ${entry.kind.padEnd(11)}  ${oneLine(entry.message)}`);
   };
   const entries = await timelineUntil(context, id, {
     waitMs,
