@@ -133,9 +133,10 @@ class World {
       this.#kill();
       process.off("unhandledRejection", onRejection);
       giveBack();
-      this.#disk.dispose();
     }
-    return this.#failure();
+    const failure = this.#failure();
+    this.#disk.dispose();
+    return failure;
   }
 
   #failure(): SimulationFailure | null {
@@ -143,7 +144,22 @@ class World {
     if (error === null) return null;
     const invariant = error instanceof Violation ? error.invariant : "no faults of our own";
     const message = error instanceof Violation ? error.message : (error.stack ?? describeError(error));
-    return { invariant, message, lastLines: this.#trace.lastLines };
+    return { invariant, message: `${message}\n${this.#openJobs()}`, lastLines: this.#trace.lastLines };
+  }
+
+  /** The first jobs that are not final, and what the store knows around them, for the report. */
+  #openJobs(): string {
+    const sql = `SELECT j.id, j.status, j.generation, j.due_at, j.queued_at, g.key, g.ready_at, g.outstanding, g.held_reason,
+        f.key AS feed, f.ready_at AS feed_ready, f.held_since, f.window_full, f.queued, f.pending, s.status AS subscription
+      FROM jobs j JOIN job_groups g ON g.id = j.group_id JOIN job_feeds f ON f.id = j.feed_id
+        LEFT JOIN subscriptions s ON s.id = f.subscription_id
+      WHERE j.open = 1 ORDER BY j.position LIMIT 4`;
+    try {
+      const rows = this.#disk.database.queryOnce<Record<string, unknown>>(sql, []);
+      return [`  it is ${this.#time.now()}; open jobs:`, ...rows.map((row) => `  ${JSON.stringify(row)}`)].join("\n");
+    } catch (error) {
+      return `  (the store cannot be read: ${describeError(error)})`;
+    }
   }
 
   async #turn(): Promise<void> {
@@ -181,14 +197,7 @@ class World {
       const process = this.#process;
       if (process !== null && this.#publisher.isDone && (await isAtRest(this.#restFacts(process)))) return;
       if (this.#time.elapsedMs > lastMs) {
-        const left = this.#disk.database.queryOnce<Record<string, unknown>>(
-          `SELECT j.id, j.status, j.generation, j.due_at, j.queued_at, g.key, g.ready_at, g.outstanding, g.held_reason,
-             g.run_from, g.run_to, f.ready_at AS feed_ready, f.held_since, f.window_full, f.queued, f.pending
-           FROM jobs j JOIN job_groups g ON g.id = j.group_id JOIN job_feeds f ON f.id = j.feed_id
-           WHERE j.open = 1 ORDER BY j.position LIMIT 5`,
-          [],
-        );
-        throw new Violation("rest", `still not at rest; now is ${this.#time.now()}; first: ${JSON.stringify(left)}`);
+        throw new Violation("rest", `still not at rest ${REST_WITHIN_MS / 1_000} s after everything has healed`);
       }
       await this.#operator.attend();
     }

@@ -89,7 +89,7 @@ export const routerControlSchema = z
     revision: z.int(),
     pools: z.array(dispatchPoolSchema),
     pausedSubscriptions: z.array(z.string()),
-    cancelledJobs: z.array(z.string()),
+    cancelledJobs: z.array(z.string()).meta({ description: "As `jobId.generation`: do not start these." }),
   })
   .meta({ id: "RouterControl" });
 

@@ -56,6 +56,11 @@ export function createIdSource(next: () => string): IdSource {
   };
 }
 
+/** Names one entry of a job into PENDING; a cancelled job that is retried is another one. */
+export function jobGenerationKey(jobId: JobId, generation: number): string {
+  return `${jobId}.${generation}`;
+}
+
 /** Attempt ids are minted before the call from what identifies the attempt, so a repeated report is recognised. */
 export function attemptId(jobId: JobId, generation: number, number: number): AttemptId {
   return `${jobId}.${generation}.${number}` as AttemptId;

@@ -1,5 +1,5 @@
 import type { DispatchPool } from "../domain/dispatch-pool.ts";
-import type { JobId, SubscriptionId } from "../domain/ids.ts";
+import type { SubscriptionId } from "../domain/ids.ts";
 
 /** What a router must know besides its messages. Read from the store, or over HTTP by a router without a database. */
 export interface DeliveryControl {
@@ -17,6 +17,9 @@ export interface ControlState {
   readonly pools: readonly DispatchPool[];
   /** Subscriptions whose jobs must not be sent now. */
   readonly pausedSubscriptions: ReadonlySet<SubscriptionId>;
-  /** QUEUED jobs cancelled lately (the last 10,000): do not start them. */
-  readonly cancelledJobs: ReadonlySet<JobId>;
+  /**
+   * QUEUED jobs cancelled lately (the last 10,000): do not start them. As `jobGenerationKey`, because a job that is
+   * retried afterwards must be started.
+   */
+  readonly cancelledJobs: ReadonlySet<string>;
 }

@@ -276,6 +276,23 @@ export function describeJobClaimsConformance(name: string, setup: JobStoreSetup)
       expect(runs.flat()).not.toContain(kept[0]!);
     });
 
+    test("a clock that was set back does not make newly marked jobs look lost", async () => {
+      const earlier = await scenario.publish({ group: "g" }, {});
+      await scenario.queue();
+      const { runs } = await scenario.publish({ group: "h" }, {}).then(() => scenario.claim());
+      const queuedAtMs = scenario.store.now();
+      await scenario.store.jobClaims.markQueued(runs, queuedAtMs - 60_000, scenario.epoch);
+      // The oldest message was published when the clock was ahead; those of the newer jobs lie behind it.
+      const request = { queuedBeforeMs: queuedAtMs - 2_000, maxJobs: 100, nowMs: queuedAtMs - 50_000 };
+      expect(await scenario.store.jobClaims.recoverLost(request, scenario.epoch)).toBe(0);
+      await scenario.store.restart();
+      const later = await scenario.publish({}, { group: "i" });
+      const claim = await scenario.claim();
+      await scenario.store.jobClaims.markQueued(claim.runs, queuedAtMs - 40_000, scenario.epoch);
+      expect(await scenario.store.jobClaims.recoverLost(request, scenario.epoch)).toBe(0);
+      expect(await scenario.statuses([...earlier, ...later])).toEqual(["QUEUED", "QUEUED", "QUEUED", "QUEUED"]);
+    });
+
     test("recovers a few at a time", async () => {
       await scenario.publish(...Array.from({ length: 7 }, () => ({})));
       await scenario.queue();

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { EventId, JobId, PoolCode, ReplayId } from "../domain/ids.ts";
+import { type EventId, type JobId, jobGenerationKey, type PoolCode, type ReplayId } from "../domain/ids.ts";
 import { anchorScope, type Scope } from "../domain/scope.ts";
 import type { Replay, ReplayFilter } from "./job-store.ts";
 import {
@@ -234,7 +234,33 @@ function describeCommands(name: string, setup: JobStoreSetup): void {
       const change = scenario.store.control.read(revision, 60_000, new AbortController().signal);
       await cancel(ids[0]!);
       await cancel(ids[1]!);
-      expect([...(await change).cancelledJobs]).toEqual([ids[0]!]);
+      expect([...(await change).cancelledJobs]).toEqual([`${ids[0]}.1`]);
+    });
+
+    test("a cancelled job that is retried is another one to routers", async () => {
+      const [id] = await scenario.publish({});
+      await scenario.queue();
+      await cancel(id!);
+      await retry(id!);
+      const { cancelledJobs } = await scenario.store.control.read(null, 0, new AbortController().signal);
+      expect(cancelledJobs.has(jobGenerationKey(id!, 1))).toBe(true);
+      expect(cancelledJobs.has(jobGenerationKey(id!, (await scenario.job(id!)).generation))).toBe(false);
+    });
+
+    test("tasks of one group in several lanes go one after another, and are counted", async () => {
+      const { store } = scenario;
+      const lanes = ["POOL-A", "POOL-B", "POOL-A"].map((code) => profileFor(null, { poolCode: code as PoolCode }));
+      const made = await store.jobCommands.createTasks(
+        lanes.map((profile) => scenario.newTask({ profile, messageGroup: "g" })),
+      );
+      const ids = made.map(({ job }) => job.id);
+      for (const id of ids) {
+        expect(idsOf(await scenario.queue())).toEqual([[id]]);
+        await scenario.deliver(id);
+      }
+      expect(await store.jobClaims.counts()).toEqual({ pending: 0, heldGroups: 0 });
+      await retry(ids[1]!);
+      expect((await store.jobClaims.counts()).pending).toBe(1);
     });
 
     test("a cancelled head lets the next of its group go", async () => {

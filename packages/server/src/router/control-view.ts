@@ -1,5 +1,5 @@
 import { backoffMs, describeError, type Clock, type Random } from "@flowcatalyst/foundation";
-import type { JobId, SubscriptionId } from "../domain/ids.ts";
+import { jobGenerationKey, type JobId, type SubscriptionId } from "../domain/ids.ts";
 import type { ControlState, DeliveryControl } from "../ports/delivery-control.ts";
 import type { Warnings } from "./warnings.ts";
 
@@ -33,8 +33,9 @@ export class ControlView {
     return this.#state !== null && this.#state.pausedSubscriptions.has(id);
   }
 
-  isCancelled(id: JobId): boolean {
-    return this.#state !== null && this.#state.cancelledJobs.has(id);
+  isCancelled({ jobId, generation }: { readonly jobId: JobId; readonly generation: number }): boolean {
+    const cancelled = this.#state?.cancelledJobs;
+    return cancelled !== undefined && cancelled.size > 0 && cancelled.has(jobGenerationKey(jobId, generation));
   }
 
   /** Reads the first state, trying until it succeeds; null when told to stop before. */

@@ -23,6 +23,11 @@ export const courierLimits = {
   secretHoldMs: 30_000,
   /** A stand-alone message of a suspended pool comes again after this. */
   suspendedMs: 30_000,
+  /**
+   * A job of a suspended pool or a paused subscription is given back for this long. The store holds it longer; but while
+   * it does not know of the pause, or this router not of its end, the job would go to and fro without a pause.
+   */
+  pausedMs: 1_000,
 } as const;
 
 export interface CourierDeps {
@@ -51,15 +56,16 @@ export class Courier {
     const { job, line } = delivery;
     if (line === null) return false;
     if (line.pool.shape.isSuspended) {
-      settlement.release(line, delivery.message.standalone === null ? 0 : courierLimits.suspendedMs);
+      const { suspendedMs, pausedMs } = courierLimits;
+      settlement.release(line, delivery.message.standalone === null ? pausedMs : suspendedMs);
       return false;
     }
-    if (control.isCancelled(job.jobId)) {
+    if (control.isCancelled(job)) {
       settlement.skip(delivery);
       return false;
     }
     if (job.subscriptionId !== null && control.isPaused(job.subscriptionId)) {
-      settlement.release(line, 0);
+      settlement.release(line, courierLimits.pausedMs);
       return false;
     }
     if (clock.now() >= job.expiresAtMs) {

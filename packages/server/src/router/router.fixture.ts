@@ -90,6 +90,13 @@ export class JobBook implements AttemptSink, DeliveryReader {
     return this.#job(id).groupKey;
   }
 
+  /** As an operator does it, and then the scheduler. */
+  cancelAndRetry(id: JobId): void {
+    const job = this.#job(id);
+    job.state = { ...job.state, generation: job.state.generation + 1 };
+    this.queueAgain(id);
+  }
+
   /** As the scheduler does it. */
   queueAgain(id: JobId): void {
     const job = this.#job(id);

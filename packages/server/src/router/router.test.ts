@@ -121,14 +121,27 @@ describe("without a call", () => {
     const expired = t.book.add({ expiresInMs: 0 });
     const cancelled = t.book.add();
     const paused = t.book.add({ subscriptionId: "sub_paused" });
-    t.settings.change({ cancelledJobs: new Set([cancelled]), pausedSubscriptions: new Set(["sub_paused" as never]) });
+    t.settings.change({ cancelledJobs: new Set([`${cancelled}.1`]), pausedSubscriptions: new Set(["sub_paused" as never]) });
     await t.elapse(0);
     await t.publishSingles([expired, cancelled, paused]);
     await t.elapse(10);
     expect(t.targets.calls).toEqual([]);
     expect(t.book.state(expired).status).toBe("EXPIRED");
     expect(t.book.state(paused)).toMatchObject({ status: "PENDING", generation: 2, attemptCount: 0 });
+    // Not at once: a store that does not know of the pause would publish it again without end.
+    expect(t.book.state(paused).dueAtMs).toBeGreaterThan(t.clock.now() + 500);
     expect(await unsettled(t)).toBe(0);
+  });
+
+  test("a job that was cancelled and is retried is called", async () => {
+    const t = await setup();
+    const job = t.book.add();
+    t.settings.change({ cancelledJobs: new Set([`${job}.1`]) });
+    t.book.cancelAndRetry(job);
+    await t.publishSingles([job]);
+    await t.elapse(10);
+    expect(t.targets.ids()).toEqual([job]);
+    expect(t.book.state(job)).toMatchObject({ status: "COMPLETED", generation: 2 });
   });
 
   test("an unknown secret holds the job, with a warning, and nothing is sent unsigned", async () => {

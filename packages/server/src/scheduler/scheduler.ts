@@ -149,8 +149,9 @@ class PassingScheduler implements Scheduler {
     const { batchSize: maxJobs, maxBytes, publishWindow } = this.#config;
     const claim = await claims.claim({ nowMs: clock.now(), maxJobs, maxBytes, publishWindow }, epoch);
     const outgoing = claim.runs.length === 0 ? [] : await composeMessages(claims, publisher, claim.runs);
+    const askedAtMs = clock.now();
     const published = await publishRuns(publisher, outgoing);
-    const queued = await this.#mark(published, epoch);
+    const queued = await this.#mark(published, askedAtMs, epoch);
     if (published.fault !== null) throw published.fault;
     const unpublishable = published.unpublishable.length;
     const moved = queued + unpublishable + claim.expired;
@@ -166,12 +167,15 @@ class PassingScheduler implements Scheduler {
     };
   }
 
-  /** The time is taken after the queue has answered: recovery relies on no job being marked before its message. */
-  async #mark(published: Published, epoch: LeaseEpoch): Promise<number> {
+  /**
+   * The time is taken after the queue has answered, and is not before it was asked, should the clock have gone back in
+   * between: recovery relies on no job being marked before its message.
+   */
+  async #mark(published: Published, askedAtMs: number, epoch: LeaseEpoch): Promise<number> {
     const { claims, clock, logger } = this.#deps;
     let jobs = 0;
     for (const run of published.queued) jobs += run.jobs.length;
-    if (jobs > 0) await claims.markQueued(published.queued, clock.now(), epoch);
+    if (jobs > 0) await claims.markQueued(published.queued, Math.max(askedAtMs, clock.now()), epoch);
     this.#meters.queued.inc(jobs);
     if (published.unpublishable.length === 0) return jobs;
     await claims.markUnpublishable(published.unpublishable, clock.now(), epoch);

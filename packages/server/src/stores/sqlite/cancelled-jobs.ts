@@ -1,4 +1,3 @@
-import type { JobId } from "../../domain/ids.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { raiseRevision } from "./revisions.ts";
 
@@ -6,13 +5,13 @@ import { raiseRevision } from "./revisions.ts";
 export const cancelledJobsKept = 10_000;
 
 /**
- * Notes QUEUED jobs that were cancelled, so that routers do not start them. Call inside the transaction that cancels
+ * Notes QUEUED jobs that were cancelled, by `jobGenerationKey`, so that routers do not start them. Call inside the transaction that cancels
  * them, and wake `StoreWakes.control` after its commit.
  */
-export function noteCancelledJobs(database: SqliteDatabase, jobIds: readonly JobId[]): void {
-  if (jobIds.length === 0) return;
+export function noteCancelledJobs(database: SqliteDatabase, keys: readonly string[]): void {
+  if (keys.length === 0) return;
   const insert = database.statement<never, [string]>("INSERT INTO cancelled_jobs (job_id) VALUES (?1)");
-  for (const jobId of jobIds) insert.run(jobId);
+  for (const key of keys) insert.run(key);
   database
     .statement<never, [number]>(
       "DELETE FROM cancelled_jobs WHERE sequence <= (SELECT max(sequence) FROM cancelled_jobs) - ?1",
@@ -21,7 +20,7 @@ export function noteCancelledJobs(database: SqliteDatabase, jobIds: readonly Job
   raiseRevision(database, "control");
 }
 
-export function readCancelledJobs(database: SqliteDatabase): ReadonlySet<JobId> {
-  const rows = database.statement<{ job_id: JobId }>("SELECT job_id FROM cancelled_jobs").all();
+export function readCancelledJobs(database: SqliteDatabase): ReadonlySet<string> {
+  const rows = database.statement<{ job_id: string }>("SELECT job_id FROM cancelled_jobs").all();
   return new Set(rows.map((row) => row.job_id));
 }

@@ -1,6 +1,6 @@
 import type { Random } from "@flowcatalyst/foundation";
 import type { DeliveryProfile, HeldReason, JobStatus } from "../../domain/dispatch-job.ts";
-import type { JobId, JobPosition } from "../../domain/ids.ts";
+import { jobGenerationKey, type JobId, type JobPosition } from "../../domain/ids.ts";
 import { isFinal, transition, type JobCommand, type JobState, type Transition } from "../../domain/job-state.ts";
 import type { ChangeStatements, FeedRow, GroupHead, GroupRow } from "./job-change-statements.ts";
 import type { JobDirectory } from "./job-directory.ts";
@@ -40,8 +40,8 @@ interface GroupWork {
 
 export class JobChanges {
   readonly nowMs: number;
-  /** QUEUED jobs that were cancelled: routers have to be told. */
-  readonly cancelledQueued: JobId[] = [];
+  /** QUEUED jobs that were cancelled, by `jobGenerationKey`: routers have to be told. */
+  readonly cancelledQueued: string[] = [];
   /** A pause changed: routers have to be told. */
   controlChanged = false;
   readonly #deps: JobChangesDeps;
@@ -105,6 +105,14 @@ export class JobChanges {
     return this.#clock(row) + this.profile(row).maxAgeSeconds * 1_000;
   }
 
+  /** The job is counted in another feed from now on. */
+  moveCount(from: JobRow, to: JobRow): void {
+    if (from.feed_id === to.feed_id) return;
+    const counter = counterNames[toJobState(from).status];
+    this.feed(from.feed_id)[counter]--;
+    this.feed(to.feed_id)[counter]++;
+  }
+
   /** Applies a command to a job and writes what comes of it. */
   apply(row: JobRow, command: JobCommand): Transition {
     const group = this.group(row.group_id);
@@ -123,7 +131,7 @@ export class JobChanges {
     this.#write(row, next, result.clearsExpiry);
     this.#count(row, state.status, next.status);
     this.#follow(group, row, next);
-    if (command.kind === "cancel" && state.status === "QUEUED") this.cancelledQueued.push(row.id);
+    if (command.kind === "cancel" && state.status === "QUEUED") this.#noteCancelled(row);
     if (result.takesBackRest) this.#takeBackRest(group, row.position);
     if (result.blocksGroup) this.#block(group, row.position);
     else if (group.blocked_position === row.position) this.unblock(group);
@@ -167,6 +175,10 @@ export class JobChanges {
       wake ||= feed.ready_at !== null && feed.held_since === null;
     }
     return wake;
+  }
+
+  #noteCancelled(row: JobRow): void {
+    this.cancelledQueued.push(jobGenerationKey(row.id, row.generation));
   }
 
   #clock(row: JobRow): number {

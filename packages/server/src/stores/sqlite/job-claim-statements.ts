@@ -55,6 +55,11 @@ export const readQueuedOfRun = `SELECT ${jobColumns} FROM jobs
   WHERE group_id = (?1 + 0) AND open = 1 AND sort_key >= (?2 + 0) AND sort_key <= (?3 + 0) AND status = 1
   ORDER BY sort_key LIMIT (?4 + 0)`;
 
+/** When the newest outstanding job was marked; unordered ones of a group are marked one by one. */
+export const readNewestQueuedAt = `SELECT max(coalesce((SELECT j.queued_at FROM jobs j
+    WHERE j.group_id = g.id AND j.open = 1 AND j.sort_key < 0 ORDER BY j.sort_key DESC LIMIT 1), g.queued_at)) AS queued_at
+  FROM job_groups g WHERE g.queued_at IS NOT NULL`;
+
 /** Unordered jobs by time of publication; their sort keys are below zero while they are QUEUED. */
 export const readQueuedUnordered = `SELECT ${jobColumns} FROM jobs
   WHERE group_id = (?1 + 0) AND open = 1 AND sort_key < (?2 + 0) ORDER BY sort_key LIMIT (?3 + 0)`;
@@ -94,6 +99,7 @@ export function claimStatements(database: SqliteDatabase) {
       { id: number; ordered: number; run_from: number | null; run_to: number | null },
       [number, number]
     >(readOutstandingGroups),
+    newestQueuedAt: database.statement<{ queued_at: number | null }>(readNewestQueuedAt),
     queuedOfRun: database.statement<JobRow, [number, number, number, number]>(readQueuedOfRun),
     queuedUnordered: database.statement<JobRow, [number, number, number]>(readQueuedUnordered),
     pendingTotal: database.statement<{ total: number }>("SELECT coalesce(sum(pending), 0) AS total FROM job_feeds"),

@@ -13,6 +13,9 @@ import type { StoreWakes } from "./wake-signal.ts";
  * `claim` marks nothing. A run whose message was refused, or whose process died before it was marked, is due again and
  * has the same message id. The runs of the last claim are remembered, so that marking needs no look-up; a feed whose
  * runs come back unmarked goes to the end of the line, so that one lane nobody takes from does not use up every pass.
+ *
+ * The time a job was marked never goes back while anything is outstanding, though the clock may: recovery compares it
+ * with the publishing times of messages, and a job that was marked after a message must not look older than that.
  */
 export const claimLimits = {
   /** Where `counts` stops. */
@@ -22,7 +25,7 @@ export const claimLimits = {
 export function createJobClaims(writer: JobWriter, wakes: Pick<StoreWakes, "jobsReady">): JobClaims {
   const sql = claimStatements(writer.database);
   const claimed: ClaimedRuns = new Map();
-  const context: MarkContext = { sql, claimed };
+  const context: MarkContext = { sql, claimed, stamp: createStamp(sql) };
   return {
     claim: async (limits, epoch) => {
       const pass = writer.write({ nowMs: limits.nowMs, epoch, quiet: true }, (changes) => {
@@ -67,17 +70,30 @@ function toClaim(pass: ClaimPass, sql: ClaimStatements, limits: ClaimLimits): Cl
 interface MarkContext {
   readonly sql: ClaimStatements;
   readonly claimed: ClaimedRuns;
+  /** When a job that is marked now was marked. */
+  stamp(nowMs: number): number;
+}
+
+function createStamp(sql: ClaimStatements): MarkContext["stamp"] {
+  let newestMs: number | null = null;
+  return (nowMs) => {
+    newestMs ??= sql.newestQueuedAt.get()?.queued_at ?? nowMs;
+    if (newestMs > nowMs && sql.outstandingGroups.all(Number.MAX_SAFE_INTEGER, 1).length === 0) newestMs = nowMs;
+    newestMs = Math.max(newestMs, nowMs);
+    return newestMs;
+  };
 }
 
 function markRuns(runs: readonly DueRun[], changes: JobChanges, context: MarkContext): void {
   const { sql, claimed } = context;
+  const queuedAtMs = context.stamp(changes.nowMs);
   const feeds = new Set<number>();
   for (const run of runs) {
     const claim = claimed.get(run.messageId);
     claimed.delete(run.messageId);
     if (claim === undefined) markByLookUp(run, changes);
     else {
-      markClaimed(run, claim, { sql, changes });
+      markClaimed(run, claim, { sql, changes, queuedAtMs });
       feeds.add(claim.feedId);
     }
   }
@@ -95,9 +111,15 @@ function markByLookUp(run: DueRun, changes: JobChanges): void {
   }
 }
 
+interface MarkDeps {
+  readonly sql: ClaimStatements;
+  readonly changes: JobChanges;
+  readonly queuedAtMs: number;
+}
+
 /** The transition `queue` for a whole run at once: the state machine's rule is in the WHERE of the statements. */
-function markClaimed(run: DueRun, claim: ClaimedRun, deps: { sql: ClaimStatements; changes: JobChanges }): void {
-  const { sql, changes } = deps;
+function markClaimed(run: DueRun, claim: ClaimedRun, deps: MarkDeps): void {
+  const { sql, changes, queuedAtMs } = deps;
   const { nowMs } = changes;
   let marked = 0;
   for (let index = 0; index < claim.positions.length; index++) {
@@ -106,8 +128,8 @@ function markClaimed(run: DueRun, claim: ClaimedRun, deps: { sql: ClaimStatement
     if (position === undefined || generation === undefined) break;
     const expires = nowMs + (claim.lifetimesMs[index] ?? 0);
     marked += claim.ordered
-      ? sql.markOrdered.run(position, generation, nowMs, expires)
-      : sql.markUnordered.run(position, generation, nowMs, expires, queuedSortKey(nowMs));
+      ? sql.markOrdered.run(position, generation, queuedAtMs, expires)
+      : sql.markUnordered.run(position, generation, queuedAtMs, expires, queuedSortKey(queuedAtMs));
   }
   if (marked === 0) return;
   const feed = changes.feed(claim.feedId);
@@ -115,11 +137,11 @@ function markClaimed(run: DueRun, claim: ClaimedRun, deps: { sql: ClaimStatement
   feed.queued += marked;
   const from = claim.positions[0] ?? 0;
   const to = claim.positions.at(-1) ?? from;
-  if (claim.ordered && sql.startRun.run(claim.groupId, marked, nowMs, from, to) === 1) return;
+  if (claim.ordered && sql.startRun.run(claim.groupId, marked, queuedAtMs, from, to) === 1) return;
   // Unordered, or something happened to the group between claim and mark: decide from what is stored.
   const group = changes.group(claim.groupId);
   group.outstanding += marked;
-  group.queued_at ??= nowMs;
+  group.queued_at ??= queuedAtMs;
   if (!claim.ordered) return;
   group.run_from = Math.min(group.run_from ?? from, from);
   group.run_to = Math.max(group.run_to ?? to, to);

@@ -97,7 +97,9 @@ export function createJobRetry({ database, directory }: JobWriter): JobRetry {
   const groupExists = database.statement<{ found: number }, [number]>(
     "SELECT 1 AS found FROM job_groups WHERE id = ?1",
   );
-  const moveToGroup = database.statement<never, [number, number]>("UPDATE jobs SET group_id = ?2 WHERE position = ?1");
+  const moveToGroup = database.statement<never, [number, number, number]>(
+    "UPDATE jobs SET group_id = ?2, feed_id = ?3 WHERE position = ?1",
+  );
   const feedKey = database.statement<{ key: string }, [number]>("SELECT key FROM job_feeds WHERE id = ?1");
 
   const withGroup = (row: OwnedJobRow, changes: JobChanges): OwnedJobRow => {
@@ -110,8 +112,11 @@ export function createJobRetry({ database, directory }: JobWriter): JobRetry {
     const key = groupRowKey(groupKey, feedKey.get(row.feed_id)?.key ?? "");
     const created = { feedId: row.feed_id, ordered: groupKey !== null, nowMs: changes.nowMs };
     const groupId = directory.groupId(key, created);
-    moveToGroup.run(row.position, groupId);
-    return { ...row, group_id: groupId };
+    const feedId = directory.feedOfGroup(groupId);
+    moveToGroup.run(row.position, groupId, feedId);
+    const moved = { ...row, group_id: groupId, feed_id: feedId };
+    changes.moveCount(row, moved);
+    return moved;
   };
 
   return (row, replay, changes) => changes.apply(withGroup(row, changes), { kind: "retry", replay }).kind === "moved";

@@ -97,6 +97,13 @@ export class JobDirectory {
     return id;
   }
 
+  /** A group belongs to one feed, that of the job it was made for. */
+  feedOfGroup(groupId: number): number {
+    const row = this.#sql.feedOfGroup.get(groupId);
+    if (row === null) throw new Error(`No group ${groupId}`);
+    return row.feed_id;
+  }
+
   /** After a rollback: what was made in it does not exist. */
   forget(): void {
     this.#profileIds.clear();
@@ -147,6 +154,7 @@ function prepare(database: SqliteDatabase) {
       ON CONFLICT (key) DO UPDATE SET lane = excluded.lane, pool_held = excluded.pool_held
       RETURNING id`),
     settleHold: database.statement<never, [number, number]>(`UPDATE job_feeds ${settleHold} WHERE id = ?1`),
+    feedOfGroup: database.statement<{ feed_id: number }, [number]>("SELECT feed_id FROM job_groups WHERE id = ?1"),
     groupByKey: database.statement<{ id: number }, [string]>("SELECT id FROM job_groups WHERE key = ?1"),
     addGroup: database.statement<{ id: number }, [string, number, number, number]>(
       "INSERT INTO job_groups (key, feed_id, ordered, used_at) VALUES (?1, ?2, ?3, ?4) RETURNING id",

@@ -21,14 +21,18 @@ export function createTaskCreator(writer: JobWriter): JobCommands["createTasks"]
     const { directory } = writer;
     const nowMs = task.createdAtMs;
     const feed = taskFeed(task.clientId, task.profile.poolCode);
-    const feedId = directory.feedId(feed, nowMs);
+    const laneFeedId = directory.feedId(feed, nowMs);
     const ordered = task.groupKey !== null;
+    const groupKey = groupRowKey(task.groupKey, feed.key);
+    const groupId = directory.groupId(groupKey, { feedId: laneFeedId, ordered, nowMs });
+    // A group of tasks may span lanes and still is scheduled as one: its jobs are counted where the group is.
+    const feedId = ordered ? directory.feedOfGroup(groupId) : laneFeedId;
     const position = batch.add({
       id: task.id,
       streamPosition: null,
       task: true,
       feedId,
-      groupId: directory.groupId(groupRowKey(task.groupKey, feed.key), { feedId, ordered, nowMs }),
+      groupId,
       ordered,
       profileId: directory.profileId(task.profile),
       clientId: task.clientId,
