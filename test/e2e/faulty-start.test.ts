@@ -110,7 +110,7 @@ describe("the data directory", () => {
     );
   });
 
-  test("is read-only", async () => {
+  test.skipIf(isRoot && Bun.which("setpriv") === null)("is read-only", async () => {
     const dataDir = sandbox.dataDir();
     chmodSync(dataDir, 0o555);
     sandbox.defer(() => chmodSync(dataDir, 0o755));
@@ -118,6 +118,12 @@ describe("the data directory", () => {
     expect(line).toContain(`${dataDir} cannot be written. Correct the permissions`);
     expect(readdirSync(dataDir)).toEqual([]);
   });
+});
+
+test.skipIf(Bun.which("prlimit") === null)("the disk is full", async () => {
+  const noRoom = ["prlimit", `--fsize=${pageBytes}:`];
+  const line = await refusal({ through: noRoom });
+  expect(line).toContain("is the disk full or failing?) cannot be written.");
 });
 
 describe("a port", () => {

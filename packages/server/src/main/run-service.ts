@@ -15,7 +15,7 @@ import {
   describeConfig,
   describeFault,
   errorCodes,
-  exitCodeFor,
+  exitCodes,
   HealthRegistry,
   supervise,
   systemClock,
@@ -58,7 +58,7 @@ export async function runService(name: "dev" | "router", input: ServiceInput): P
     return name === "dev" ? await runDev(input) : await runRouter(input);
   } catch (error) {
     input.printError(`flowcatalyst: ${whyItEnded(error)}`);
-    return error instanceof CodedError ? exitCodeFor(error.code) : 1;
+    return exitCodes.failed;
   }
 }
 

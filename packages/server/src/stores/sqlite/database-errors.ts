@@ -53,7 +53,8 @@ export function toStoreError(error: unknown, path: string): unknown {
 }
 
 /**
- * The same while opening, when "cannot write" means that it never will: permissions, or a path that is no directory.
+ * The same while opening, when "cannot write" means that it never will: permissions, a path that is no directory, a
+ * disk without room.
  */
 export function toOpenError(error: unknown, path: string): unknown {
   const sqlite = error instanceof CodedError ? error.cause : error;
@@ -63,6 +64,10 @@ export function toOpenError(error: unknown, path: string): unknown {
     case primaryCodes.readOnly:
     case primaryCodes.cannotOpen:
       return notWritable(path, sqlite);
+    case primaryCodes.ioError:
+      return notWritable(`${path} (${sqlite.message}: is the disk full or failing?)`, sqlite);
+    case primaryCodes.full:
+      return new CodedError("STORE_FULL", { message: `The disk of ${path} is full`, context: { path }, cause: sqlite });
     default:
       return toStoreError(error, path);
   }
