@@ -1,10 +1,10 @@
 import type { Clock } from "@flowcatalyst/foundation";
-import type { QueueConsumer, QueuePublisher } from "../ports/queue.ts";
+import type { DeadLetterReader, QueueConsumer, QueuePublisher } from "../ports/queue.ts";
 import type { SqliteConnection } from "../queues/sqlite/index.ts";
 
 /** A queue that was opened for this process. */
 export interface OpenQueue {
-  readonly queue: QueueConsumer & QueuePublisher;
+  readonly queue: QueueConsumer & QueuePublisher & DeadLetterReader;
   /** As routers and people are told of it. */
   readonly uri: string;
   readonly close: () => void;

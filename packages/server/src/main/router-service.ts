@@ -89,7 +89,7 @@ function routerHttp(
   const app = madeOnFirstRequest(async () => {
     const { createRouterApp } = await import("../router/router-api.ts");
     const made = createRouterApp(
-      { router, publisher: parts.queue.queue, clock, random, logger, metrics },
+      { router, publisher: parts.queue.queue, deadLetters: parts.queue.queue, clock, random, logger, metrics },
       { apiTokens: settings.apiTokens, version, addresses: parts.addresses },
     );
     return made.route("/", createHealthRoutes(health, metrics));

@@ -11,7 +11,15 @@ async function setup(config: Partial<RouterApiConfig> = {}) {
   open.push(t);
   await t.start();
   const { router, clock, metrics, queue } = t;
-  const deps = { router, publisher: queue, clock, metrics, random: seededRandom(1), logger: silentLogger() };
+  const deps = {
+    router,
+    publisher: queue,
+    deadLetters: queue,
+    clock,
+    metrics,
+    random: seededRandom(1),
+    logger: silentLogger(),
+  };
   const app = createRouterApp(deps, { apiTokens: [], version: "0.1.0", addresses: {}, ...config });
   const post = (path: string, body: unknown): Promise<Response> =>
     Promise.resolve(
@@ -144,6 +152,16 @@ describe("monitoring", () => {
     expect(await seen.json()).toMatchObject({ acknowledged: true });
     expect((await t.post("/monitoring/warnings/wrn_0/acknowledge", "")).status).toBe(404);
     expect((await t.post("/monitoring/circuit-breakers/x/reset", "")).status).toBe(404);
+  });
+
+  test("what was set aside is listed with its reason, newest first, a long body cut", async () => {
+    const t = await setup();
+    t.targets.behaviour = () => answer(404);
+    await t.post("/api/router/publish", { ...message, payload: "x".repeat(10_000) });
+    await t.elapse(10);
+    const { items } = (await (await t.get("/monitoring/dead-letters")).json()) as { items: { body: string }[] };
+    expect(items).toMatchObject([{ id: "m1", poolCode: "main", reason: "the target answered 404" }]);
+    expect(items[0]!.body).toHaveLength(5_000);
   });
 
   test("reload answers the revision in force", async () => {

@@ -4,10 +4,11 @@
  * The same conventions as the platform API: camelCase, problem documents with a code, a request id on every answer,
  * static tokens (everything but health needs one when tokens are configured). Bodies are read within a budget.
  */
-import type { RouterPublishAnswer, RouterPublishResult, ServiceRoot } from "@flowcatalyst/contracts";
+import type { DeadLetterOut, RouterPublishAnswer, RouterPublishResult, ServiceRoot } from "@flowcatalyst/contracts";
 import { headerNames, inFlightCheckSchema, wireLimits } from "@flowcatalyst/contracts";
 import {
   CodedError,
+  isoTime,
   type Clock,
   type FieldFault,
   type Logger,
@@ -25,7 +26,7 @@ import { requestScope, type RequestVariables } from "../http/request-scope.ts";
 import { createDocsRoutes } from "../http/swagger-ui.ts";
 import { createTokenGuard } from "../http/token-guard.ts";
 import { validated } from "../http/validation.ts";
-import type { PublishResult, QueuePublisher } from "../ports/queue.ts";
+import type { DeadLetter, DeadLetterReader, PublishResult, QueuePublisher } from "../ports/queue.ts";
 import { routerEndpoints, routerOpenApi } from "./router-endpoints.ts";
 import type { Router } from "./router.ts";
 
@@ -33,6 +34,8 @@ export interface RouterApiDeps {
   readonly router: Pick<Router, "monitoring" | "reload">;
   /** Where published messages go; null: this router only consumes. */
   readonly publisher: QueuePublisher | null;
+  /** Where messages are set aside; null: out of this process's reach. */
+  readonly deadLetters: DeadLetterReader | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -166,7 +169,15 @@ function resultOf(id: string, result: PublishResult | undefined): RouterPublishR
   }
 }
 
-function mountMonitoring(mount: Mount, { router }: RouterApiDeps, bodies: BodyReader): void {
+/** Of each, as much of its body as tells what it was. */
+const deadLettersMax = 100;
+const deadBodyMaxChars = 5_000;
+
+function deadLetterOut({ id, lane, reason, body, atMs }: DeadLetter): DeadLetterOut {
+  return { id, poolCode: lane, reason, body: body.slice(0, deadBodyMaxChars), at: isoTime(atMs) };
+}
+
+function mountMonitoring(mount: Mount, { router, deadLetters }: RouterApiDeps, bodies: BodyReader): void {
   const { monitoring } = router;
   mount(routerEndpoints.health, (c) => {
     const health = monitoring.health();
@@ -174,6 +185,10 @@ function mountMonitoring(mount: Mount, { router }: RouterApiDeps, bodies: BodyRe
   });
   mount(routerEndpoints.pools, (c) => c.json({ items: monitoring.pools() }));
   mount(routerEndpoints.queues, async (c) => c.json({ items: await monitoring.queues() }));
+  mount(routerEndpoints.deadLetters, async (c) => {
+    const letters = (await deadLetters?.list(deadLettersMax)) ?? [];
+    return c.json({ items: letters.map(deadLetterOut) });
+  });
   mount(routerEndpoints.circuitBreakers, (c) => c.json({ items: monitoring.circuitBreakers() }));
   mount(routerEndpoints.resetCircuitBreaker, (c) => {
     const name = c.req.param("name") ?? "";
@@ -214,6 +229,7 @@ const links: Record<string, string> = {
   health: "/api/router/health",
   pools: "/monitoring/pools",
   queues: "/monitoring/queues",
+  deadLetters: "/monitoring/dead-letters",
   circuitBreakers: "/monitoring/circuit-breakers",
   inFlight: "/monitoring/in-flight",
   warnings: "/monitoring/warnings",

@@ -2,6 +2,7 @@ import {
   circuitBreakerStateListSchema,
   circuitBreakerStateSchema,
   consumerStateListSchema,
+  deadLetterListSchema,
   inFlightCheckAnswerSchema,
   inFlightCheckSchema,
   inFlightListSchema,
@@ -59,6 +60,14 @@ export const routerEndpoints = {
     tag: monitoring,
     summary: "Queues: how much waits, is in flight, delayed, set aside",
     answers: { 200: { description: "All queues.", schema: queueStateListSchema } },
+  }),
+  deadLetters: endpoint({
+    id: "listDeadLetters",
+    method: "get",
+    path: "/monitoring/dead-letters",
+    tag: monitoring,
+    summary: "Messages that were set aside, newest first, each with its reason",
+    answers: { 200: { description: "At most 100.", schema: deadLetterListSchema } },
   }),
   circuitBreakers: endpoint({
     id: "listCircuitBreakers",
