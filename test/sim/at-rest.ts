@@ -30,6 +30,7 @@ export async function isAtRest({ process, database }: RestFacts): Promise<boolea
   const { visible, inFlight, delayed } = await process.queue.metrics();
   if (visible + inFlight + delayed > 0) return false;
   if (count(database, "SELECT count(*) AS n FROM jobs WHERE open = 1") > 0) return false;
+  if (count(database, "SELECT count(*) AS n FROM job_groups WHERE blocked_position IS NOT NULL") > 0) return false;
   if (count(database, "SELECT count(*) AS n FROM replays WHERE status = 'RUNNING'") > 0) return false;
   const checkpoint = await process.store.jobAppender.checkpoint();
   return checkpoint.position === (await process.store.eventFeed.newest());
@@ -188,12 +189,12 @@ function checkBooks(database: SqliteDatabase): void {
       if (kept !== real) throw new Violation("books", `feed ${key} counts ${kept} ${name} jobs and has ${real}`);
     }
   }
-  const busy = database.queryOnce<{ key: string }>(
-    `SELECT key FROM job_groups WHERE outstanding <> 0 OR run_from IS NOT NULL OR run_to IS NOT NULL
+  const busy = database.queryOnce<Record<string, unknown>>(
+    `SELECT * FROM job_groups WHERE outstanding <> 0 OR run_from IS NOT NULL OR run_to IS NOT NULL
        OR queued_at IS NOT NULL OR blocked_position IS NOT NULL`,
     [],
   )[0];
-  if (busy !== undefined) throw new Violation("books", `group ${busy.key} is not idle although all is done`);
+  if (busy !== undefined) throw new Violation("books", `a group is not idle although all is done: ${JSON.stringify(busy)}`);
   const aside = database.queryOnce<{ reason: string; job_id: string }>("SELECT reason, job_id FROM set_aside_reports", []);
   if (aside[0] !== undefined) throw new Violation("books", `a report of ${aside[0].job_id} was set aside`);
   const poison = database.queryOnce<{ reason: string }>("SELECT reason FROM poison_events", [])[0];

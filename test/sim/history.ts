@@ -49,6 +49,11 @@ export class History {
     return this.#isObeyed(this.#pausedSince.get(key));
   }
 
+  /** How often the job was cancelled or asked for again. */
+  commands(jobId: string): number {
+    return this.touches(jobId) + (this.#cancelledSince.has(jobId) ? 1 : 0);
+  }
+
   cancelled(jobId: string): void {
     this.#cancelledSince.set(jobId, this.#elapsedMs());
   }

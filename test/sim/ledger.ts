@@ -34,6 +34,8 @@ export interface SimulatedCall {
   readonly pool: string;
   readonly subscriptionId: string | null;
   readonly startedMs: number;
+  /** How often an operator had cancelled or retried it by then. */
+  readonly commandsThen: number;
 }
 
 /** All that is known of one delivery owed. */
@@ -129,6 +131,7 @@ export class Ledger {
       pool: profile.poolCode,
       subscriptionId: job.subscription_id,
       startedMs: this.#deps.elapsedMs(),
+      commandsThen: this.#deps.history.commands(jobId),
     };
     this.#judgeState(call, job);
     if (job.ordered === 1) this.#judgeOrder(call, job);
@@ -158,7 +161,11 @@ export class Ledger {
     for (const key of [call.subscriptionId ?? "", `pool:${call.pool}`]) {
       if (history.mustBePaused(key)) throw new Violation("paused", `${call.jobId} is called although ${key} is held`);
     }
-    if (this.#active.some((other) => other.jobId === call.jobId)) {
+    // A job that is cancelled while it is called, and retried at once, may be called again meanwhile.
+    const isUnderWay = this.#active.some(
+      (other) => other.jobId === call.jobId && other.commandsThen === call.commandsThen,
+    );
+    if (isUnderWay) {
       throw new Violation("once", `${call.jobId} is called while a call of it is under way`);
     }
     const owed = this.#owed.get(call.key);

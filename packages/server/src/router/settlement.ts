@@ -91,9 +91,7 @@ export class Settlement {
         else this.skip(delivery);
         return;
       case "ignored":
-        // A final state moved past this result: the group goes on. Anything else is another's business now.
-        if (verdict.reason === "FINAL") this.skip(delivery);
-        else this.#takeBack(delivery, line);
+        this.#giveUp(delivery, line);
         return;
     }
   }
@@ -153,6 +151,20 @@ export class Settlement {
       if (other.message === message) this.finish(other);
       else this.#report(other, null, { kind: "released", dueAtMs });
     }
+  }
+
+  /**
+   * The store has moved past this result: an operator has cancelled the job, or the result had come through before and
+   * the answer was lost. Whether the group may go on only the store knows, so what stands behind goes back to it; what
+   * the store has taken back already it will not be told twice.
+   */
+  #giveUp(delivery: Delivery, line: Line): void {
+    const rest = line.cutRest();
+    line.shift();
+    line.pool.remove(line);
+    this.finish(delivery);
+    const dueAtMs = this.#deps.clock.now();
+    for (const other of rest) this.#report(other, null, { kind: "released", dueAtMs });
   }
 
   #concludeStandalone(delivery: Delivery, result: DeliveryResult): void {

@@ -15,7 +15,8 @@ import type { QueueMetrics } from "../ports/queue.ts";
  * - or it reports itself empty twice in a row, the first time after the job was marked.
  *
  * A message that a router holds is unsettled, and results are recorded before it is acked, so neither holds for a job
- * that is being delivered. Times come from two clocks when the queue is a broker, hence the margin.
+ * that is being delivered. Times come from two clocks when the queue is a broker, hence the margin. A message from the
+ * future says that the clock was set back; then times prove nothing, until it has caught up.
  *
  * A recovered job is PENDING with a new generation. Should its message turn up after all, the generation in it is old
  * and it is dropped without a call.
@@ -51,7 +52,8 @@ export function createLostJobRecovery(deps: LostJobRecoveryDeps, config: LostJob
       return seenBeforeMs;
     }
     emptyAtMs = null;
-    return metrics.oldestUnsettledAtMs;
+    const { oldestUnsettledAtMs } = metrics;
+    return oldestUnsettledAtMs !== null && oldestUnsettledAtMs <= askedAtMs ? oldestUnsettledAtMs : null;
   };
 
   return {

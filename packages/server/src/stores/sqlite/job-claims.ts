@@ -14,8 +14,8 @@ import type { StoreWakes } from "./wake-signal.ts";
  * has the same message id. The runs of the last claim are remembered, so that marking needs no look-up; a feed whose
  * runs come back unmarked goes to the end of the line, so that one lane nobody takes from does not use up every pass.
  *
- * The time a job was marked never goes back while anything is outstanding, though the clock may: recovery compares it
- * with the publishing times of messages, and a job that was marked after a message must not look older than that.
+ * The time at which jobs are marked never goes back, though the clock may: recovery compares it with the publishing
+ * times of messages, and a job that was marked after a message must not look older than that.
  */
 export const claimLimits = {
   /** Where `counts` stops. */
@@ -77,9 +77,7 @@ interface MarkContext {
 function createStamp(sql: ClaimStatements): MarkContext["stamp"] {
   let newestMs: number | null = null;
   return (nowMs) => {
-    newestMs ??= sql.newestQueuedAt.get()?.queued_at ?? nowMs;
-    if (newestMs > nowMs && sql.outstandingGroups.all(Number.MAX_SAFE_INTEGER, 1).length === 0) newestMs = nowMs;
-    newestMs = Math.max(newestMs, nowMs);
+    newestMs = Math.max(newestMs ?? sql.newestQueuedAt.get()?.queued_at ?? nowMs, nowMs);
     return newestMs;
   };
 }
