@@ -290,7 +290,7 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
   const metrics = createMetrics();
   const ports = options.withoutPlatform === true ? { deliveries: null, sink: null } : { deliveries: book, sink: book };
   const rest = { transport: targets, guard: targets, clock, random: seededRandom(1), logger, metrics, warnings };
-  const config = { ...routerDefaults, userAgent: "FlowCatalyst/test", ...options.config };
+  const config = { ...routerDefaults, gatherMs: 0, userAgent: "FlowCatalyst/test", ...options.config };
   const create = (): Router => createRouter({ queues: [queue], control: settings, ...ports, ...rest }, config);
   const router = create();
   const abort = new AbortController();

@@ -81,6 +81,8 @@ export interface RouterConfig {
   readonly visibilityMs: number;
   /** How long calls under way may take to finish when the router is stopped. */
   readonly drainMs: number;
+  /** How long results gather between two batches while they keep coming; 0: not at all. */
+  readonly gatherMs: number;
   /** Calls at once of this process; the pools' concurrency together stays within it. */
   readonly maxInFlight: number;
   /** Calls at once of the default pool, unless the settings have a pool of that code. */
@@ -90,6 +92,7 @@ export interface RouterConfig {
 export const routerDefaults = {
   visibilityMs: 60_000,
   drainMs: 30_000,
+  gatherMs: 5,
   maxInFlight: 4_096,
   defaultPoolConcurrency: poolLimits.defaultPoolConcurrency,
 } as const;
@@ -263,18 +266,21 @@ class RunningRouter implements Router {
 
   #createRecorder(sink: AttemptSink): Recorder {
     const { clock, random, warnings } = this.#deps;
-    return new Recorder({
-      sink,
-      clock,
-      random,
-      warnings,
-      recorded: (delivery, report, verdict) => this.#settlement.recorded(delivery, report, verdict),
-      batchDone: () => this.#settlement.pumpTouched(),
-      recovered: () => {
-        for (const pool of this.#pools.all()) pool.pump();
-        this.#wakeIntakes();
+    return new Recorder(
+      {
+        sink,
+        clock,
+        random,
+        warnings,
+        recorded: (delivery, report, verdict) => this.#settlement.recorded(delivery, report, verdict),
+        batchDone: () => this.#settlement.pumpTouched(),
+        recovered: () => {
+          for (const pool of this.#pools.all()) pool.pump();
+          this.#wakeIntakes();
+        },
       },
-    });
+      this.#config,
+    );
   }
 
   #createLink(consumer: QueueConsumer): QueueLink {
