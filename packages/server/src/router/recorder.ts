@@ -2,7 +2,7 @@
  * Writes what came of calls, in batches, and tells what the store made of it.
  *
  * A result is recorded before its message is acked: until then the message would come back after a crash, and
- * afterwards nothing needs to. A result that comes after a pause is written at once. While results keep coming, the
+ * afterwards nothing needs to. A result that comes after a pause is written at once. While many results come, the
  * writer lets them gather for a few milliseconds between two batches (at most 256 results each), because the jobs of a
  * batch share pages of the store: with 5 ms a delivery costs a tenth less (docs/decisions/0011). Nothing waits for
  * it that matters to a target: after a 2xx the next delivery of the line starts before it is recorded.
@@ -32,6 +32,8 @@ import type { Warnings } from "./warnings.ts";
 
 export const recorderLimits = {
   batchMaxReports: 256,
+  /** A batch of fewer was written for few lines, whose next runs wait for the record: nothing gathers then. */
+  gatherMinReports: 8,
   /** How long into a failure calls still start. */
   graceMs: 2_000,
   retry: { baseMs: 100, capMs: 5_000, jitter: "equal" },
@@ -104,9 +106,14 @@ export class Recorder {
       this.#deliveries = deliveries.slice(count);
       for (let at = 0; at < count; at++) this.#tell(deliveries[at], reports[at], verdicts[at]);
       this.#deps.batchDone();
-      if (this.#gatherMs > 0 && this.#reports.length < recorderLimits.batchMaxReports) await this.#gather();
+      if (this.#isWorthGathering(count)) await this.#gather();
     }
     this.#isWriting = false;
+  }
+
+  #isWorthGathering(written: number): boolean {
+    const { batchMaxReports, gatherMinReports } = recorderLimits;
+    return this.#gatherMs > 0 && written >= gatherMinReports && this.#reports.length < batchMaxReports;
   }
 
   #gather(): Promise<void> {
