@@ -109,21 +109,7 @@ export function createWebhookReceiver(deps: ReceiverDeps): Hono {
     const items = receiver === undefined ? [] : receiver.requests.slice(-limit).toReversed();
     return c.json({ items, total: receiver?.count ?? 0 });
   });
-  app.delete("/:name/requests", (c) => {
-    receivers.delete(c.req.param("name"));
-    return c.body(null, 204);
-  });
-  app.put("/:name/behaviour", async (c) => {
-    const parsed = behaviourSchema.safeParse(await c.req.json().catch(() => null));
-    if (!parsed.success) {
-      const errors = parsed.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message }));
-      throw new CodedError("VALIDATION_FAILED", { message: "the behaviour is not one of the known ones", errors });
-    }
-    const receiver = receiverOf(receivers, c.req.param("name"));
-    receiver.behaviour = parsed.data;
-    receiver.timesLeft = parsed.data.times ?? Infinity;
-    return c.json(parsed.data);
-  });
+  mountSettings(app, receivers);
   app.post("/:name", async (c) => {
     const name = c.req.param("name");
     const receiver = receiverOf(receivers, name);
@@ -151,6 +137,27 @@ export function createWebhookReceiver(deps: ReceiverDeps): Hono {
     });
   });
   return app;
+}
+
+/** What changes a receiver: forgetting what came, and how it behaves. */
+function mountSettings(app: Hono, receivers: Map<string, Receiver>): void {
+  app.delete("/:name/requests", (c) => {
+    const receiver = receivers.get(c.req.param("name"));
+    // How it behaves stays: it was told so, and nobody said otherwise.
+    if (receiver !== undefined) Object.assign(receiver, { count: 0, requests: [] });
+    return c.body(null, 204);
+  });
+  app.put("/:name/behaviour", async (c) => {
+    const parsed = behaviourSchema.safeParse(await c.req.json().catch(() => null));
+    if (!parsed.success) {
+      const errors = parsed.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message }));
+      throw new CodedError("VALIDATION_FAILED", { message: "the behaviour is not one of the known ones", errors });
+    }
+    const receiver = receiverOf(receivers, c.req.param("name"));
+    receiver.behaviour = parsed.data;
+    receiver.timesLeft = parsed.data.times ?? Infinity;
+    return c.json(parsed.data);
+  });
 }
 
 async function behave(behaviour: Behaviour, context: { clock: Clock; signal: () => AbortSignal }): Promise<Response> {
