@@ -5,13 +5,14 @@
  */
 import { dirname, join } from "node:path";
 import { mkdir } from "node:fs/promises";
+import { commandLinePage } from "./generators/command-line-page.ts";
 import { configurationPage } from "./generators/configuration-page.ts";
 import { errorPage } from "./generators/error-page.ts";
 import type { Generator } from "./generators/generator.ts";
 import { openApiDocuments } from "./generators/openapi-documents.ts";
 import { ROOT } from "./run-command.ts";
 
-const GENERATORS: readonly Generator[] = [errorPage, configurationPage, ...openApiDocuments];
+const GENERATORS: readonly Generator[] = [errorPage, configurationPage, commandLinePage, ...openApiDocuments];
 
 async function readOrNull(path: string): Promise<string | null> {
   const file = Bun.file(path);

@@ -16,13 +16,14 @@ const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   unavailable: "the server is not reached, overloaded, or limits: try again later",
 };
 
+/** Every exit code of a command, with what it means. */
+export const exitCodeLines: readonly { readonly code: number; readonly meaning: string }[] = [
+  ...Object.entries(exitCodes).map(([name, code]) => ({ code, meaning: meanings[name as keyof typeof exitCodes] })),
+  { code: exitCodeInterrupted, meaning: "interrupted" },
+];
+
 /** What `--help` says about the exit codes of every command. */
 export const exitCodeHelp = [
   "\nExit codes:",
-  ...Object.entries(exitCodes).map(([name, code]) => codeLine(code, meanings[name as keyof typeof exitCodes])),
-  codeLine(exitCodeInterrupted, "interrupted"),
+  ...exitCodeLines.map(({ code, meaning }) => `  ${String(code).padEnd(3)}  ${meaning}`),
 ].join("\n");
-
-function codeLine(code: number, meaning: string): string {
-  return `  ${String(code).padEnd(3)}  ${meaning}`;
-}
