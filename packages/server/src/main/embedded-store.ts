@@ -16,7 +16,7 @@ export async function openEmbeddedStore(config: DevConfig, context: ProcessConte
   const { countUsage, createSqliteStore, openDatabase } = await import("../stores/sqlite/index.ts");
   const database = openDatabase({ path: config.databaseUrl.slice(scheme.length) }, { clock, pid: process.pid });
   try {
-    const secretBox = createSecretBox(config.appKey ?? (await loadOrCreateAppKey(config.dataDir)));
+    const secretBox = createSecretBox(config.appKey ?? loadOrCreateAppKey(config.dataDir));
     countUsage(database, metrics);
     const dedupWindowMs = config.dedupWindowHours * msPerHour;
     return createSqliteStore({ database, clock, logger, random, secretBox }, { dedupWindowMs });
