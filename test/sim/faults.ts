@@ -73,6 +73,12 @@ export class Faults implements PortFaults {
     return dice.chance(0.3) ? 0 : dice.random.next();
   }
 
+  /** Whether the queue has lost everything when the process comes back. */
+  losesMessages(): boolean {
+    const { dice, scenario } = this.#deps;
+    return scenario.losesMessages && !this.isHealed && dice.chance(0.5);
+  }
+
   decide(call: string): PortFault {
     const { dice, scenario, time, history, note } = this.#deps;
     if (this.isHealed) return "none";

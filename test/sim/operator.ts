@@ -3,11 +3,13 @@
  * random moments, and in the end put everything right. What they were answered must hold from then on.
  */
 import { describeError } from "@flowcatalyst/foundation";
-import type { DispatchPool } from "../../packages/server/src/domain/dispatch-pool.ts";
+import { poolLimits, type DispatchPool } from "../../packages/server/src/domain/dispatch-pool.ts";
 import type { JobId, PoolCode, ReplayId, SubscriptionId } from "../../packages/server/src/domain/ids.ts";
 import { anchorScope } from "../../packages/server/src/domain/scope.ts";
 import type { Subscription } from "../../packages/server/src/domain/subscription.ts";
+import { createDispatchPoolRepository } from "../../packages/server/src/stores/sqlite/dispatch-pool-repository.ts";
 import type { SqliteDatabase } from "../../packages/server/src/stores/sqlite/index.ts";
+import { createStoreWakes } from "../../packages/server/src/stores/sqlite/wake-signal.ts";
 import type { Dice } from "./dice.ts";
 import type { History } from "./history.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -50,6 +52,8 @@ const COMMANDS = {
 } as const;
 type Command = keyof typeof COMMANDS;
 
+const DEFAULT_POOL = { concurrency: poolLimits.defaultPoolConcurrency, rateLimitPerMinute: null, burst: null } as const;
+
 const RETRY_MS = 500;
 const SUBSCRIPTIONS_MAX = 8;
 const TEMPORARY_SHARE = 0.2;
@@ -64,17 +68,19 @@ export class Operator {
     this.#pools = deps.scenario.pools;
   }
 
-  /** Before anything else: pools and subscriptions exist. */
-  async setUp(): Promise<void> {
-    const { scenario, history } = this.#deps;
-    history.poolSent("DEFAULT-POOL", { concurrency: 20, rateLimitPerMinute: null, burst: null });
+  /** Before the first start: what a router does not know of yet goes through the default pool, at its limits. */
+  async createPools(): Promise<void> {
+    const { scenario, history, database } = this.#deps;
+    const pools = createDispatchPoolRepository({ database: database(), wakes: createStoreWakes() });
+    history.poolSent("DEFAULT-POOL", DEFAULT_POOL);
     for (const pool of scenario.pools) {
+      await pools.create(pool);
       history.poolSent(pool.code, pool);
-      await this.#insist(async ({ store }) => {
-        const isThere = (await store.pools.byId(pool.id, anchorScope)) !== null;
-        if (!isThere) await store.pools.create(pool);
-      });
     }
+  }
+
+  async createSubscriptions(): Promise<void> {
+    const { scenario } = this.#deps;
     for (const subscription of scenario.subscriptions) await this.#create(subscription);
   }
 
@@ -133,6 +139,7 @@ export class Operator {
     const { id } = known.subscription;
     const pool = dice.pick(this.#pools);
     const target = { id, scope: anchorScope, ifMatch: null };
+    this.#deps.note(`operator: ${command} of ${id}, ${pool.code} or a job`);
     switch (command) {
       case "pause":
         await process.subscriptionService.pause(target, null);
@@ -142,7 +149,9 @@ export class Operator {
         return this.#resume(process, known);
       case "archive":
         if (this.subscriptions.length < 2) return;
+        // What is with the router already may still be sent.
         known.mayBeArchived = true;
+        this.#deps.history.resumed(id);
         await process.subscriptionService.archive(target);
         return;
       case "suspendPool":

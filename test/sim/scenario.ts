@@ -39,6 +39,8 @@ export interface Scenario {
   /** The next crash comes within so many steps. */
   readonly crashWithinSteps: number;
   readonly powerCuts: boolean;
+  /** The queue may come back empty, as a broker restored from a backup does. */
+  readonly losesMessages: boolean;
   /** Of calls to a port: how many fail although the process lives. */
   readonly portFaultShare: number;
   readonly outages: boolean;
@@ -112,6 +114,7 @@ export function drawScenario(seed: number): Scenario {
     crashes: dice.pick([0, 1, 2, 4, 8]),
     crashWithinSteps: dice.pick([20, 100, 400, 1_500]),
     powerCuts: dice.chance(0.12),
+    losesMessages: dice.chance(0.1),
     portFaultShare: dice.pick([0, 0, 0.005, 0.03]),
     outages: dice.chance(0.3),
     clockJumps: dice.chance(0.4),

@@ -14,6 +14,7 @@
  */
 import { CodedError, describeError } from "@flowcatalyst/foundation";
 import type { FilterCompiler } from "../../packages/server/src/domain/filter.ts";
+import { createSqliteQueue } from "../../packages/server/src/queues/sqlite/index.ts";
 import { checkAtRest, isAtRest, type RestFacts } from "./at-rest.ts";
 import { Dice } from "./dice.ts";
 import { fileDisk, memoryDisk, type Disk } from "./disk.ts";
@@ -173,8 +174,9 @@ class World {
 
   async #story(): Promise<void> {
     const { chaosMs } = this.#scenario;
+    await this.#operator.createPools();
     await this.#start();
-    await this.#operator.setUp();
+    await this.#operator.createSubscriptions();
     this.#spawn(() => this.#publisher.run());
     this.#spawn(() => this.#operator.run());
     this.#spawn(() => this.#faults.run());
@@ -283,8 +285,26 @@ class World {
         this.#trace.add(this.#time.elapsedMs, `the power was cut; ${share.toFixed(2)} of what was not flushed is left`);
         this.#disk.cutPower(share);
       }
-      this.#spawn(() => this.#start());
+      this.#spawn(async () => {
+        if (this.#faults.losesMessages()) await this.#purgeQueue();
+        await this.#start();
+      });
     });
+  }
+
+  async #purgeQueue(): Promise<void> {
+    const clock = this.#time.clockOf(() => true, 0);
+    const queue = createSqliteQueue({ connection: this.#disk.database, clock });
+    let messages = 0;
+    for (let lanes = await queue.readyLanes(); lanes.length > 0; lanes = await queue.readyLanes()) {
+      for (const lane of lanes) {
+        const received = await queue.receive({ lane, max: 1_000, waitMs: 0 }, new AbortController().signal);
+        await queue.ack(received.map(({ receipt }) => receipt));
+        messages += received.length;
+      }
+    }
+    queue.close();
+    this.#trace.add(this.#time.elapsedMs, `the queue has lost ${messages} messages`);
   }
 
   #kill(): void {

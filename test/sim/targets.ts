@@ -42,7 +42,8 @@ export class Targets {
     const call = this.#begin(request, life);
     const answer = this.#answer(request);
     const status = answer.result.kind === "response" ? String(answer.result.status) : answer.result.kind;
-    note(`p${life.number} calls ${call.jobId} of ${call.group ?? "no group"}: ${status} in ${answer.afterMs} ms`);
+    const where = `${call.group ?? "no group"} through ${call.pool}`;
+    note(`p${life.number} calls ${call.jobId} of ${where}: ${status} in ${answer.afterMs} ms`);
     const outcome = await new Promise<TransportResult>((resolve) => {
       time.setTimer(answer.afterMs, () => resolve(answer.result));
       const cut: TransportResult = { kind: "connectionFailed", detail: "aborted" };
