@@ -1,6 +1,9 @@
 import { createProgram, examplesOf, exitCodeLines, type Environment } from "@flowcatalyst/cli";
 import { generatedFrom, type Generator, tableCell } from "./generator.ts";
 
+/** For the test that runs the commands of the documents. */
+const notRun = "<!-- not run: test/e2e/cli-examples.test.ts runs each, with ids filled in -->";
+
 type Command = ReturnType<typeof createProgram>;
 
 /** Nothing is run: the commands are only looked at. */
@@ -59,7 +62,7 @@ function section(command: Command): string {
   const description = command.description() === "" ? command.summary() : command.description();
   const parts = [`## \`${pathOf(command)} ${operandsOf(command)}`.trimEnd() + "`\n", `${sentence(description)}\n`];
   if (command.options.length > 0) parts.push(`${optionTable(command)}\n`);
-  if (examples.length > 0) parts.push(`\`\`\`sh\n${examples.join("\n")}\n\`\`\`\n`);
+  if (examples.length > 0) parts.push(`${notRun}\n\`\`\`sh\n${examples.join("\n")}\n\`\`\`\n`);
   return parts.join("\n");
 }
 
