@@ -68,7 +68,10 @@ export function removeDataDir(path: string): void {
 }
 
 export async function freePorts(): Promise<ServerPorts> {
-  return { api: await freePort(), router: await freePort(), metrics: await freePort() };
+  const ports = new Set<number>();
+  while (ports.size < 3) ports.add(await freePort());
+  const [api = 0, router = 0, metrics = 0] = ports;
+  return { api, router, metrics };
 }
 
 export async function startServer(options: ServerOptions = {}): Promise<ServerProcess> {
