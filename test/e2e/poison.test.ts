@@ -102,6 +102,28 @@ describe("a stand-alone message, with the router on its own", () => {
     });
   });
 
+  test("of high priority goes before all that wait", async () => {
+    const queue = `sqlite:${join(sandbox.dataDir(), "queue.db")}`;
+    const env = { FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8", FC_ROUTER_POOL_CONCURRENCY: "1" };
+    const server = await sandbox.start({ args: ["router", "--queue", queue], env });
+    const receiver = sandbox.receiver();
+    const gate = Promise.withResolvers<void>();
+    receiver.answer("/t", () => gate.promise.then(() => new Response("")));
+    const publish = async (id: string, highPriority: boolean): Promise<void> => {
+      const body = { id, poolCode: "P", mediationType: "HTTP", target: `${receiver.url}/t`, payload: id, highPriority };
+      await callApi(server.routerUrl, { method: "POST", path: "/api/router/publish", body });
+    };
+    for (const id of ["first", "second", "third"]) await publish(id, false);
+    await publish("urgent", true);
+    await eventually("all in the pipeline", async () => {
+      const { body } = await request(server.routerUrl, "GET /monitoring/in-flight");
+      return body["total"] === 4 ? true : undefined;
+    });
+    gate.resolve();
+    const arrivals = await receiver.received("/t", 4);
+    expect(arrivals.map(({ body }) => body)).toEqual(["first", "urgent", "second", "third"]);
+  });
+
   test("is refused whole when it, or one beside it, cannot be", async () => {
     const server = await started(join(sandbox.dataDir(), "queue.db"));
     const message = { id: "m", poolCode: "P", mediationType: "HTTP", target: "http://127.0.0.1:9/", payload: 1 };
