@@ -191,7 +191,8 @@ describe("a stand-alone message, with the router on its own", () => {
 function enqueue(path: string, bodies: readonly string[]): void {
   const database = new Database(path);
   const insert = database.query(
-    `INSERT INTO queue_messages (seq, lane, kind, high, state, rank, receive_count, abandoned_count, published_at_ms, body)
+    `INSERT INTO queue_messages
+       (seq, lane, kind, high, state, rank, receive_count, abandoned_count, published_at_ms, body)
      SELECT next_seq, 'P', 1, 0, 0, 1, 0, 0, ?1, ?2 FROM queue_state`,
   );
   for (const body of bodies) {

@@ -5,8 +5,8 @@ import { createSandbox } from "../harness/sandbox.ts";
 import type { ServerProcess } from "../harness/server-process.ts";
 
 /**
- * The built-in receiver as somebody uses it who tries the product: told by PUT how to behave, and what then shows at the
- * receiver, the job, its attempts, the timeline and the subscription.
+ * The built-in receiver as somebody uses it who tries the product: told by PUT how to behave, and what then shows at
+ * the receiver, the job, its attempts, the timeline and the subscription.
  */
 
 const sandbox = createSandbox();
