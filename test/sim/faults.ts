@@ -1,4 +1,5 @@
 /** What goes wrong, and when: drawn from the seed, until everything heals. */
+import { describeError } from "@flowcatalyst/foundation";
 import type { Dice } from "./dice.ts";
 import type { PortFault, PortFaults } from "./faulty-port.ts";
 import type { History } from "./history.ts";
@@ -11,6 +12,7 @@ export interface FaultsDeps {
   readonly dice: Dice;
   readonly history: History;
   readonly note: (text: string) => void;
+  readonly fail: (error: unknown) => void;
 }
 
 const MINUTE_MS = 60_000;
@@ -88,6 +90,11 @@ export class Faults implements PortFaults {
     const fault = dice.pick(["refused", "answerLost"] as const);
     note(`${call}: ${fault}`);
     return this.#happens(fault);
+  }
+
+  unexpected(call: string, error: unknown): void {
+    this.#deps.note(`${call} threw ${describeError(error)}`);
+    this.#deps.fail(error);
   }
 
   async run(): Promise<void> {

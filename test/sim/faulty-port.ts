@@ -1,4 +1,4 @@
-import { CodedError } from "@flowcatalyst/foundation";
+import { CodedError, isCodedError } from "@flowcatalyst/foundation";
 import type { Life } from "./life.ts";
 
 /** What goes wrong with one call although the process lives: refused, or done and the answer lost. */
@@ -6,6 +6,8 @@ export type PortFault = "none" | "refused" | "answerLost";
 
 export interface PortFaults {
   decide(call: string): PortFault;
+  /** The port threw what its contract does not know. */
+  unexpected(call: string, error: unknown): void;
 }
 
 /**
@@ -22,7 +24,7 @@ export function faultyPort<Port extends object>(port: Port, name: string, parts:
       life.step(call);
       const fault = faults.decide(call);
       if (fault === "refused") throw unavailable(`${call} refused`);
-      const answer = await method.apply(port, args);
+      const answer = await watch(call, faults, method.apply(port, args));
       if (fault === "answerLost") throw unavailable(`answer of ${call} lost`);
       return answer;
     };
@@ -48,6 +50,14 @@ export interface FaultyPortParts {
   readonly faults: PortFaults;
   /** The asynchronous calls; everything else passes through untouched. */
   readonly calls: readonly string[];
+}
+
+/** A store or a queue throws faults it has a code for, and nothing else. */
+function watch(call: string, faults: PortFaults, answer: Promise<unknown>): Promise<unknown> {
+  answer.catch((error: unknown) => {
+    if (!isCodedError(error)) faults.unexpected(call, error);
+  });
+  return answer;
 }
 
 function unavailable(message: string): CodedError {

@@ -54,6 +54,8 @@ export interface Incarnation {
 
 export const dedupWindowMs = 3_600_000;
 const LEASE_TTL_MS = 10_000;
+/** Monotonic clocks do not tell whole milliseconds. */
+const MONOTONIC_START_MS = 1_000.371;
 const GROUP_IDLE_MS = 20_000;
 
 /** Making the filter language takes a while, and it holds no state: one serves all seeds. */
@@ -65,7 +67,7 @@ const APP_KEY = Buffer.alloc(32, 7).toString("base64");
 /** Throws what the store throws when it cannot be opened just now. */
 export async function startIncarnation(deps: IncarnationDeps): Promise<Incarnation> {
   const { scenario, time, life } = deps;
-  const clock = time.clockOf(() => !life.isDead, life.number * 1_000);
+  const clock = time.clockOf(() => !life.isDead, life.number * MONOTONIC_START_MS);
   const database = databaseOf(life, deps.database);
   const random = seededRandom(scenario.seed * 7_919 + life.number);
   const logger = silentLogger();

@@ -57,6 +57,7 @@ interface JobAtCall {
   readonly group_id: number;
   readonly blocked_position: number | null;
   readonly subscription_id: string | null;
+  readonly subscription_status: string | null;
   readonly profile: string;
 }
 
@@ -64,8 +65,9 @@ const OPEN_STATUSES = 2;
 const CANCELLED = 4;
 const statusNames = ["PENDING", "QUEUED", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"] as const;
 
-const selectJob = `SELECT j.position, j.status, j.replay_count, e.id AS event_id, g.ordered, g.key AS group_key, g.id AS group_id,
-    g.blocked_position, f.subscription_id, p.body AS profile
+const selectJob = `SELECT j.position, j.status, j.replay_count, e.id AS event_id, g.ordered, g.key AS group_key,
+    g.id AS group_id, g.blocked_position, f.subscription_id, p.body AS profile,
+    (SELECT status FROM subscriptions s WHERE s.id = f.subscription_id) AS subscription_status
   FROM jobs j JOIN job_groups g ON g.id = j.group_id JOIN job_feeds f ON f.id = j.feed_id
     JOIN delivery_profiles p ON p.id = j.profile_id
     LEFT JOIN events e ON e.position = j.stream_position AND j.task = 0
@@ -158,7 +160,9 @@ export class Ledger {
     if (job.status >= OPEN_STATUSES && (job.status !== CANCELLED || isLateForCancel)) {
       throw new Violation("settled", `${call.jobId} is ${statusNames[job.status]} and is called again`);
     }
-    for (const key of [call.subscriptionId ?? "", `pool:${call.pool}`]) {
+    // What an archived subscription has with the router may still be sent, though it was paused before.
+    const isArchived = job.subscription_status === "ARCHIVED";
+    for (const key of [isArchived ? "" : (call.subscriptionId ?? ""), `pool:${call.pool}`]) {
       if (history.mustBePaused(key)) throw new Violation("paused", `${call.jobId} is called although ${key} is held`);
     }
     // A job that is cancelled while it is called, and retried at once, may be called again meanwhile.

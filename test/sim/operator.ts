@@ -149,9 +149,7 @@ export class Operator {
         return this.#resume(process, known);
       case "archive":
         if (this.subscriptions.length < 2) return;
-        // What is with the router already may still be sent.
         known.mayBeArchived = true;
-        this.#deps.history.resumed(id);
         await process.subscriptionService.archive(target);
         return;
       case "suspendPool":

@@ -105,7 +105,7 @@ class World {
     const characters = scenario.targets;
     const fail = (error: unknown): void => this.#fail(error);
     this.#targets = new Targets({ time, dice: dice(2), ledger: this.#ledger, characters, note, fail });
-    this.#faults = new Faults({ scenario, time, dice: dice(3), history, note });
+    this.#faults = new Faults({ scenario, time, dice: dice(3), history, note, fail });
     this.#publisher = new Publisher({ scenario, time, dice: dice(4), current, note });
     this.#operator = new Operator({ scenario, time, dice: dice(5), history, database, current, note });
   }

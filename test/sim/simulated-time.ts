@@ -43,8 +43,9 @@ export class SimulatedTime {
     };
   }
 
+  /** Whole milliseconds, as the wall clock of a machine. */
   now(): number {
-    return this.#wallOffsetMs + this.elapsedMs;
+    return Math.floor(this.#wallOffsetMs + this.elapsedMs);
   }
 
   jumpWallClock(byMs: number): void {

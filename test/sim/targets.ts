@@ -43,7 +43,7 @@ export class Targets {
     const answer = this.#answer(request);
     const status = answer.result.kind === "response" ? String(answer.result.status) : answer.result.kind;
     const where = `${call.group ?? "no group"} through ${call.pool}`;
-    note(`p${life.number} calls ${call.jobId} of ${where}: ${status} in ${answer.afterMs} ms`);
+    note(`p${life.number} calls ${call.jobId} of ${where}: ${status} in ${answer.afterMs.toFixed(2)} ms`);
     const outcome = await new Promise<TransportResult>((resolve) => {
       time.setTimer(answer.afterMs, () => resolve(answer.result));
       const cut: TransportResult = { kind: "connectionFailed", detail: "aborted" };
@@ -71,7 +71,8 @@ export class Targets {
 
   #answerOf(kind: AnswerKind, timeoutMs: number): Answer {
     const { dice } = this.#deps;
-    const soonMs = dice.int(0, 40);
+    // Not whole: monotonic clocks do not tell whole milliseconds.
+    const soonMs = dice.chance(0.2) ? 0 : dice.random.next() * 40;
     const seconds = dice.int(1, 20);
     const answer = (status: number, body = "", retryAfter: string | null = null): Answer => ({
       afterMs: soonMs,
@@ -81,7 +82,7 @@ export class Targets {
       case "ok":
         return answer(dice.pick([200, 200, 204, 202]));
       case "slow":
-        return { ...answer(200, "ok"), afterMs: dice.int(100, timeoutMs - 1) };
+        return { ...answer(200, "ok"), afterMs: 100 + dice.random.next() * (timeoutMs - 101) };
       case "serverError":
         return answer(dice.pick([500, 502, 503]));
       case "timeout":

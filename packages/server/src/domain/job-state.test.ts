@@ -51,6 +51,12 @@ function refusal(state: JobState, command: JobCommand): string | null {
 const transient: DeliveryResult = { kind: "transient", error: "HTTP 500" };
 
 describe("a report", () => {
+  test("of a wait that ends between two milliseconds parks until the later one", () => {
+    const parked = apply(queued, report({ kind: "held", untilMs: nowMs + 30_000.25, error: null }));
+    expect(parked.verdict).toEqual({ kind: "parked", untilMs: nowMs + 30_001 });
+    expect(parked.state.dueAtMs).toBe(nowMs + 30_001);
+  });
+
   test("delivered completes a QUEUED job, and a PENDING one of the same generation", () => {
     for (const state of [queued, pending]) {
       const done = apply(state, report({ kind: "delivered" }, { attempt: attempt() }));

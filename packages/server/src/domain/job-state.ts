@@ -237,7 +237,8 @@ function wait(state: JobState, delayMs: number, around: JobSurroundings): Transi
 }
 
 function park(state: JobState, dueAtMs: number, around: JobSurroundings): Transition {
-  const untilMs = Math.max(dueAtMs, around.nowMs);
+  // Whole milliseconds, whatever a router has reckoned with.
+  const untilMs = Math.ceil(Math.max(dueAtMs, around.nowMs));
   const parked = moved(pendingAgain(state, untilMs), { kind: "parked", untilMs });
   return { ...parked, takesBackRest: around.ordered };
 }

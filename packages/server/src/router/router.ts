@@ -256,7 +256,8 @@ class RunningRouter implements Router {
       call: (delivery) => this.#courier.call(delivery),
       holdForTarget: (delivery, untilMs) => {
         const { clock } = this.#deps;
-        const wallMs = clock.now() + (untilMs - clock.monotonicMs());
+        // Monotonic times have fractions; those on the wall clock, which are stored, have none.
+        const wallMs = Math.ceil(clock.now() + (untilMs - clock.monotonicMs()));
         this.#settlement.conclude(delivery, null, { kind: "held", untilMs: wallMs, error: "the target is left alone" });
       },
       release: (line, delayMs) => this.#settlement.release(line, delayMs),
