@@ -45,6 +45,20 @@ export function describeAttemptSinkConformance(name: string, setup: JobStoreSetu
       expect(await scenario.store.attemptSink.record([])).toEqual([]);
     });
 
+    test("sets a report aside that cannot be written, and takes the others", async () => {
+      const ids = await published(2);
+      const broken = { ...sampleAttempt(scenario.store.now(), 1), startedAtMs: Number.NaN };
+      const reports = await Promise.all([
+        scenario.newReport(ids[0]!, { result: { kind: "delivered" }, attempt: { outcome: "DELIVERED" } }),
+        scenario.newReport(ids[1]!, { result: { kind: "delivered" }, attempt: broken }),
+      ]);
+      expect(await scenario.store.attemptSink.record(reports)).toEqual([
+        { kind: "settled", status: "COMPLETED", holdsGroup: false },
+        { kind: "ignored", reason: "UNKNOWN_JOB" },
+      ]);
+      expect(await scenario.statuses(ids)).toEqual(["COMPLETED", "QUEUED"]);
+    });
+
     test("keeps the attempt as it was", async () => {
       const [id] = await published(1);
       const attempt = {

@@ -1,3 +1,4 @@
+import { CodedError, describeError } from "@flowcatalyst/foundation";
 import type { DeliveryReport, ReportVerdict } from "../../domain/attempt.ts";
 import { jobLimits } from "../../domain/dispatch-job.ts";
 import type { AttemptSink } from "../../ports/attempt-sink.ts";
@@ -8,10 +9,10 @@ import type { JobWriter } from "./job-writer.ts";
 import { createSubscriptionPauses, type SubscriptionPauses } from "./subscription-pauses.ts";
 
 /**
- * Takes what routers report: one transaction a call. For each report the attempt is inserted first, and whether it was
+ * Takes what routers report: one transaction a call, or one a report after something in the call could not be written. For each report the attempt is inserted first, and whether it was
  * new decides whether it counts; then the job moves by the state machine. A late report of a job that has moved on
- * leaves its attempt behind and nothing else. A report of a job nobody knows is set aside, at most the last 10,000 of
- * them.
+ * leaves its attempt behind and nothing else. A report of a job nobody knows, or that cannot be written, is set aside, at
+ * most the last 10,000 of them.
  */
 export const sinkLimits = {
   setAsideKept: 10_000,
@@ -25,11 +26,27 @@ export function createAttemptSink(writer: JobWriter): AttemptSink {
     pauses: createSubscriptionPauses(writer),
     ...prepare(writer),
   };
+  const recordTogether = (reports: readonly DeliveryReport[]): readonly ReportVerdict[] =>
+    writer.write({ nowMs: writer.clock.now() }, (changes) => reports.map((report) => apply(report, changes, context)));
+  const recordAlone = (report: DeliveryReport): ReportVerdict => {
+    try {
+      return recordTogether([report])[0] ?? unknownJob;
+    } catch (error) {
+      if (error instanceof CodedError) throw error;
+      writer.database.transaction(() => context.setAside(report, describeError(error), writer.clock.now()));
+      return unknownJob;
+    }
+  };
   return {
-    record: async (reports) =>
-      writer.write({ nowMs: writer.clock.now() }, (changes) =>
-        reports.map((report) => apply(report, changes, context)),
-      ),
+    record: async (reports) => {
+      try {
+        return recordTogether(reports);
+      } catch (error) {
+        // The store itself is fine, so it is one of the reports; its job is found lost later, and goes again.
+        if (error instanceof CodedError) throw error;
+        return reports.map(recordAlone);
+      }
+    },
   };
 }
 
