@@ -5,8 +5,9 @@
 export function readResponseText(response: Response, maxBytes: number): Promise<string> {
   const announced = response.headers.get("content-length");
   // The common case. The runtime reads at most what was announced, and making a stream would cost as much as all the
-  // rest.
-  if (announced !== null && Number(announced) <= maxBytes) return response.text();
+  // rest. Where a coding is named as well the announced length says nothing (RFC 9112, 6.3): chunks may have no end.
+  const isShort = announced !== null && Number(announced) <= maxBytes && !response.headers.has("transfer-encoding");
+  if (isShort) return response.text();
   const { body } = response;
   return body === null ? Promise.resolve("") : readStart(body, maxBytes);
 }
