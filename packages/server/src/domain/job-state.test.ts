@@ -174,6 +174,9 @@ describe("operators and the scheduler", () => {
   test("the rest of a run goes back without burning anything", () => {
     const back = apply({ ...queued, attemptCount: 2 }, { kind: "takeBack" });
     expect(back.state).toMatchObject({ status: "PENDING", generation: 2, attemptCount: 2, dueAtMs: nowMs });
+    const unmarked = apply({ ...pending, dueAtMs: 7 }, { kind: "takeBack" });
+    expect(unmarked.state).toMatchObject({ status: "PENDING", generation: 2, dueAtMs: 7 });
+    expect(refusal({ ...queued, status: "COMPLETED" }, { kind: "takeBack" })).toBe("NOT_ALLOWED");
   });
 
   test("cancel takes PENDING, QUEUED and FAILED", () => {

@@ -11,6 +11,7 @@
  *   QUEUED --> QUEUED: report, a wait of at most 10 s is spent in the router
  *   QUEUED --> PENDING: report, parked or released (generation + 1)
  *   QUEUED --> PENDING: takeBack, the job before it in its run was parked or holds the group (generation + 1)
+ *   PENDING --> PENDING: takeBack, it may be in a message that was never marked (generation + 1)
  *   QUEUED --> PENDING: recover, its message is lost (generation + 1)
  *   QUEUED --> COMPLETED: report, delivered
  *   QUEUED --> FAILED: report, permanent, or no retry left
@@ -35,9 +36,12 @@
  * generation); a longer one parks the job. No wait passes the expiry: it is cut there, and the job then expires where
  * it waits. Jitter comes from the `random` that is passed in.
  *
- * What a transition means for the ordered group around the job is told as `rest` and `block`: when the job was parked,
- * released or lost, the untouched rest of its run goes back too (`takeBack`, which burns nothing), and with
- * BLOCK_ON_ERROR a failure or expiry holds the group until an operator retries, skips or unblocks.
+ * What a transition means for the ordered group around the job is told as `takesBackRest` and `blocksGroup`: when the
+ * job was parked, released or lost, the untouched rest of its run goes back too (`takeBack`, which burns nothing), and
+ * with BLOCK_ON_ERROR a failure or expiry holds the group until an operator retries, skips or unblocks. The rest of its
+ * run is whatever a message with this job in it can carry behind it, the next `runMaxJobs - 1` open jobs of the group:
+ * QUEUED ones, and PENDING ones too, because a process may have died between publishing a run and marking it. Without
+ * that such a message, received once more, would carry them past the job that waits.
  */
 import type { Attempt, DeliveryResult, ReportVerdict } from "./attempt.ts";
 import type { FinalStatus, JobStatus } from "./dispatch-job.ts";
@@ -96,7 +100,7 @@ export type Transition =
       readonly state: JobState;
       /** Null for commands that are not reports. */
       readonly verdict: ReportVerdict | null;
-      /** The QUEUED jobs of the ordered group behind this one go back to PENDING. */
+      /** The next `runMaxJobs - 1` open jobs of the ordered group behind this one are taken back. */
       readonly takesBackRest: boolean;
       /** The ordered group is held because of this job. */
       readonly blocksGroup: boolean;
@@ -139,7 +143,7 @@ export function transition(state: JobState, command: JobCommand, around: JobSurr
     case "expire":
       return state.status === "PENDING" ? finish(state, "EXPIRED", { around, error: state.lastError }) : notAllowed;
     case "takeBack":
-      return state.status === "QUEUED" ? moved(pendingAgain(state, around.nowMs)) : notAllowed;
+      return isFinal(state.status) ? notAllowed : moved(takenBack(state, around.nowMs));
     case "recover":
       if (state.status !== "QUEUED") return notAllowed;
       return { ...moved(pendingAgain(state, around.nowMs)), takesBackRest: around.ordered };
@@ -173,6 +177,11 @@ function pendingAgain(state: JobState, dueAtMs: number): JobState {
     queuedAtMs: null,
     finishedAtMs: null,
   };
+}
+
+/** One that was not marked keeps its own time: only a message that may exist is made stale. */
+function takenBack(state: JobState, nowMs: number): JobState {
+  return pendingAgain(state, state.status === "PENDING" ? state.dueAtMs : nowMs);
 }
 
 function retried(state: JobState, replay: boolean, nowMs: number): Moved {

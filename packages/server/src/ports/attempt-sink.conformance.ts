@@ -137,6 +137,23 @@ export function describeAttemptSinkConformance(name: string, setup: JobStoreSetu
       expect(idsOf(await scenario.queue())).toEqual([ids.slice(1)]);
     });
 
+    test("a parked job takes back what a message that was never marked carries behind it", async () => {
+      const ids = await scenario.publish({ group: "g" }, { group: "g", dueInMs: -5 }, { group: "g" });
+      const { runs } = await scenario.claim();
+      // The process died after publishing: the message is with a router, and every job is PENDING.
+      await scenario.report(ids[0]!, { result: { kind: "held", untilMs: scenario.store.now() + 5_000, error: null } });
+      const parked = { kind: "held", untilMs: scenario.store.now() + hourMs / 2, error: null } as const;
+      expect(await scenario.report(ids[0]!, { result: parked })).toMatchObject({ kind: "parked" });
+      // Received again, it must not carry the second past the first.
+      const references = runs[0]!.jobs.map((job) => ({ kind: "reference", ...job }) as const);
+      expect(await scenario.store.deliveryReader.read(references)).toEqual(new Map());
+      await scenario.mark(runs);
+      expect(await scenario.statuses(ids)).toEqual(["PENDING", "PENDING", "PENDING"]);
+      expect(await scenario.job(ids[1]!)).toMatchObject({ attemptCount: 0, dueAtMs: scenario.store.now() - 5 });
+      await scenario.store.advance(hourMs / 2);
+      expect(idsOf((await scenario.claim()).runs)).toEqual([ids]);
+    });
+
     test("late results of an older generation change nothing, but delivered does", async () => {
       const ids = await published(2);
       await scenario.report(ids[0]!, { result: { kind: "released", dueAtMs: 0 }, attempt: null });

@@ -38,6 +38,8 @@ type Step =
   | { readonly kind: "work"; readonly which: number; readonly outcome: Outcome }
   /** A router stops: all that is left of a message is released. */
   | { readonly kind: "stop"; readonly which: number }
+  /** A router died between its last result and the ack: the message it had done with comes once more. */
+  | { readonly kind: "unacked" }
   /** The last report is sent once more. */
   | { readonly kind: "repeat" }
   | { readonly kind: "purge" }
@@ -90,6 +92,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: which.map((index): Step => ({ kind: "stop", which: index })) },
+  { weight: 2, arbitrary: fc.constant<Step>({ kind: "unacked" }) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: "repeat" }) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: "purge" }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("cancel" as const, "retry" as const), which }) },
@@ -121,6 +124,7 @@ class World {
   readonly #generations = new Map<JobId, number>();
   readonly #arrived = new Set<JobId>();
   #lastReport: DeliveryReport | null = null;
+  #lastDropped: Message | null = null;
 
   constructor(scenario: JobScenario) {
     this.scenario = scenario;
@@ -136,6 +140,8 @@ class World {
         return this.#work(step.which, step.outcome);
       case "stop":
         return this.#stop(step.which);
+      case "unacked":
+        return this.#receiveAgain();
       case "repeat":
         return this.#lastReport === null ? undefined : this.#record([this.#lastReport]).then(() => undefined);
       case "purge":
@@ -239,6 +245,13 @@ class World {
 
   #drop(message: Message): void {
     this.#messages.splice(this.#messages.indexOf(message), 1);
+    this.#lastDropped = message;
+  }
+
+  #receiveAgain(): void {
+    if (this.#lastDropped === null) return;
+    this.#messages.unshift({ ...this.#lastDropped, next: 0 });
+    this.#lastDropped = null;
   }
 
   async #work(index: number, outcome: Outcome): Promise<void> {
@@ -301,6 +314,7 @@ class World {
   /** The queue loses everything, and recovery finds that out. */
   async #purge(): Promise<void> {
     this.#messages.length = 0;
+    this.#lastDropped = null;
     await this.scenario.store.advance(1_000);
     const nowMs = this.scenario.store.now();
     const lost = { queuedBeforeMs: nowMs, maxJobs: 1_000, nowMs };

@@ -1,5 +1,5 @@
 import type { DeliveryReport, ReportVerdict } from "../domain/attempt.ts";
-import type { NewEventJob } from "../domain/dispatch-job.ts";
+import { jobLimits, type NewEventJob } from "../domain/dispatch-job.ts";
 import type { JobId } from "../domain/ids.ts";
 import { isFinal, type JobCommand, type JobState, newJobState, transition } from "../domain/job-state.ts";
 
@@ -92,10 +92,9 @@ export class JobModel {
     job.state = result.state;
     if (groupKey === null) return result;
     if (result.takesBackRest) {
-      for (const rest of this.openOf(groupKey)) {
-        if (rest.order > job.order && rest.state.status === "QUEUED") {
-          this.apply(rest.made.id, { kind: "takeBack" }, nowMs);
-        }
+      const behind = this.openOf(groupKey).filter((rest) => rest.order > job.order);
+      for (const rest of behind.slice(0, jobLimits.runMaxJobs - 1)) {
+        this.apply(rest.made.id, { kind: "takeBack" }, nowMs);
       }
     }
     if (result.blocksGroup) {

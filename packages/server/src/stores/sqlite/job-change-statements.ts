@@ -48,10 +48,9 @@ export const feedColumns = `id, subscription_id, lane, ready_at, window_full, he
 export const readGroupHead = `SELECT due_at, generation, attempt_count FROM jobs
   WHERE group_id = (?1 + 0) AND open = 1 AND sort_key >= 0 ORDER BY sort_key LIMIT 1`;
 
-/** QUEUED jobs of an ordered group behind a position, as far as its run reaches. */
+/** Open jobs of an ordered group behind a position, in their order: as many as a message can carry there. */
 export const readRestOfRun = `SELECT ${jobColumns} FROM jobs
-  WHERE group_id = (?1 + 0) AND open = 1 AND sort_key > (?2 + 0) AND sort_key <= (?3 + 0) AND status = 1
-  ORDER BY sort_key`;
+  WHERE group_id = (?1 + 0) AND open = 1 AND sort_key > (?2 + 0) ORDER BY sort_key LIMIT (?3 + 0)`;
 
 export interface GroupHead {
   readonly due_at: number;

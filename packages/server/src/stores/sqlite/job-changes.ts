@@ -1,5 +1,5 @@
 import type { Random } from "@flowcatalyst/foundation";
-import type { DeliveryProfile, HeldReason, JobStatus } from "../../domain/dispatch-job.ts";
+import { jobLimits, type DeliveryProfile, type HeldReason, type JobStatus } from "../../domain/dispatch-job.ts";
 import { jobGenerationKey, type JobId, type JobPosition } from "../../domain/ids.ts";
 import { isFinal, transition, type JobCommand, type JobState, type Transition } from "../../domain/job-state.ts";
 import type { ChangeStatements, FeedRow, GroupHead, GroupRow } from "./job-change-statements.ts";
@@ -241,9 +241,9 @@ export class JobChanges {
   }
 
   #takeBackRest(group: GroupRow, position: JobPosition): void {
-    if (group.outstanding === 0 || group.run_to === null) return;
-    for (const rest of this.#sql.restOfRun.all(group.id, position, group.run_to))
+    for (const rest of this.#sql.restOfRun.all(group.id, position, jobLimits.runMaxJobs - 1)) {
       this.apply(rest, { kind: "takeBack" });
+    }
   }
 
   #block(group: GroupRow, position: JobPosition): void {

@@ -54,7 +54,7 @@ const expectedPlans: Readonly<Record<string, { readonly sql: string; readonly pl
   groupHead: { sql: readGroupHead, plan: ["SEARCH jobs USING INDEX jobs_open (group_id=? AND sort_key>?)"] },
   restOfRun: {
     sql: readRestOfRun,
-    plan: ["SEARCH jobs USING INDEX jobs_open (group_id=? AND sort_key>? AND sort_key<?)"],
+    plan: ["SEARCH jobs USING INDEX jobs_open (group_id=? AND sort_key>?)"],
   },
   delivery: { sql: readDelivery, plan: ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)"] },
   deliveredEvent: { sql: readDeliveredEvent, plan: ["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"] },
