@@ -1,5 +1,5 @@
 import type { Clock } from "@flowcatalyst/foundation";
-import type { Agenda } from "./agenda.ts";
+import type { Agenda, Appointment } from "./agenda.ts";
 import { CircuitBreaker } from "./circuit-breaker.ts";
 
 export const breakerRegistryLimits = {
@@ -17,7 +17,7 @@ export class CircuitBreakers {
   readonly #clock: Clock;
   readonly #agenda: Agenda;
   readonly #byOrigin = new Map<string, CircuitBreaker>();
-  readonly #alarms = new Set<CircuitBreaker>();
+  readonly #alarms = new Map<CircuitBreaker, Appointment>();
 
   constructor(clock: Clock, agenda: Agenda) {
     this.#clock = clock;
@@ -48,12 +48,18 @@ export class CircuitBreakers {
   /** Sees to it that the waiters of a blocked target are woken when its time has come; once however many wait. */
   wakeAt(breaker: CircuitBreaker, untilMs: number): void {
     // A probe under way ends by itself and wakes them.
-    if (untilMs === Number.POSITIVE_INFINITY || this.#alarms.has(breaker)) return;
-    this.#alarms.add(breaker);
-    this.#agenda.add(untilMs, () => {
+    if (untilMs === Number.POSITIVE_INFINITY) return;
+    const set = this.#alarms.get(breaker);
+    if (set !== undefined) {
+      if (set.dueMs <= untilMs) return;
+      // Left over from a longer hold that an operator lifted.
+      set.cancelled = true;
+    }
+    const alarm = this.#agenda.add(untilMs, () => {
       this.#alarms.delete(breaker);
       breaker.wake();
     });
+    this.#alarms.set(breaker, alarm);
   }
 
   /** Part of the router's sweep. */

@@ -18,7 +18,7 @@
 import type { Clock } from "@flowcatalyst/foundation";
 import { jobLimits } from "../domain/dispatch-job.ts";
 import type { PoolCode } from "../domain/ids.ts";
-import type { Agenda } from "./agenda.ts";
+import type { Agenda, Appointment } from "./agenda.ts";
 import type { CircuitBreakers } from "./circuit-breakers.ts";
 import { Deque } from "./deque.ts";
 import { Line, type Delivery } from "./in-flight.ts";
@@ -80,7 +80,8 @@ export class Pool {
   readonly #deps: PoolDeps;
   #shape: PoolShape;
   #bucket: TokenBucket | null = null;
-  #tokenAlarmSet = false;
+  /** Set while something waits for the next token. */
+  #tokenAlarm: Appointment | null = null;
   readonly #lines = new Map<string, Line>();
   readonly #shares = new Map<string, TargetShare>();
   readonly #rings: Readonly<Record<Priority, Deque<TargetShare>>> = { high: new Deque(), normal: new Deque() };
@@ -126,6 +127,7 @@ export class Pool {
       if (this.#bucket === null) this.#bucket = new TokenBucket(limits, nowMs);
       else this.#bucket.reshape(limits, nowMs);
     }
+    this.#dropTokenAlarm();
     // Shares at their cap have left the ring; with another number of slots the cap is another.
     for (const share of this.#shares.values()) this.shareChanged(share);
   }
@@ -307,15 +309,20 @@ export class Pool {
     if (this.#bucket === null || this.#rings.high.size + this.#rings.normal.size === 0) return false;
     const waitMs = this.#bucket.waitMs(nowMs);
     if (waitMs === 0) return false;
-    if (!this.#tokenAlarmSet) {
-      this.#tokenAlarmSet = true;
+    if (this.#tokenAlarm === null) {
       this.meters.rateLimitWaits.inc();
-      this.#deps.agenda.add(nowMs + waitMs, () => {
-        this.#tokenAlarmSet = false;
+      this.#tokenAlarm = this.#deps.agenda.add(nowMs + waitMs, () => {
+        this.#tokenAlarm = null;
         this.pump();
       });
     }
     return true;
+  }
+
+  /** With another rate the next token comes at another time; the pump that follows a change sets the alarm anew. */
+  #dropTokenAlarm(): void {
+    if (this.#tokenAlarm !== null) this.#tokenAlarm.cancelled = true;
+    this.#tokenAlarm = null;
   }
 
   #askForMore(): void {
