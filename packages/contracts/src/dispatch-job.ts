@@ -3,6 +3,7 @@ import { wireLimits } from "./wire-limits.ts";
 import {
   clientIdSchema,
   codeSchema,
+  contentTypeSchema,
   deliveryFormatSchema,
   dispatchModeSchema,
   headersSchema,
@@ -29,7 +30,7 @@ export const createDispatchJobSchema = z
   .strictObject({
     targetUrl: urlSchema,
     payload: z.unknown().meta({ description: "Text is sent as it is; anything else as JSON. At most 256 KiB." }),
-    contentType: z.string().min(1).max(wireLimits.contentTypeMaxChars).nullish(),
+    contentType: contentTypeSchema.nullish(),
     eventId: keySchema.nullish(),
     subscriptionId: keySchema.nullish(),
     code: codeSchema.nullish(),
@@ -45,7 +46,7 @@ export const createDispatchJobSchema = z
     maxRetries: z.int().min(0).max(wireLimits.retriesMax).nullish(),
     retry: retryInSchema.nullish(),
     maxAgeSeconds: z.int().min(1).max(wireLimits.maxAgeMaxSeconds).nullish(),
-    secretRef: z.string().min(1).max(255).nullish().meta({ description: "Which secret signs; else the client's." }),
+    secretRef: keySchema.nullish().meta({ description: "Which secret signs; else the client's." }),
     legacySignature: z.boolean().nullish(),
   })
   .meta({ id: "CreateDispatchJob" });

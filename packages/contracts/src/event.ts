@@ -2,12 +2,15 @@ import * as z from "zod";
 import { wireLimits } from "./wire-limits.ts";
 import {
   clientIdSchema,
+  contentTypeSchema,
   keySchema,
   optionSchema,
   searchPageMembers,
   searchQueryMembers,
+  textSchema,
   timeInSchema,
   timeOutSchema,
+  urlSchema,
 } from "./wire-values.ts";
 
 export const contextDatumSchema = z
@@ -20,21 +23,19 @@ export const contextDatumSchema = z
 /** An event in our own JSON. The server checks it by hand for speed; a test holds both to one answer. */
 export const createEventSchema = z
   .strictObject({
-    type: z
-      .string()
-      .min(1)
-      .max(wireLimits.eventTypeMaxChars)
-      .meta({ description: "Any text; order.created works at once. Four segments with colons when registered." }),
-    source: z.string().min(1).max(wireLimits.eventSourceMaxChars),
+    type: textSchema(1, wireLimits.eventTypeMaxChars).meta({
+      description: "Any text; order.created works at once. Four segments with colons when registered.",
+    }),
+    source: textSchema(1, wireLimits.eventSourceMaxChars),
     specVersion: z.literal("1.0").nullish(),
-    subject: z.string().max(wireLimits.eventSubjectMaxChars).nullish(),
+    subject: textSchema(0, wireLimits.eventSubjectMaxChars).nullish(),
     time: timeInSchema.nullish(),
     data: z
       .unknown()
       .optional()
       .meta({ description: "Any JSON. A string that holds a JSON object or array is stored parsed. At most 256 KiB." }),
-    dataContentType: z.string().min(1).max(wireLimits.contentTypeMaxChars).nullish(),
-    dataSchema: z.string().min(1).max(wireLimits.urlMaxChars).nullish(),
+    dataContentType: contentTypeSchema.nullish(),
+    dataSchema: urlSchema.nullish(),
     messageGroup: keySchema.nullish().meta({ description: "Order is kept among events of one group." }),
     correlationId: keySchema.nullish(),
     causationId: keySchema.nullish(),
@@ -174,13 +175,13 @@ export const eventFilterOptionsSchema = z
 export const cloudEventSchema = z
   .looseObject({
     specversion: z.literal("1.0"),
-    id: z.string().min(1).max(wireLimits.keyMaxChars),
-    source: z.string().min(1).max(wireLimits.eventSourceMaxChars),
-    type: z.string().min(1).max(wireLimits.eventTypeMaxChars),
-    subject: z.string().max(wireLimits.eventSubjectMaxChars).nullish(),
+    id: keySchema,
+    source: textSchema(1, wireLimits.eventSourceMaxChars),
+    type: textSchema(1, wireLimits.eventTypeMaxChars),
+    subject: textSchema(1, wireLimits.eventSubjectMaxChars).nullish(),
     time: timeInSchema.nullish(),
-    datacontenttype: z.string().min(1).max(wireLimits.contentTypeMaxChars).nullish(),
-    dataschema: z.string().min(1).max(wireLimits.urlMaxChars).nullish(),
+    datacontenttype: contentTypeSchema.nullish(),
+    dataschema: urlSchema.nullish(),
     data: z.unknown().optional(),
     data_base64: z.string().nullish(),
     messagegroup: keySchema.nullish(),

@@ -17,6 +17,7 @@ export {
   metadataSchema,
   nameSchema,
   optionSchema,
+  contentTypePattern,
   parseTime,
   retryInSchema,
   retryOutSchema,
@@ -31,6 +32,7 @@ export {
   type ListQuery,
   type RetryIn,
   type RetryOut,
+  wholeTextMessage,
 } from "./wire-values.ts";
 export {
   acceptedEventSchema,

@@ -11,9 +11,22 @@ const timePattern = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz
 
 /** Epoch milliseconds of an RFC 3339 time; null if it is none. Finer fractions are cut off. */
 export function parseTime(text: string): number | null {
-  if (!timePattern.test(text)) return null;
+  if (!timePattern.test(text) || !isCalendarDay(text)) return null;
   const ms = Date.parse(text);
-  return Number.isNaN(ms) ? null : ms;
+  return ms >= earliestTimeMs && ms <= latestTimeMs ? ms : null;
+}
+
+/** RFC 3339 has four digits for the year, also after the zone has been taken off. */
+const earliestTimeMs = -62_167_219_200_000;
+const latestTimeMs = 253_402_300_799_999;
+
+/** `Date.parse` takes the 30th of February for the 2nd of March, and hour 24 for the next day. */
+function isCalendarDay(text: string): boolean {
+  if (text.slice(11, 13) === "24") return false;
+  const day = Number(text.slice(8, 10));
+  if (day <= 28) return true;
+  const daysOfMonth = new Date(Date.UTC(2_000 + (Number(text.slice(0, 4)) % 400), Number(text.slice(5, 7)), 0));
+  return day <= daysOfMonth.getUTCDate();
 }
 
 export const timeInSchema = z
@@ -24,11 +37,39 @@ export const timeInSchema = z
 /** Times in answers: RFC 3339, UTC, milliseconds. */
 export const timeOutSchema = z.string().meta({ format: "date-time" });
 
-export const keySchema = z.string().min(1).max(wireLimits.keyMaxChars);
-export const clientIdSchema = z.string().min(1).max(wireLimits.clientIdMaxChars);
-export const nameSchema = z.string().trim().min(1).max(wireLimits.nameMaxChars);
-export const codeSchema = z.string().min(1).max(wireLimits.codeMaxChars);
-export const urlSchema = z.string().min(1).max(wireLimits.urlMaxChars);
+/**
+ * JSON can spell half of a surrogate pair (`"\ud800"`), UTF-8 cannot carry it: stored and sent, two different keys would
+ * become the same one.
+ */
+export const wholeTextMessage = "must not hold half of a surrogate pair";
+
+/** Text of `minChars` to `maxChars` characters that UTF-8 can carry. */
+export function textSchema(minChars: number, maxChars: number) {
+  return z
+    .string()
+    .min(minChars)
+    .max(maxChars)
+    .refine((text) => text.isWellFormed(), wholeTextMessage);
+}
+
+export const keySchema = textSchema(1, wireLimits.keyMaxChars);
+export const clientIdSchema = textSchema(1, wireLimits.clientIdMaxChars);
+export const nameSchema = z
+  .string()
+  .trim()
+  .min(1)
+  .max(wireLimits.nameMaxChars)
+  .refine((text) => text.isWellFormed(), wholeTextMessage);
+export const codeSchema = textSchema(1, wireLimits.codeMaxChars);
+export const urlSchema = textSchema(1, wireLimits.urlMaxChars);
+
+/** What a `content-type` header can carry: visible ASCII, and spaces inside. */
+export const contentTypePattern = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
+export const contentTypeSchema = z
+  .string()
+  .min(1)
+  .max(wireLimits.contentTypeMaxChars)
+  .regex(contentTypePattern, "must be visible ASCII, like application/json");
 
 function limitedRecord(maxItems: number, maxChars: number) {
   return z

@@ -30,6 +30,19 @@ describe("JSON without loss", () => {
   });
 });
 
+describe("a body that costs more than it should", () => {
+  test("is refused before it is parsed when it is nested too deeply, closed or not", () => {
+    for (const text of ["[".repeat(1_000_000), `${"[".repeat(100_000)}${"]".repeat(100_000)}`, '{"a":'.repeat(600)]) {
+      expect(() => parseJson(text)).toThrow("The body must not be nested deeper than 504");
+    }
+    expect(parseJson("[".repeat(504) + "]".repeat(504))).toBeArray();
+  });
+
+  test("is told its fault without the place when it is long", () => {
+    expect(() => parseJson(`[${"1,".repeat(1_000_000)}`)).toThrow("The body is not valid JSON: Unexpected EOF.");
+  });
+});
+
 test("only whole objects and arrays are structures", () => {
   for (const text of ["{}", "[]", ' {"a":1} ', "\n[1]"]) expect(holdsJsonStructure(text)).toBe(true);
   for (const text of ["", "1", '"{}"', "{", "[1", "{} {}", "null"]) expect(holdsJsonStructure(text)).toBe(false);

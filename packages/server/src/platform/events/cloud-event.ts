@@ -8,7 +8,7 @@
  * key unless the sender names one, because CloudEvents says that they identify the event.
  */
 
-import { parseTime, wireLimits } from "@flowcatalyst/contracts";
+import { contentTypePattern, parseTime, wholeTextMessage, wireLimits } from "@flowcatalyst/contracts";
 import type { DataKind } from "../../domain/event.ts";
 import type { ClientId } from "../../domain/ids.ts";
 import { holdsJsonStructure, jsonMaxDepth, tooDeep } from "../../http/json-text.ts";
@@ -73,6 +73,10 @@ function draftOf(reader: AttributeReader, { data, contentType, context }: DraftP
   if (reader.value("specversion") !== "1.0") reader.fault("specversion", 'must be "1.0"');
   if (data.kind === "json" && data.text !== null && tooDeep(data.text)) {
     reader.fault("data", `must not be nested deeper than ${jsonMaxDepth}`);
+  }
+  if (data.text?.isWellFormed() === false) reader.fault("data", wholeTextMessage);
+  if (contentType.length > wireLimits.contentTypeMaxChars || !contentTypePattern.test(contentType)) {
+    reader.fault("datacontenttype", "must be visible ASCII, like application/json");
   }
   const id = reader.required("id", wireLimits.keyMaxChars);
   const source = reader.required("source", wireLimits.eventSourceMaxChars);
@@ -195,8 +199,10 @@ class AttributeReader {
   optional(name: string, maxChars: number): string | null {
     const value = this.#attributes[name];
     if (value === undefined || value === null) return null;
-    if (typeof value === "string" && value.length > 0 && value.length <= maxChars) return value;
-    this.fault(name, typeof value === "string" ? `must have 1 to ${maxChars} characters` : "must be a string");
+    if (typeof value !== "string") this.fault(name, "must be a string");
+    else if (value.length === 0 || value.length > maxChars) this.fault(name, `must have 1 to ${maxChars} characters`);
+    else if (!value.isWellFormed()) this.fault(name, wholeTextMessage);
+    else return value;
     return null;
   }
 

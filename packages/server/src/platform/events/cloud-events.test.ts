@@ -170,3 +170,19 @@ describe("a CloudEvent", () => {
     expect((await platform.call("POST /api/events", good, headers)).status).toBe(400);
   });
 });
+
+describe("what neither UTF-8 nor a header can carry", () => {
+  const type = { "content-type": "application/cloudevents+json" };
+  const base = { specversion: "1.0", id: "1", type: "t", source: "s" };
+
+  test("is refused by name", async () => {
+    for (const [members, path] of [
+      [{ deduplicationid: "\ud800" }, "deduplicationid"],
+      [{ data: "\udfff", datacontenttype: "text/plain" }, "data"],
+      [{ data: "x", datacontenttype: "text/plain\r\nx-forged: 1" }, "datacontenttype"],
+    ] as const) {
+      const refused = await platform.call("POST /api/events", { ...base, ...members }, type);
+      expect([refused.status, refused.faults.map((fault) => fault.path)]).toEqual([400, [path]]);
+    }
+  });
+});

@@ -6,7 +6,7 @@ import { readOwnEvent } from "./own-event.ts";
 
 const context = { nowMs: 1_767_225_600_000, dataMaxBytes: eventLimits.dataMaxBytes };
 
-const key = fc.constantFrom("k", "key", "k".repeat(255), "k".repeat(256), "");
+const key = fc.constantFrom("k", "key", "k".repeat(255), "k".repeat(256), "", "\ud800", "\u{1f600}");
 const wrong = fc.constantFrom<unknown>(null, undefined, 1, true, {}, [], "");
 const sloppy = (right: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
   fc.oneof({ weight: 30, arbitrary: right }, wrong);
@@ -15,6 +15,9 @@ const time = fc.constantFrom(
   "2026-01-31T12:00:00.123456+02:00",
   "2026-01-31t12:00:00.1z",
   "2026-13-31T12:00:00Z",
+  "2026-02-30T12:00:00Z",
+  "2026-01-31T24:00:00Z",
+  "9999-12-31T23:59:59-01:00",
   "2026-01-31",
   "yesterday",
 );
@@ -29,7 +32,7 @@ const event = fc.record(
     subject: sloppy(fc.constantFrom("", "o-1", "s".repeat(1_025))),
     time: sloppy(time),
     data: fc.jsonValue(),
-    dataContentType: sloppy(fc.constantFrom("application/json", "text/plain", "c".repeat(256))),
+    dataContentType: sloppy(fc.constantFrom("application/json", "text/plain", "c".repeat(256), "a/b\r\nx: y", "a/b ")),
     dataSchema: sloppy(fc.string({ maxLength: 5 })),
     messageGroup: sloppy(key),
     correlationId: sloppy(key),
@@ -106,6 +109,13 @@ describe("data in our JSON", () => {
       "{}",
       "application/vnd.x+json",
     ]);
+  });
+
+  test("that UTF-8 cannot carry is refused where it would be sent as it is", () => {
+    const kind = (members: object): string => readOwnEvent({ type: "t", source: "s", ...members }, "", context).kind;
+    expect(kind({ data: '{"a":"\ud800"}' })).toBe("invalid");
+    expect(kind({ data: "\ud800", dataContentType: "text/plain" })).toBe("invalid");
+    expect(dataOf({ data: { a: "\ud800" } })).toEqual(["json", '{"a":"\\ud800"}', "application/json"]);
   });
 
   test("over 256 KiB is too large, measured in bytes", () => {

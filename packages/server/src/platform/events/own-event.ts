@@ -10,7 +10,7 @@
  * existing clients send it, unless `dataContentType` says that the data is not JSON: then a string is the data itself.
  */
 
-import { parseTime, wireLimits } from "@flowcatalyst/contracts";
+import { contentTypePattern, parseTime, wholeTextMessage, wireLimits } from "@flowcatalyst/contracts";
 import type { ContextDatum, DataKind } from "../../domain/event.ts";
 import type { ClientId } from "../../domain/ids.ts";
 import { holdsJsonStructure, jsonMaxDepth, tooDeep } from "../../http/json-text.ts";
@@ -31,9 +31,10 @@ export function readOwnEvent(value: unknown, path: string, context: ReadingConte
   const fields = value as Fields;
   const reader = new FieldReader(path);
   for (const name in fields) if (!knownNames.has(name)) reader.unknown(name);
-  const dataContentType = reader.optional(fields, "dataContentType", wireLimits.contentTypeMaxChars);
+  const dataContentType = reader.contentType(fields);
   const data = dataOf(fields["data"], dataContentType ?? defaultDataContentType);
   if (data.text !== null && tooDeep(data.text)) reader.fault("data", `must not be nested deeper than ${jsonMaxDepth}`);
+  if (data.text?.isWellFormed() === false) reader.fault("data", wholeTextMessage);
   const specVersion = fields["specVersion"];
   if (specVersion !== undefined && specVersion !== null && specVersion !== "1.0") {
     reader.fault("specVersion", 'must be "1.0"');
@@ -115,7 +116,7 @@ class FieldReader {
 
   required(fields: Fields, name: string, maxChars: number): string {
     const value = fields[name];
-    if (typeof value === "string" && value.length > 0 && value.length <= maxChars) return value;
+    if (isText(value, maxChars)) return value;
     this.fault(name, value === undefined ? "is required" : textFault(value, maxChars));
     return "";
   }
@@ -123,8 +124,15 @@ class FieldReader {
   optional(fields: Fields, name: string, maxChars: number): string | null {
     const value = fields[name];
     if (value === undefined || value === null) return null;
-    if (typeof value === "string" && value.length > 0 && value.length <= maxChars) return value;
+    if (isText(value, maxChars)) return value;
     this.fault(name, textFault(value, maxChars));
+    return null;
+  }
+
+  contentType(fields: Fields): string | null {
+    const value = this.optional(fields, "dataContentType", wireLimits.contentTypeMaxChars);
+    if (value === null || value === defaultDataContentType || contentTypePattern.test(value)) return value;
+    this.fault("dataContentType", "must be visible ASCII, like application/json");
     return null;
   }
 
@@ -173,7 +181,12 @@ class FieldReader {
   }
 }
 
+function isText(value: unknown, maxChars: number): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= maxChars && value.isWellFormed();
+}
+
 function textFault(value: unknown, maxChars: number): string {
   if (typeof value !== "string") return "must be a string";
+  if (!value.isWellFormed()) return wholeTextMessage;
   return value.length === 0 ? "must not be empty" : `must have at most ${maxChars} characters`;
 }
