@@ -124,7 +124,8 @@ function checkFanOut(facts: RestFacts, jobs: readonly JobRow[]): void {
       const isMade = made.has(owedKey("", id, subscription.id));
       if (isMade) wanted++;
       const isWanted = wants(subscription, event);
-      if (isMade && !isWanted) throw new Violation("fan-out", `${id} went to ${subscription.id}, which does not want it`);
+      if (isMade && !isWanted)
+        throw new Violation("fan-out", `${id} went to ${subscription.id}, which does not want it`);
       const isCertain = isWanted && !known.mayBeArchived && event.sentAtMs > known.answeredMs;
       if (isCertain && !isMade) throw new Violation("fan-out", `${id} did not go to ${subscription.id}`);
     }
@@ -194,8 +195,12 @@ function checkBooks(database: SqliteDatabase): void {
        OR queued_at IS NOT NULL OR blocked_position IS NOT NULL`,
     [],
   )[0];
-  if (busy !== undefined) throw new Violation("books", `a group is not idle although all is done: ${JSON.stringify(busy)}`);
-  const aside = database.queryOnce<{ reason: string; job_id: string }>("SELECT reason, job_id FROM set_aside_reports", []);
+  if (busy !== undefined)
+    throw new Violation("books", `a group is not idle although all is done: ${JSON.stringify(busy)}`);
+  const aside = database.queryOnce<{ reason: string; job_id: string }>(
+    "SELECT reason, job_id FROM set_aside_reports",
+    [],
+  );
   if (aside[0] !== undefined) throw new Violation("books", `a report of ${aside[0].job_id} was set aside`);
   const poison = database.queryOnce<{ reason: string }>("SELECT reason FROM poison_events", [])[0];
   if (poison !== undefined) throw new Violation("poison", poison.reason);

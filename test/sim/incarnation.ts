@@ -21,7 +21,11 @@ import { createRouter, routerDefaults } from "../../packages/server/src/router/r
 import { Warnings } from "../../packages/server/src/router/warnings.ts";
 import { createReplayRunner, replayDefaults } from "../../packages/server/src/scheduler/replay.ts";
 import { createScheduler, schedulerDefaults } from "../../packages/server/src/scheduler/scheduler.ts";
-import { createSqliteStore, type SqliteDatabase, type SqliteStore } from "../../packages/server/src/stores/sqlite/index.ts";
+import {
+  createSqliteStore,
+  type SqliteDatabase,
+  type SqliteStore,
+} from "../../packages/server/src/stores/sqlite/index.ts";
 import { createStreamProcessor, streamDefaults } from "../../packages/server/src/stream/stream-processor.ts";
 import { faultyPort, type PortFaults } from "./faulty-port.ts";
 import { databaseOf, type Life } from "./life.ts";

@@ -59,8 +59,7 @@ export function databaseOf(life: Life, real: SqliteDatabase): SqliteDatabase {
     get: (...params) => guard(() => statement.get(...params)),
     run: (...params) => guard(() => statement.run(...params)),
   });
-  const statement = (sql: string): unknown =>
-    guardStatement(real.statement(sql) as unknown as SqliteStatement<unknown, never[]>);
+  const statement = (sql: string): unknown => guardStatement(real.statement(sql));
   return {
     path: real.path,
     // Searches and checkpoints on threads of their own would run in real time.

@@ -49,7 +49,7 @@ export class Publisher {
     const { scenario, dice, time } = this.#deps;
     const pending: Promise<void>[] = [];
     let tasksLeft = scenario.tasks;
-    for (let left = scenario.events; left > 0; ) {
+    for (let left = scenario.events; left > 0;) {
       const count = Math.min(left, dice.int(1, scenario.batchMax));
       left -= count;
       pending.push(this.#publish(this.#draw(count)));
@@ -80,25 +80,30 @@ export class Publisher {
   }
 
   async #publish(batch: readonly SentEvent[]): Promise<void> {
-    const { time, note } = this.#deps;
+    const { time } = this.#deps;
     const mayRepeat = batch.every(({ deduplicationId }) => deduplicationId !== null);
     for (;;) {
       const process = this.#deps.current();
-      if (process !== null) {
-        try {
-          const appended = await process.store.events.append(batch.map((event) => newEvent(event, process)));
-          appended.forEach(({ event }, at) => {
-            const sent = batch[at];
-            if (sent !== undefined) sent.id = event.id;
-          });
-          note(`p${process.life.number} accepted events ${batch[0]?.number} to ${batch.at(-1)?.number}`);
-          return;
-        } catch (error) {
-          note(`events from ${batch[0]?.number} not answered: ${describeError(error)}`);
-          if (!mayRepeat) return;
-        }
-      }
+      const isTried = process !== null;
+      if (isTried && ((await this.#append(batch, process)) || !mayRepeat)) return;
       await time.sleep(RETRY_MS);
+    }
+  }
+
+  /** False: not answered. */
+  async #append(batch: readonly SentEvent[], process: Incarnation): Promise<boolean> {
+    const { note } = this.#deps;
+    try {
+      const appended = await process.store.events.append(batch.map((event) => newEvent(event, process)));
+      for (const [at, { event }] of appended.entries()) {
+        const sent = batch[at];
+        if (sent !== undefined) sent.id = event.id;
+      }
+      note(`p${process.life.number} accepted events ${batch[0]?.number} to ${batch.at(-1)?.number}`);
+      return true;
+    } catch (error) {
+      note(`events from ${batch[0]?.number} not answered: ${describeError(error)}`);
+      return false;
     }
   }
 
@@ -106,20 +111,19 @@ export class Publisher {
     const { scenario, dice, time } = this.#deps;
     const template = dice.pick(scenario.subscriptions);
     const group = dice.chance(0.7) ? `g${dice.int(1, scenario.groups)}` : null;
-    for (;;) {
-      const process = this.#deps.current();
-      if (process !== null) {
-        try {
-          const [created] = await process.store.jobCommands.createTasks([
-            newTask({ number, template, group }, process),
-          ]);
-          if (created !== undefined) this.tasks.add(created.job.id);
-          return;
-        } catch {
-          // Tried again under the same key.
-        }
-      }
-      await time.sleep(RETRY_MS);
+    while (!(await this.#tryTask({ number, template, group }))) await time.sleep(RETRY_MS);
+  }
+
+  /** False: not answered, and to be tried again under the same key. */
+  async #tryTask(sketch: TaskSketch): Promise<boolean> {
+    const process = this.#deps.current();
+    if (process === null) return false;
+    try {
+      const [created] = await process.store.jobCommands.createTasks([newTask(sketch, process)]);
+      if (created !== undefined) this.tasks.add(created.job.id);
+      return true;
+    } catch {
+      return false;
     }
   }
 }
@@ -171,7 +175,14 @@ function newTask({ number, template, group }: TaskSketch, process: Incarnation):
       subscriptionId: null,
       headers: {},
       secretRef: null,
-      ...{ targetUrl, poolCode, mode, format, timeoutSeconds, retry, maxAgeSeconds, legacySignature },
+      targetUrl,
+      poolCode,
+      mode,
+      format,
+      timeoutSeconds,
+      retry,
+      maxAgeSeconds,
+      legacySignature,
     },
     payload: JSON.stringify({ task: number }),
     contentType: "application/json",

@@ -61,7 +61,8 @@ function parseOptions(args: readonly string[]): Options | null {
   const number = (name: "seeds" | "from" | "seed" | "workers" | "keep" | "stride", otherwise: number): number => {
     const text = values[name];
     const value = text === undefined ? otherwise : Number(text);
-    if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} must be a whole number from 1, not ${text}`);
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new Error(`--${name} must be a whole number from 1, not ${text}`);
     return value;
   };
   const isOne = values.seed !== undefined;

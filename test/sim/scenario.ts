@@ -91,7 +91,18 @@ const CHARACTERS: readonly AnswerWeights[] = [
   { ok: 70, rejected: 15, tooEarly: 10, serverError: 5 },
   { ok: 90, gone: 2, slow: 8 },
   { slow: 70, timeout: 20, ok: 10 },
-  { ok: 30, slow: 10, serverError: 20, timeout: 5, refused: 5, rateLimited: 5, busy: 5, notYet: 5, rejected: 10, gone: 1 },
+  {
+    ok: 30,
+    slow: 10,
+    serverError: 20,
+    timeout: 5,
+    refused: 5,
+    rateLimited: 5,
+    busy: 5,
+    notYet: 5,
+    rejected: 10,
+    gone: 1,
+  },
 ];
 
 export function drawScenario(seed: number): Scenario {

@@ -5,8 +5,8 @@
  * `setImmediate` is kept in a line of our own, one piece after another with all promises in between, so that the order
  * of everything depends on nothing but the code and the seed, and it is known exactly when nothing is left to do.
  *
- * A process gets a clock of its own: its monotonic time starts anywhere, the wall clock is everybody's and may jump, and
- * with the process its timers die. Only one simulation runs in a process at a time, since the event loop is one.
+ * A process gets a clock of its own: its monotonic time starts anywhere, the wall clock is everybody's and may jump,
+ * and with the process its timers die. Only one simulation runs in a process at a time, since the event loop is one.
  */
 import type { Clock } from "@flowcatalyst/foundation";
 
@@ -68,7 +68,7 @@ export class SimulatedTime {
   /** Runs everything that can run without time passing. */
   async settle(): Promise<void> {
     await this.#promises();
-    for (let pieces = 0; this.#immediates.length > 0; ) {
+    for (let pieces = 0; this.#immediates.length > 0;) {
       const batch = this.#immediates;
       this.#immediates = [];
       for (const run of batch) {

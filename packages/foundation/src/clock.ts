@@ -76,8 +76,9 @@ export class FakeClock implements Clock {
     this.#wallOffsetMs = startMs;
   }
 
+  /** Whole milliseconds, as the machine's; only monotonic time has fractions. */
   now(): number {
-    return this.#wallOffsetMs + this.#elapsedMs;
+    return Math.floor(this.#wallOffsetMs + this.#elapsedMs);
   }
 
   monotonicMs(): number {

@@ -305,6 +305,22 @@ export function describeJobClaimsConformance(name: string, setup: JobStoreSetup)
       expect(counts).toEqual([3, 3, 1, 0]);
     });
 
+    test("tasks of one group in several lanes go one after another, and are counted", async () => {
+      const { store } = scenario;
+      const lanes = ["POOL-A", "POOL-B", "POOL-A"].map((code) => profileFor(null, { poolCode: code as PoolCode }));
+      const made = await store.jobCommands.createTasks(
+        lanes.map((profile) => scenario.newTask({ profile, messageGroup: "g" })),
+      );
+      const ids = made.map(({ job }) => job.id);
+      for (const id of ids) {
+        expect(idsOf(await scenario.queue())).toEqual([[id]]);
+        await scenario.deliver(id);
+      }
+      expect(await store.jobClaims.counts()).toEqual({ pending: 0, heldGroups: 0 });
+      await store.jobCommands.retry(ids[1]!, { replay: false, nowMs: store.now() }, anchorScope);
+      expect((await store.jobClaims.counts()).pending).toBe(1);
+    });
+
     test("composes what is still to be delivered", async () => {
       const ids = await scenario.publish({ group: "g", data: `{"a":1}` }, { group: "g" });
       const { runs } = await scenario.claim();

@@ -247,22 +247,6 @@ function describeCommands(name: string, setup: JobStoreSetup): void {
       expect(cancelledJobs.has(jobGenerationKey(id!, (await scenario.job(id!)).generation))).toBe(false);
     });
 
-    test("tasks of one group in several lanes go one after another, and are counted", async () => {
-      const { store } = scenario;
-      const lanes = ["POOL-A", "POOL-B", "POOL-A"].map((code) => profileFor(null, { poolCode: code as PoolCode }));
-      const made = await store.jobCommands.createTasks(
-        lanes.map((profile) => scenario.newTask({ profile, messageGroup: "g" })),
-      );
-      const ids = made.map(({ job }) => job.id);
-      for (const id of ids) {
-        expect(idsOf(await scenario.queue())).toEqual([[id]]);
-        await scenario.deliver(id);
-      }
-      expect(await store.jobClaims.counts()).toEqual({ pending: 0, heldGroups: 0 });
-      await retry(ids[1]!);
-      expect((await store.jobClaims.counts()).pending).toBe(1);
-    });
-
     test("a cancelled head lets the next of its group go", async () => {
       const ids = await scenario.publish({ group: "g", dueInMs: hourMs }, { group: "g" });
       expect((await scenario.claim()).runs).toEqual([]);

@@ -24,8 +24,8 @@ export const courierLimits = {
   /** A stand-alone message of a suspended pool comes again after this. */
   suspendedMs: 30_000,
   /**
-   * A job of a suspended pool or a paused subscription is given back for this long. The store holds it longer; but while
-   * it does not know of the pause, or this router not of its end, the job would go to and fro without a pause.
+   * A job of a suspended pool or a paused subscription is given back for this long. The store holds it longer; but
+   * while it does not know of the pause, or this router not of its end, the job would go to and fro without a pause.
    */
   pausedMs: 1_000,
 } as const;

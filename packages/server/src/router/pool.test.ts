@@ -330,14 +330,20 @@ describe("circuit breaker and holds", () => {
   test("a hold of more than ten seconds parks instead", async () => {
     const t = await setup({ pools: [pool("main", { concurrency: 1 })] });
     t.targets.behaviour = () => answer(503, "", "60");
-    const jobs = [t.book.add(), t.book.add()];
-    await t.publishSingles(jobs);
-    await t.elapse(100);
+    const jobs = [t.book.add(), t.book.add(), t.book.add()];
+    await t.publishSingles(jobs.slice(0, 2));
+    // Monotonic time has fractions; what is stored has none.
+    await t.elapse(99.4);
+    await t.publishSingles(jobs.slice(2));
+    await t.elapse(0.6);
     expect(t.targets.calls).toHaveLength(1);
     for (const id of jobs) {
       expect(t.book.state(id)).toMatchObject({ status: "PENDING", attemptCount: 0 });
       expect(t.book.state(id).dueAtMs - t.clock.now()).toBeGreaterThan(59_000);
     }
+    const uncalled = t.book.reports.filter(({ attempt }) => attempt === null).map(({ result }) => result);
+    expect(uncalled).toHaveLength(2);
+    expect(uncalled.every((result) => result.kind === "held" && Number.isInteger(result.untilMs))).toBe(true);
   });
 });
 

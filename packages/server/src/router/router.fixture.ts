@@ -46,6 +46,8 @@ export class JobBook implements AttemptSink, DeliveryReader {
   readonly reports: DeliveryReport[] = [];
   readonly jobs = new Map<JobId, StoredJob>();
   isDown = false;
+  /** The next batch is taken in, and the answer gets lost. */
+  losesAnswer = false;
   readonly #clock: FakeClock;
   #lastId = 0;
 
@@ -105,7 +107,10 @@ export class JobBook implements AttemptSink, DeliveryReader {
 
   record(reports: readonly DeliveryReport[]): Promise<readonly ReportVerdict[]> {
     if (this.isDown) return Promise.reject(new CodedError("STORE_UNAVAILABLE"));
-    return Promise.resolve(reports.map((report) => this.#apply(report)));
+    const verdicts = reports.map((report) => this.#apply(report));
+    if (!this.losesAnswer) return Promise.resolve(verdicts);
+    this.losesAnswer = false;
+    return Promise.reject(new CodedError("STORE_UNAVAILABLE"));
   }
 
   read(references: readonly JobReference[]): Promise<ReadonlyMap<JobId, JobDelivery>> {

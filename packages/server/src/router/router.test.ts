@@ -66,6 +66,18 @@ describe("a run", () => {
     expect(await unsettled(t)).toBe(0);
   });
 
+  test("that was blocked by a result is not called on, though the answer to that result was lost", async () => {
+    const t = await setup();
+    t.targets.behaviour = () => answer(400);
+    const jobs = [1, 2].map(() => t.book.add({ group: "g", mode: "BLOCK_ON_ERROR" }));
+    t.book.losesAnswer = true;
+    await t.publishRun(jobs);
+    await t.elapse(5_000);
+    expect(t.targets.ids()).toEqual([jobs[0]!]);
+    expect(t.book.state(jobs[1]!)).toMatchObject({ status: "PENDING", generation: 2 });
+    expect(await unsettled(t)).toBe(0);
+  });
+
   test("is given up when its head is parked: the rest is not called", async () => {
     const t = await setup();
     t.targets.behaviour = () => answer(500);
@@ -121,7 +133,10 @@ describe("without a call", () => {
     const expired = t.book.add({ expiresInMs: 0 });
     const cancelled = t.book.add();
     const paused = t.book.add({ subscriptionId: "sub_paused" });
-    t.settings.change({ cancelledJobs: new Set([`${cancelled}.1`]), pausedSubscriptions: new Set(["sub_paused" as never]) });
+    t.settings.change({
+      cancelledJobs: new Set([`${cancelled}.1`]),
+      pausedSubscriptions: new Set(["sub_paused" as never]),
+    });
     await t.elapse(0);
     await t.publishSingles([expired, cancelled, paused]);
     await t.elapse(10);

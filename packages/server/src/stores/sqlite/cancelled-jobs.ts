@@ -5,8 +5,8 @@ import { raiseRevision } from "./revisions.ts";
 export const cancelledJobsKept = 10_000;
 
 /**
- * Notes QUEUED jobs that were cancelled, by `jobGenerationKey`, so that routers do not start them. Call inside the transaction that cancels
- * them, and wake `StoreWakes.control` after its commit.
+ * Notes QUEUED jobs that were cancelled, by `jobGenerationKey`, so that routers do not start them. Call inside the
+ * transaction that cancels them, and wake `StoreWakes.control` after its commit.
  */
 export function noteCancelledJobs(database: SqliteDatabase, keys: readonly string[]): void {
   if (keys.length === 0) return;
