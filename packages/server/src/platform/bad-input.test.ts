@@ -67,6 +67,27 @@ describe("bad input", () => {
     expect([query.code, pathsOf(query)]).toEqual(["UNKNOWN_FIELD", ["limt"]]);
   });
 
+  test("a query where none is read, and one that tries for a prototype", async () => {
+    // Whoever writes this wants a count, and would have started a replay.
+    const replay = await problem("POST /api/dispatch/jobs/replay?dryRun=true", { body: "{}" });
+    expect([replay.code, pathsOf(replay)]).toEqual(["UNKNOWN_FIELD", ["dryRun"]]);
+    for (const query of ["__proto__=1", "__proto__=1&__proto__=2"]) {
+      const read = await problem(`GET /api/subscriptions?${query}`);
+      expect([read.code, pathsOf(read)]).toEqual(["UNKNOWN_FIELD", ["__proto__"]]);
+    }
+  });
+
+  test("JSON that is nested without end", async () => {
+    const nested = "[".repeat(200_000) + "]".repeat(200_000);
+    for (const [path, body] of [
+      ["/api/events", `{"type":"t","source":"s","data":${nested}}`],
+      ["/api/dispatch/jobs", `{"targetUrl":"https://example.com/","payload":${nested}}`],
+      ["/api/event-types", `{"code":"a:b:c:d","schema":{"const":${nested}}}`],
+    ]) {
+      expect(await problem(`POST ${path}`, { body })).toMatchObject({ status: 400, code: "VALIDATION_FAILED" });
+    }
+  });
+
   test("a content type that is not JSON", async () => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/xml"]) {
       const body = JSON.stringify(order);

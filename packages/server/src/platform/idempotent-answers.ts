@@ -9,9 +9,9 @@ import type { PlatformContext } from "./mount.ts";
  * same key with another body is a conflict. Only successes are remembered; a request that was refused changed nothing
  * and may be corrected and sent again under its key. A key belongs to one principal and one path.
  *
- * An answer that holds a secret is remembered without its body: the repeat is told that it happened, and must ask for
- * the secret where secrets are given. If the process dies between the change and the remembering, the key stays
- * reserved, and repeats are told so until it expires.
+ * An answer that holds a secret is remembered without its body: the repeat is answered with the secrets as they are
+ * then, and changes nothing. If the process dies between the change and the remembering, the key stays reserved, and
+ * repeats are told so until it expires.
  */
 export interface IdempotentAnswers {
   once(request: KeyedRequest, run: () => Promise<Response>): Promise<Response>;
@@ -22,8 +22,8 @@ export interface KeyedRequest {
   /** The body as it came. */
   readonly text: string;
   readonly c: PlatformContext;
-  /** False: the answer holds a secret. */
-  readonly keepsBody: boolean;
+  /** Answers a repeat anew, because the first answer holds a secret; null: the first answer is kept and given again. */
+  readonly again: (() => Promise<Response>) | null;
 }
 
 const keyPattern = /^[\x20-\x7e]{1,255}$/;
@@ -32,13 +32,13 @@ const inProgressRetryAfterSeconds = 1;
 
 export function createIdempotentAnswers(store: IdempotencyStore, clock: Pick<Clock, "now">): IdempotentAnswers {
   return {
-    once: async ({ key, text, c, keepsBody }, run) => {
+    once: async ({ key, text, c, again }, run) => {
       if (!keyPattern.test(key)) throw new CodedError("IDEMPOTENCY_KEY_INVALID");
       const fullKey = `${c.get("principal").id} ${c.req.path} ${key}`;
       const state = await store.begin(fullKey, digestOf(text), clock.now());
       switch (state.kind) {
         case "repeat":
-          return repeated(state.answer);
+          return again === null ? repeated(state.answer) : asRepeat(await again());
         case "conflict":
           throw new CodedError("IDEMPOTENCY_KEY_REUSED");
         case "inProgress":
@@ -47,7 +47,7 @@ export function createIdempotentAnswers(store: IdempotencyStore, clock: Pick<Clo
             retryAfterSeconds: inProgressRetryAfterSeconds,
           });
         case "fresh":
-          return first({ store, fullKey, keepsBody }, run);
+          return first({ store, fullKey, keepsBody: again === null }, run);
       }
     },
   };
@@ -73,17 +73,17 @@ async function first({ store, fullKey, keepsBody }: FirstRequest, run: () => Pro
     const value = response.headers.get(name);
     if (value !== null) headers[name] = value;
   }
-  await store.complete(fullKey, { status: response.status, headers, body: keepsBody ? body : secretNotKept });
+  await store.complete(fullKey, { status: response.status, headers, body: keepsBody ? body : "" });
   return new Response(bodyFor(response.status, body), { status: response.status, headers: response.headers });
 }
 
-const secretNotKept = JSON.stringify({ repeated: true, message: "Done before; the secret is at GET …/secret." });
-
 function repeated({ status, headers, body }: StoredAnswer): Response {
-  return new Response(bodyFor(status, body), {
-    status,
-    headers: { ...headers, [headerNames.idempotencyReplayed]: "true" },
-  });
+  return asRepeat(new Response(bodyFor(status, body), { status, headers }));
+}
+
+function asRepeat(response: Response): Response {
+  response.headers.set(headerNames.idempotencyReplayed, "true");
+  return response;
 }
 
 /** 204 must have no body at all. */

@@ -9,6 +9,7 @@
 import { headerNames, mediaTypes } from "@flowcatalyst/contracts";
 import { CodedError } from "@flowcatalyst/foundation";
 import type { Context, Hono } from "hono";
+import * as z from "zod";
 import type { Scope } from "../domain/scope.ts";
 import type { BodyReader } from "../http/body-reader.ts";
 import { honoPath, type BodyOf, type Endpoint, type QueryOf } from "../http/endpoint.ts";
@@ -35,7 +36,8 @@ export type Handler<E extends Endpoint> = (call: Call<E>) => Promise<Response>;
 export type RawHandler = (c: PlatformContext) => Promise<Response>;
 
 export interface Mount {
-  endpoint<E extends Endpoint>(spec: E, handler: Handler<E>): void;
+  /** `again` answers the repeat of a request whose answer held a secret and was not kept. */
+  endpoint<E extends Endpoint>(spec: E, handler: Handler<E>, again?: Handler<E>): void;
   /** For endpoints that read the body themselves, in several forms. */
   raw(spec: Endpoint, handler: RawHandler): void;
   /** Methods of a path that exists; null: there is no such path. */
@@ -59,7 +61,7 @@ export function createMount(app: Hono<PlatformEnv>, deps: MountDeps): Mount {
     }
   };
   return {
-    endpoint: (spec, handler) => register(spec, (c) => answer({ spec, handler, deps }, c)),
+    endpoint: (spec, handler, again = handler) => register(spec, (c) => answer({ spec, handler, again, deps }, c)),
     raw: register,
     methodsOf: (path) => {
       const methods = known.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
@@ -71,13 +73,18 @@ export function createMount(app: Hono<PlatformEnv>, deps: MountDeps): Mount {
 interface Bound<E extends Endpoint> {
   readonly spec: E;
   readonly handler: Handler<E>;
+  readonly again: Handler<E>;
   readonly deps: MountDeps;
 }
 
-async function answer<E extends Endpoint>({ spec, handler, deps }: Bound<E>, c: PlatformContext): Promise<Response> {
-  const query = spec.query === undefined ? undefined : validated(spec.query, queryOf(spec, c));
+/** Of endpoints without a query: what stands there was meant for something, e.g. `?dryRun=true` for the body. */
+const noQuery = z.strictObject({});
+
+async function answer<E extends Endpoint>(bound: Bound<E>, c: PlatformContext): Promise<Response> {
+  const { spec, deps } = bound;
+  const query = validated(spec.query ?? noQuery, queryOf(spec, c));
   const text = spec.body === undefined ? "" : await bodyText(spec, c, deps.bodies);
-  const run = (): Promise<Response> =>
+  const run = (handler: Handler<E>) => (): Promise<Response> =>
     handler({
       c,
       scope: c.get("principal").scope,
@@ -87,9 +94,9 @@ async function answer<E extends Endpoint>({ spec, handler, deps }: Bound<E>, c: 
       ifMatch: () => ifMatchVersion(c),
     });
   const key = spec.method === "post" ? c.req.header(headerNames.idempotencyKey) : undefined;
-  return key === undefined
-    ? run()
-    : deps.idempotentAnswers.once({ key, text, c, keepsBody: spec.secret !== true }, run);
+  if (key === undefined) return run(bound.handler)();
+  const again = spec.secret === true ? run(bound.again) : null;
+  return deps.idempotentAnswers.once({ key, text, c, again }, run(bound.handler));
 }
 
 function bodyOf(spec: Endpoint, text: string): unknown {
@@ -120,7 +127,8 @@ export function mediaTypeOf(contentType: string): string {
 }
 
 function queryOf(spec: Endpoint, c: PlatformContext): Record<string, string | string[]> {
-  const query: Record<string, string | string[]> = {};
+  // Without a prototype, so that a member called __proto__ is a member like any other.
+  const query = Object.create(null) as Record<string, string | string[]>;
   for (const [name, values] of Object.entries(c.req.queries())) {
     query[name] = values.length === 1 ? (values[0] ?? "") : values;
   }

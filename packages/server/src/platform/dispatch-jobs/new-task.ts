@@ -1,23 +1,19 @@
-import { parseTime, wireLimits, type CreateDispatchJob } from "@flowcatalyst/contracts";
-import { CodedError } from "@flowcatalyst/foundation";
+import { parseTime, type CreateDispatchJob } from "@flowcatalyst/contracts";
 import type { NewTaskJob } from "../../domain/dispatch-job.ts";
 import { taskGroupKey } from "../../domain/group-key.ts";
 import type { ClientId, EventId, SubscriptionId } from "../../domain/ids.ts";
 import type { Scope } from "../../domain/scope.ts";
 import { subscriptionDefaults } from "../../domain/subscription.ts";
-import { parseJson } from "../../http/json-text.ts";
 import { validationError } from "../../http/validation.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 import { requirePoolCode } from "../pool-names.ts";
 import { ownerOf } from "../replace-entity.ts";
 import { decideRetry } from "../retry-wire.ts";
 import { checkTarget, headerFaults } from "../target-check.ts";
+import { taskPayload } from "./task-payload.ts";
 import { taskProfile } from "./task-profile.ts";
 
 type TaskDeps = Pick<PlatformDeps, "clock" | "ids" | "pools" | "addressGuard" | "secrets">;
-
-const jsonContentType = "application/json";
-const textContentType = "text/plain; charset=utf-8";
 
 /** Makes tasks of one request; what several of them share (targets, pools) is looked up once. */
 export function createTaskMaker(deps: TaskDeps, scope: Scope): (body: CreateDispatchJob) => Promise<NewTaskJob> {
@@ -40,7 +36,7 @@ async function newTask(deps: TaskDeps, body: CreateDispatchJob, scope: Scope): P
     { retry: body.retry ?? null, maxRetries: body.maxRetries ?? null, maxAgeSeconds: body.maxAgeSeconds ?? null },
     subscriptionDefaults.maxAgeSeconds,
   );
-  const { payload, contentType } = payloadOf(body);
+  const { payload, contentType } = taskPayload(body.payload, "payload", body.contentType ?? null);
   return {
     kind: "TASK",
     id: deps.ids.job(),
@@ -77,30 +73,6 @@ async function defaultSecretRef({ secrets, clock }: TaskDeps, clientId: ClientId
   if (clientId === null) return null;
   const ref = `client:${clientId}`;
   return (await secrets.valid(ref, clock.now())).length > 0 ? ref : null;
-}
-
-/** Text goes out as it is; anything else as JSON. */
-function payloadOf(body: CreateDispatchJob): { readonly payload: string; readonly contentType: string } {
-  const isText = typeof body.payload === "string";
-  const payload = isText ? (body.payload as string) : JSON.stringify(body.payload);
-  if (Buffer.byteLength(payload) > wireLimits.eventDataMaxBytes) {
-    const message = `must be at most ${wireLimits.eventDataMaxBytes} bytes`;
-    throw new CodedError("PAYLOAD_TOO_LARGE", {
-      message: `payload ${message}.`,
-      errors: [{ path: "payload", message }],
-    });
-  }
-  const guessed = !isText || holdsJson(payload) ? jsonContentType : textContentType;
-  return { payload, contentType: body.contentType ?? guessed };
-}
-
-function holdsJson(text: string): boolean {
-  try {
-    parseJson(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function dueAt({ scheduledFor }: CreateDispatchJob, nowMs: number): number {

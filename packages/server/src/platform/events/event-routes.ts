@@ -131,7 +131,7 @@ interface Keyed {
 /** Events have a key of their own (`deduplicationId`); the header works on them all the same. */
 function keyed(deps: EventRoutesDeps, { c, text }: Keyed, run: () => Promise<Response>): Promise<Response> {
   const key = c.req.header(headerNames.idempotencyKey);
-  return key === undefined ? run() : deps.idempotentAnswers.once({ key, text, c, keepsBody: true }, run);
+  return key === undefined ? run() : deps.idempotentAnswers.once({ key, text, c, again: null }, run);
 }
 
 function intakeRequest(c: PlatformContext): IntakeRequest {

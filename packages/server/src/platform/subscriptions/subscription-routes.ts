@@ -68,14 +68,14 @@ function mountActions(mount: Mount, deps: PlatformDeps, service: SubscriptionSer
     entityAnswer(subscriptionOut(await service.renewLease(targetOf(call), call.body.leaseSeconds ?? null))),
   );
   mount.endpoint(subscriptionEndpoints.test, async ({ body, param, scope }) => {
-    const subscription = await service.writable(param("id"), scope);
+    const subscription = await service.living(param("id"), scope);
     const job = await sendTestDelivery(deps, subscription, body);
     if (job === null) throw new CodedError("INTERNAL");
     return createdAnswer(jobOut(job), `/api/dispatch/jobs/${job.id}`);
   });
   mount.endpoint(subscriptionEndpoints.stats, async ({ param, scope }) => {
-    const id = param("id");
-    const subscription = found(await deps.subscriptions.byId(id as SubscriptionId, scope), "subscription", id);
+    // A tenant may read a subscription of the platform, but its figures are of all tenants together.
+    const subscription = await service.writable(param("id"), scope);
     const counts = await deps.jobs.stats(subscription.id);
     return jsonAnswer({
       subscriptionId: subscription.id,
@@ -97,15 +97,20 @@ function filterFaultsOut(faults: FilterFaults | null): SubscriptionStats["filter
 }
 
 function mountSecrets(mount: Mount, service: SubscriptionService, secrets: SigningSecrets): void {
-  mount.endpoint(subscriptionEndpoints.secret, async ({ param, scope }) => {
+  const readSecret = async ({ param, scope }: Pick<TargetCall, "param" | "scope">): Promise<Response> => {
     const { id } = await service.writable(param("id"), scope);
     return notStored(jsonAnswer(await secrets.read(id)));
-  });
-  mount.endpoint(subscriptionEndpoints.rotateSecret, async ({ body, param, scope }) => {
-    const { id } = await service.writable(param("id"), scope);
-    const overlapMs = Math.round((body.overlapHours ?? defaultOverlapHours) * hourMs);
-    return notStored(jsonAnswer(await secrets.rotate(id, overlapMs)));
-  });
+  };
+  mount.endpoint(subscriptionEndpoints.secret, readSecret);
+  mount.endpoint(
+    subscriptionEndpoints.rotateSecret,
+    async ({ body, param, scope }) => {
+      const { id } = await service.living(param("id"), scope);
+      const overlapMs = Math.round((body.overlapHours ?? defaultOverlapHours) * hourMs);
+      return notStored(jsonAnswer(await secrets.rotate(id, overlapMs)));
+    },
+    readSecret,
+  );
 }
 
 /** Secrets belong into no cache on the way. */

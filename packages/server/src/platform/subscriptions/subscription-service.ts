@@ -144,6 +144,13 @@ export class SubscriptionService {
     return writable(this.#access, { id, scope });
   }
 
+  /** The same, if it has not ended. */
+  async living(id: string, scope: Scope): Promise<Subscription> {
+    const subscription = await this.writable(id, scope);
+    requireLiving(subscription);
+    return subscription;
+  }
+
   async #save(target: Target, wishesOf: (current: Subscription) => ReplaceSubscription): Promise<Saved> {
     let warnings: readonly EntityWarning[] = [];
     const subscription = await this.#change(target, async (current) => {

@@ -87,6 +87,7 @@ export async function decideSettings(deps: SettingsDeps, wishes: Wishes, scope: 
 export function patched(current: Subscription, changes: UpdateSubscription): Wishes {
   const { name, eventTypes, targetUrl, ...others } = changes;
   const retryChanges = "retry" in changes || "maxRetries" in changes;
+  const keptRetries = changes.maxRetries === null ? null : current.retry.maxRetries;
   return {
     code: current.code,
     filter: current.filter,
@@ -98,7 +99,7 @@ export function patched(current: Subscription, changes: UpdateSubscription): Wis
     delaySeconds: current.delaySeconds,
     maxAgeSeconds: retryChanges && typeof changes.retry === "string" ? null : current.maxAgeSeconds,
     legacySignature: current.legacySignature,
-    retry: { delaysSeconds: current.retry.delaysMs.map((ms) => ms / 1_000), maxRetries: current.retry.maxRetries },
+    retry: { delaysSeconds: current.retry.delaysMs.map((ms) => ms / 1_000), maxRetries: keptRetries },
     ...others,
     name: name ?? current.name,
     eventTypes: eventTypes ?? current.eventTypes.map(({ pattern, filter }) => ({ eventTypeCode: pattern, filter })),

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
 import type { JobId } from "../../domain/ids.ts";
 import { anchorScope } from "../../domain/scope.ts";
 import { setupPlatform, type TestAnswer, type TestPlatform } from "../platform.fixture.ts";
@@ -312,8 +313,11 @@ describe("signing secrets", () => {
     const key = { "idempotency-key": "rotate-1" };
     const first = await platform.call(`POST ${path}/rotate-secret`, {}, key);
     const again = await platform.call(`POST ${path}/rotate-secret`, {}, key);
-    expect([again.status, again.json["repeated"]]).toEqual([200, true]);
-    expect(again.text).not.toContain("whsec_");
+    expect([again.status, again.text, again.headers.get("idempotency-replayed")]).toEqual([200, first.text, "true"]);
+    expect(again.headers.get("cache-control")).toBe("no-store");
+    const digest = createHash("sha256").update("{}").digest("base64url");
+    const kept = await platform.store.idempotency.begin(`prn_development ${path}/rotate-secret rotate-1`, digest, 0);
+    expect(kept).toMatchObject({ kind: "repeat", answer: { status: 200, body: "" } });
     expect((await platform.call(`GET ${path}/secret`)).json["secret"]).toBe(first.json["secret"]);
   });
 });
@@ -360,4 +364,28 @@ describe("listing subscriptions", () => {
     expect((await platform.call("GET /api/subscriptions?limit=1001")).faults[0]?.path).toBe("limit");
     expect((await platform.call("GET /api/subscriptions?page=1")).code).toBe("UNKNOWN_FIELD");
   });
+});
+
+describe("what a test delivery may be", () => {
+  test("is no larger than an event", async () => {
+    const { id } = await create();
+    const large = await platform.call(`POST /api/subscriptions/${id}/test`, { data: "x".repeat(262_144) });
+    expect([large.status, large.code, large.faults[0]?.path]).toEqual([413, "PAYLOAD_TOO_LARGE", "data"]);
+    const nested = `{"data":${"[".repeat(501)}${"]".repeat(501)}}`;
+    expect((await platform.call(`POST /api/subscriptions/${id}/test`, nested)).faults[0]?.path).toBe("data");
+  });
+
+  test("is refused, as is a new secret, once the subscription has ended", async () => {
+    const { id } = await create();
+    await platform.call(`POST /api/subscriptions/${id}/archive`);
+    for (const action of ["test", "rotate-secret"]) {
+      expect((await platform.call(`POST /api/subscriptions/${id}/${action}`)).code).toBe("STATE_CONFLICT");
+    }
+  });
+});
+
+test("maxRetries that goes back to its default follows the policy", async () => {
+  const { id } = await create({ ...wanted, maxRetries: 1 });
+  const { json } = await platform.call(`PATCH /api/subscriptions/${id}`, { maxRetries: null });
+  expect(json["retry"]).toMatchObject({ maxRetries: 6 });
 });

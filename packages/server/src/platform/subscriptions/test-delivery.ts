@@ -5,10 +5,12 @@ import type { DispatchJob, NewTaskJob } from "../../domain/dispatch-job.ts";
 import { parsePattern } from "../../domain/event-type-pattern.ts";
 import type { Subscription } from "../../domain/subscription.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
+import { taskPayload } from "../dispatch-jobs/task-payload.ts";
 import { taskProfile } from "../dispatch-jobs/task-profile.ts";
 
 /** Codes of test deliveries begin so, for receivers that want to tell them apart. */
 const testCode = "flowcatalyst.test";
+const jsonContentType = "application/json";
 
 /**
  * Sends one task to the subscription's target, signed with its secret and with its headers and limits, so that an
@@ -23,6 +25,11 @@ export async function sendTestDelivery(
   const nowMs = clock.now();
   const code = type ?? literalTypeOf(subscription) ?? testCode;
   const sample = { test: true, type: code, subscriptionId: subscription.id, sentAt: isoTime(nowMs) };
+  const { payload } = taskPayload(
+    typeof data === "string" ? JSON.stringify(data) : (data ?? sample),
+    "data",
+    jsonContentType,
+  );
   const { key: _key, ...profile } = profileOf(subscription);
   const task: NewTaskJob = {
     kind: "TASK",
@@ -34,8 +41,8 @@ export async function sendTestDelivery(
     messageGroup: null,
     groupKey: null,
     profile: taskProfile({ ...profile, subscriptionId: null, mode: "IMMEDIATE", format: "data" }),
-    payload: JSON.stringify(data === undefined || data === null ? sample : data),
-    contentType: "application/json",
+    payload,
+    contentType: jsonContentType,
     dueAtMs: nowMs,
     idempotencyKey: null,
     metadata: { test: "true" },
