@@ -156,7 +156,8 @@ export class Admission {
       }
       const job = jobOf(item, read);
       if (job === null) continue;
-      const delivery = this.#deliveryOf(job, candidate);
+      const bytes = item.kind === "reference" ? item.bytes : bytesOf(job.payload);
+      const delivery = this.#deliveryOf(job, candidate, bytes);
       this.#deps.pipeline.add(key, delivery);
       mine.push(delivery);
     }
@@ -167,13 +168,19 @@ export class Admission {
   #placeStandalone(candidate: Candidate, standalone: StandaloneMessage): void {
     const { message, pool } = candidate;
     const key = `${message.queue.consumer.name}\n${message.id}`;
+    const known = this.#deps.pipeline.find(key);
+    if (known !== undefined) {
+      this.#adopt(known, message);
+      return;
+    }
     const { retries } = this.#deps.settlement;
-    const earlyMs = retries.dueAtMs(key) - this.#deps.clock.now();
+    const earlyMs = retries.dueAtMs(key) - this.#deps.clock.monotonicMs();
     if (earlyMs > admissionLimits.earlyMs) {
       message.queue.nack(message, earlyMs);
       return;
     }
-    const delivery = this.#deliveryOf(standaloneJob(standalone, retries.attempts(key)), candidate);
+    const job = standaloneJob(standalone, retries.attempts(key));
+    const delivery = this.#deliveryOf(job, candidate, bytesOf(standalone.payload));
     this.#deps.pipeline.add(keyOf(delivery.job, message), delivery);
     const { groupKey, highPriority } = standalone;
     // Groups of one name on two queues are two groups.
@@ -217,10 +224,9 @@ export class Admission {
     message.queue.nack(message, admissionLimits.fullPoolDelayMs);
   }
 
-  #deliveryOf(job: JobDelivery, { message, nowMs }: Candidate): Delivery {
-    const bytes = (job.payload?.length ?? 0) + pipelineLimits.overheadBytes;
+  #deliveryOf(job: JobDelivery, { message, nowMs }: Candidate, payloadBytes: number): Delivery {
     return new Delivery(job, message, {
-      bytes,
+      bytes: payloadBytes + pipelineLimits.overheadBytes,
       origin: this.#originOf(job.target),
       nowMs,
     });
@@ -253,10 +259,14 @@ function jobOf(item: JobItem, read: ReadonlyMap<JobId, JobDelivery>): JobDeliver
 }
 
 function sizeOf(message: ReceivedMessage["message"]): { readonly bytes: number; readonly jobs: number } {
-  if (message.kind === "standalone") return { bytes: message.payload.length + pipelineLimits.overheadBytes, jobs: 1 };
+  if (message.kind === "standalone") return { bytes: bytesOf(message.payload) + pipelineLimits.overheadBytes, jobs: 1 };
   let bytes = message.jobs.length * pipelineLimits.overheadBytes;
-  for (const job of message.jobs) bytes += job.kind === "reference" ? job.bytes : (job.payload?.length ?? 0);
+  for (const job of message.jobs) bytes += job.kind === "reference" ? job.bytes : bytesOf(job.payload);
   return { bytes, jobs: message.jobs.length };
+}
+
+function bytesOf(payload: string | null): number {
+  return payload === null ? 0 : Buffer.byteLength(payload);
 }
 
 /** A stand-alone message in the shape of a job, so that both take the same way. */

@@ -7,25 +7,36 @@
  * consumer while the job is being called, the copy takes the job over, so that its result is recorded before the copy
  * is acked.
  *
- * Payloads in the pipeline are limited to 64 MiB over all pools; a first message is always let in, however large.
+ * Payloads in the pipeline are limited to 64 MiB over all pools; a first message is always let in, however large. Once
+ * something did not fit, nothing is received until a quarter is free: else the same message would be received and
+ * given back as fast as the queue can.
  */
 import type { JobDelivery } from "../domain/message.ts";
 import type { Delivery, InFlightMessage } from "./in-flight.ts";
 
 export const pipelineLimits = {
   maxBytes: 64 * 1_048_576,
+  /** Once full, there is room again below this. */
+  roomBelowBytes: 48 * 1_048_576,
   /** What a delivery occupies besides its payload; an estimate on the high side. */
   overheadBytes: 1_024,
 } as const;
 
+export interface PipelineListener {
+  /** The last delivery has left. */
+  emptied(): void;
+  /** It was full, and is not any more. */
+  hasRoomAgain(): void;
+}
+
 export class Pipeline {
   bytes = 0;
+  #isFull = false;
   readonly #deliveries = new Map<string, Delivery>();
-  readonly #emptied: () => void;
+  readonly #told: PipelineListener;
 
-  /** `emptied` is called whenever the last delivery has left. */
-  constructor(emptied: () => void) {
-    this.#emptied = emptied;
+  constructor(told: PipelineListener) {
+    this.#told = told;
   }
 
   get size(): number {
@@ -33,12 +44,15 @@ export class Pipeline {
   }
 
   get hasRoom(): boolean {
-    return this.bytes < pipelineLimits.maxBytes;
+    if (this.#isFull && this.bytes <= pipelineLimits.roomBelowBytes) this.#isFull = false;
+    return !this.#isFull;
   }
 
-  /** Whether so many more bytes may come in. */
+  /** Whether so many more bytes may come in. False makes it full. */
   fits(bytes: number): boolean {
-    return this.size === 0 || this.bytes + bytes <= pipelineLimits.maxBytes;
+    const doFit = this.size === 0 || this.bytes + bytes <= pipelineLimits.maxBytes;
+    if (!doFit) this.#isFull = true;
+    return doFit;
   }
 
   all(): Iterable<Delivery> {
@@ -64,7 +78,8 @@ export class Pipeline {
     }
     delivery.share?.pool.settled(delivery);
     delivery.message.open--;
-    if (this.#deliveries.size === 0) this.#emptied();
+    if (this.#deliveries.size === 0) this.#told.emptied();
+    if (this.#isFull && this.hasRoom) this.#told.hasRoomAgain();
     return delivery.message.open === 0;
   }
 }

@@ -143,7 +143,10 @@ class RunningRouter implements Router {
     this.#settled = createWakeUp(clock);
     this.#agenda = new Agenda(clock);
     this.#breakers = new CircuitBreakers(clock, this.#agenda);
-    this.#pipeline = new Pipeline(() => this.#settled.wake());
+    this.#pipeline = new Pipeline({
+      emptied: () => this.#settled.wake(),
+      hasRoomAgain: () => this.#wakeIntakes(),
+    });
     this.#recorder = sink === null ? null : this.#createRecorder(sink);
     this.#settlement = new Settlement({ clock, random, pipeline: this.#pipeline, recorder: () => this.#recorder });
     this.#control = new ControlView({

@@ -199,7 +199,7 @@ export class Settlement {
   /** Waits on the queue, and with it whatever was received behind it in its group. */
   #sendBack(delivery: Delivery, key: string, delayMs: number): void {
     const { line, message } = delivery;
-    this.retries.waitUntil(key, this.#deps.clock.now() + delayMs);
+    this.retries.waitUntil(key, this.#deps.clock.monotonicMs() + delayMs);
     if (line !== null) {
       const rest = line.cutRest();
       line.shift();

@@ -7,7 +7,7 @@ export const standaloneRetryPolicy: RetryPolicy = presetRetryPolicy("default", n
 
 interface Remembered {
   readonly attempts: number;
-  /** Wall clock; the message is to be left alone until then. */
+  /** Monotonic, as it lives no longer than the process; the message is to be left alone until then. */
   readonly dueAtMs: number;
 }
 
