@@ -137,6 +137,20 @@ describe("headers", () => {
     );
   });
 
+  test("the id and the content type of a stand-alone message can be sent whatever they hold, and are signed as sent", () => {
+    const { delivery, context, key } = setup();
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", minLength: 1 }), fc.string({ unit: "grapheme" }), (id, contentType) => {
+        const { headers, body } = composeRequest({ ...delivery, jobId: id as JobId, contentType }, context);
+        expect(() => new Headers(headers)).not.toThrow();
+        const sentId = headers["webhook-id"] ?? "";
+        expect(sentId).toMatch(/^[\x20-\x7e]+$/);
+        const timestamp = headers["webhook-timestamp"] ?? "";
+        expect(headers["webhook-signature"]).toBe(standardSignature({ id: sentId, timestamp, body }, [key]));
+      }),
+    );
+  });
+
   test("a reserved name is reserved in any case", () => {
     expect(["WEBHOOK-SIGNATURE", "x-flowcatalyst-x", "Transfer-Encoding", "User-Agent"].every(isReservedHeader)).toBe(
       true,

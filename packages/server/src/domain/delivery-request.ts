@@ -56,11 +56,13 @@ const cloudEventContentType = `${mediaTypes.cloudEvent}; charset=utf-8`;
 export function composeRequest(delivery: JobDelivery, context: RequestContext): DeliveryRequest {
   const { event } = delivery;
   const body = bodyOf(delivery);
+  // Of a stand-alone message it is what its sender chose.
+  const id = headerText(delivery.jobId);
   const headers: Record<string, string> = {
-    [headerNames.contentType]: delivery.format === "cloudevents" ? cloudEventContentType : delivery.contentType,
-    [names.webhookId]: delivery.jobId,
+    [headerNames.contentType]: contentTypeOf(delivery),
+    [names.webhookId]: id,
     [names.webhookTimestamp]: String(Math.floor(context.nowMs / 1_000)),
-    [names.dispatchJobId]: delivery.jobId,
+    [names.dispatchJobId]: id,
     [names.attempt]: String(context.attempt),
     [names.userAgent]: context.userAgent,
     [names.acceptEncoding]: "identity",
@@ -88,8 +90,9 @@ interface Unsigned {
 function sign(delivery: JobDelivery, { headers, body, context }: Unsigned): boolean {
   const newest = context.keys[0];
   if (newest === undefined) return false;
+  const id = headers[names.webhookId] ?? "";
   const timestamp = headers[names.webhookTimestamp] ?? "";
-  headers[names.webhookSignature] = standardSignature({ id: delivery.jobId, timestamp, body }, context.keys);
+  headers[names.webhookSignature] = standardSignature({ id, timestamp, body }, context.keys);
   if (delivery.legacySignature) {
     const isoTimestamp = new Date(context.nowMs).toISOString();
     headers[names.legacyTimestamp] = isoTimestamp;
@@ -123,6 +126,10 @@ function percentEncoded(text: string): string {
     encoded += isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return encoded;
+}
+
+function contentTypeOf({ format, contentType }: JobDelivery): string {
+  return format === "cloudevents" ? cloudEventContentType : headerText(contentType);
 }
 
 function bodyOf(delivery: JobDelivery): string | Uint8Array {
