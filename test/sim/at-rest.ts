@@ -182,7 +182,8 @@ const FEED_COUNTS = ["pending", "queued", "completed", "failed", "cancelled", "e
 function checkBooks(database: SqliteDatabase): void {
   for (const [status, name] of FEED_COUNTS.entries()) {
     const wrong = database.queryOnce<{ key: string; kept: number; real: number }>(
-      `SELECT f.key, f.${name} AS kept, (SELECT count(*) FROM jobs j WHERE j.feed_id = f.id AND j.status = ${status}) AS real
+      `SELECT f.key, f.${name} AS kept,
+         (SELECT count(*) FROM jobs j WHERE j.feed_id = f.id AND j.status = ${status}) AS real
        FROM job_feeds f`,
       [],
     );

@@ -36,6 +36,8 @@ export interface SimulatedCall {
   readonly startedMs: number;
   /** How often an operator had cancelled or retried it by then. */
   readonly commandsThen: number;
+  /** How often an operator had asked for it again by then. */
+  readonly touchesThen: number;
 }
 
 /** All that is known of one delivery owed. */
@@ -134,6 +136,7 @@ export class Ledger {
       subscriptionId: job.subscription_id,
       startedMs: this.#deps.elapsedMs(),
       commandsThen: this.#deps.history.commands(jobId),
+      touchesThen: this.#touches(jobId),
     };
     this.#judgeState(call, job);
     if (job.ordered === 1) this.#judgeOrder(call, job);
@@ -151,7 +154,7 @@ export class Ledger {
     if (owed.acknowledged) this.duplicates++;
     owed.acknowledged = true;
     owed.acknowledgedBy = call.process;
-    owed.touchesThen = this.#touches(call.jobId);
+    owed.touchesThen = call.touchesThen;
   }
 
   #judgeState(call: SimulatedCall, job: JobAtCall): void {
@@ -174,7 +177,7 @@ export class Ledger {
     }
     const owed = this.#owed.get(call.key);
     const isRepeat = owed?.acknowledged === true && owed.acknowledgedBy === call.process;
-    if (isRepeat && owed.touchesThen === this.#touches(call.jobId)) {
+    if (isRepeat && owed.touchesThen === call.touchesThen) {
       throw new Violation("once", `${call.jobId} was acknowledged to this process and is called again`);
     }
   }

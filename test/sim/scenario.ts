@@ -1,5 +1,4 @@
 /** What one seed is about: settings, workload and faults, all drawn before anything runs. */
-import { profileOf } from "../../packages/server/src/domain/delivery-profile.ts";
 import type { PoolCode, PoolId, SubscriptionId } from "../../packages/server/src/domain/ids.ts";
 import type { DispatchPool } from "../../packages/server/src/domain/dispatch-pool.ts";
 import type { RetryPolicy } from "../../packages/server/src/domain/retry-policy.ts";
@@ -7,7 +6,7 @@ import type { DispatchMode, Subscription } from "../../packages/server/src/domai
 import { Dice } from "./dice.ts";
 
 /** What a target does with a call, by weight. */
-export const answerKinds = [
+const answerKinds = [
   "ok",
   "slow",
   "serverError",
@@ -191,6 +190,3 @@ export function drawSubscription(
     updatedAtMs: nowMs,
   };
 }
-
-/** The profile a job of this version of a subscription has. */
-export const profileKeyOf = (subscription: Subscription): string => profileOf(subscription).key;

@@ -150,8 +150,9 @@ class World {
 
   /** The first jobs that are not final, and what the store knows around them, for the report. */
   #openJobs(): string {
-    const sql = `SELECT j.id, j.status, j.generation, j.due_at, j.queued_at, g.key, g.ready_at, g.outstanding, g.held_reason,
-        f.key AS feed, f.ready_at AS feed_ready, f.held_since, f.window_full, f.queued, f.pending, s.status AS subscription
+    const sql = `SELECT j.id, j.status, j.generation, j.due_at, j.queued_at, g.key, g.ready_at, g.outstanding,
+        g.held_reason, f.key AS feed, f.ready_at AS feed_ready, f.held_since, f.window_full, f.queued, f.pending,
+        s.status AS subscription
       FROM jobs j JOIN job_groups g ON g.id = j.group_id JOIN job_feeds f ON f.id = j.feed_id
         LEFT JOIN subscriptions s ON s.id = f.subscription_id
       WHERE j.open = 1 ORDER BY j.position LIMIT 4`;

@@ -57,7 +57,8 @@ export const readQueuedOfRun = `SELECT ${jobColumns} FROM jobs
 
 /** When the newest outstanding job was marked; unordered ones of a group are marked one by one. */
 export const readNewestQueuedAt = `SELECT max(coalesce((SELECT j.queued_at FROM jobs j
-    WHERE j.group_id = g.id AND j.open = 1 AND j.sort_key < 0 ORDER BY j.sort_key DESC LIMIT 1), g.queued_at)) AS queued_at
+      WHERE j.group_id = g.id AND j.open = 1 AND j.sort_key < 0 ORDER BY j.sort_key DESC LIMIT 1),
+    g.queued_at)) AS queued_at
   FROM job_groups g WHERE g.queued_at IS NOT NULL`;
 
 /** Unordered jobs by time of publication; their sort keys are below zero while they are QUEUED. */
