@@ -22,16 +22,23 @@ export const attemptOutcomeSchema = z.enum([
   "BLOCKED_ADDRESS",
 ]);
 
+/** What is kept of a text that a target answered or a fault said. */
+const errorTextSchema = z.string().max(wireLimits.attemptTextMaxChars);
+
 export const deliveryResultSchema = z
   .discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("delivered") }),
     z.strictObject({
       kind: z.literal("permanent"),
-      error: z.string(),
-      pauseSubscription: z.string().nullable().meta({ description: "The reason to pause the subscription with." }),
+      error: errorTextSchema,
+      pauseSubscription: z
+        .string()
+        .max(255)
+        .nullable()
+        .meta({ description: "The reason to pause the subscription with." }),
     }),
-    z.strictObject({ kind: z.literal("transient"), error: z.string() }),
-    z.strictObject({ kind: z.literal("held"), until: timeInSchema, error: z.string().nullable() }),
+    z.strictObject({ kind: z.literal("transient"), error: errorTextSchema }),
+    z.strictObject({ kind: z.literal("held"), until: timeInSchema, error: errorTextSchema.nullable() }),
     z.strictObject({ kind: z.literal("expired") }),
     z.strictObject({ kind: z.literal("released"), dueAt: timeInSchema }),
   ])
@@ -49,8 +56,8 @@ export const deliveryReportSchema = z
         outcome: attemptOutcomeSchema,
         statusCode: z.int().min(100).max(999).nullable(),
         burnt: z.boolean(),
-        error: z.string().max(5_000).nullable(),
-        responseBody: z.string().max(5_000).nullable(),
+        error: errorTextSchema.nullable(),
+        responseBody: errorTextSchema.nullable(),
         signed: z.boolean(),
       })
       .nullable(),

@@ -39,6 +39,7 @@ export const wireLimits = {
   searchMaxItems: 100,
   jobBatchMaxJobs: 500,
   attemptReportsMax: 1_000,
+  attemptTextMaxChars: 5_000,
   inFlightCheckMaxIds: 5_000,
   routerPublishMaxMessages: 1_000,
   controlWaitMaxMs: 30_000,

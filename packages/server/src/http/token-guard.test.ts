@@ -23,6 +23,12 @@ test("everything else is not", () => {
   }
 });
 
+test("an empty token in the configuration lets nobody in", () => {
+  const guard = createTokenGuard([""]);
+  expect(guard.required).toBe(true);
+  for (const header of [undefined, "", "Bearer", "Bearer "]) expect(guard.match(header)).toBe(-1);
+});
+
 test("without tokens nothing is required, and nothing matches", () => {
   const guard = createTokenGuard([]);
   expect(guard.required).toBe(false);

@@ -14,10 +14,12 @@ export function createTokenGuard(tokens: readonly string[]): TokenGuard {
   return {
     required: digests.length > 0,
     match: (authorization) => {
-      const given = digestOf(bearerToken(authorization));
+      const token = bearerToken(authorization);
+      const given = digestOf(token);
       let found = -1;
       for (const [index, digest] of digests.entries()) if (timingSafeEqual(digest, given)) found = index;
-      return found;
+      // An empty token among the configured ones must not let in who brings none.
+      return token === "" ? -1 : found;
     },
   };
 }

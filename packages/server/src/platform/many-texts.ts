@@ -1,9 +1,15 @@
-/** A query member that may be repeated or hold several values with commas; undefined: not given. */
-export function manyTexts(value: string | readonly string[] | undefined): readonly string[] | undefined {
+import { validationError } from "../http/validation.ts";
+
+/**
+ * A query member that may be repeated or hold several values with commas; undefined: not given. Throws VALIDATION_FAILED
+ * when there are more than are looked at.
+ */
+export function manyTexts(path: string, value: string | readonly string[] | undefined): readonly string[] | undefined {
   if (value === undefined) return undefined;
   const parts = (typeof value === "string" ? [value] : value).flatMap((text) => text.split(","));
   const texts = parts.map((text) => text.trim()).filter((text) => text !== "");
-  return texts.length === 0 ? undefined : texts.slice(0, maxTexts);
+  if (texts.length > maxTexts) throw validationError([{ path, message: `must have at most ${maxTexts} values` }]);
+  return texts.length === 0 ? undefined : texts;
 }
 
 /** Values of one query member that are looked at. */
@@ -16,6 +22,6 @@ const platformClient = "null";
 export function clientIdsOf(value: string | readonly string[] | undefined): {
   readonly clientIds?: readonly (string | null)[];
 } {
-  const texts = manyTexts(value);
+  const texts = manyTexts("clientId", value);
   return texts === undefined ? {} : { clientIds: texts.map((text) => (text === platformClient ? null : text)) };
 }

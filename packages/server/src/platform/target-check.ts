@@ -12,9 +12,12 @@ const resolveTimeoutMs = 3_000;
  * Looks at where a delivery would go, when it is saved; it is looked at again at each send. A forbidden address is
  * refused (TARGET_FORBIDDEN); one that does not resolve now may later, so it is saved, with a warning.
  */
-export async function checkTarget(guard: AddressGuard, targetUrl: string): Promise<readonly EntityWarning[]> {
+export async function checkTarget(
+  guard: AddressGuard,
+  targetUrl: string,
+  signal: AbortSignal = resolveDeadline(),
+): Promise<readonly EntityWarning[]> {
   requireHttpUrl(targetUrl);
-  const signal = AbortSignal.timeout(resolveTimeoutMs);
   const resolution = await guard.check(targetUrl, signal).catch((error: unknown) => {
     // The guard was told to stop: that the name takes so long is what the caller should know.
     if (signal.aborted) return { kind: "unresolved", detail: "no answer in time" } as const;
@@ -35,6 +38,11 @@ export async function checkTarget(guard: AddressGuard, targetUrl: string): Promi
       return [{ code: "TARGET_UNRESOLVED", message }];
     }
   }
+}
+
+/** One for all targets of a request, so that many names nobody answers for cost no more time than one. */
+export function resolveDeadline(): AbortSignal {
+  return AbortSignal.timeout(resolveTimeoutMs);
 }
 
 function requireHttpUrl(text: string): void {

@@ -58,7 +58,7 @@ function option(value: string): FilterOption {
 }
 
 function eventSearchOf(query: EventSearchQuery, nowMs: number): EventSearch {
-  const types = manyTexts(query.type);
+  const types = manyTexts("type", query.type);
   const after = query.timeAfter === undefined ? null : parseTime(query.timeAfter);
   const before = query.timeBefore === undefined ? null : parseTime(query.timeBefore);
   const windowStart = query.q === undefined || after !== null ? after : (before ?? nowMs) - textSearchWindowMs;

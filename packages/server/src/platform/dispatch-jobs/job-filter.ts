@@ -26,7 +26,7 @@ export async function jobSearchOf(
   pools: DispatchPoolRepository,
   scope: Scope,
 ): Promise<JobSearch> {
-  const statuses = manyTexts(query.status)?.map(statusOf);
+  const statuses = manyTexts("status", query.status)?.map(statusOf);
   const poolCode =
     query.dispatchPoolId === undefined ? undefined : await poolCodeOf(query.dispatchPoolId, pools, scope);
   return {

@@ -1,25 +1,27 @@
 import { parseTime, type CreateDispatchJob } from "@flowcatalyst/contracts";
+import { subscriptionSecretRef } from "../../domain/delivery-profile.ts";
 import type { NewTaskJob } from "../../domain/dispatch-job.ts";
 import { taskGroupKey } from "../../domain/group-key.ts";
 import type { ClientId, EventId, SubscriptionId } from "../../domain/ids.ts";
-import type { Scope } from "../../domain/scope.ts";
+import { canWrite, type Scope } from "../../domain/scope.ts";
 import { subscriptionDefaults } from "../../domain/subscription.ts";
 import { validationError } from "../../http/validation.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 import { requirePoolCode } from "../pool-names.ts";
 import { ownerOf } from "../replace-entity.ts";
 import { decideRetry } from "../retry-wire.ts";
-import { checkTarget, headerFaults } from "../target-check.ts";
+import { checkTarget, headerFaults, resolveDeadline } from "../target-check.ts";
 import { taskPayload } from "./task-payload.ts";
 import { taskProfile } from "./task-profile.ts";
 
-type TaskDeps = Pick<PlatformDeps, "clock" | "ids" | "pools" | "addressGuard" | "secrets">;
+type TaskDeps = Pick<PlatformDeps, "clock" | "ids" | "pools" | "addressGuard" | "secrets" | "subscriptions">;
 
 /** Makes tasks of one request; what several of them share (targets, pools) is looked up once. */
 export function createTaskMaker(deps: TaskDeps, scope: Scope): (body: CreateDispatchJob) => Promise<NewTaskJob> {
   const checkedTargets = new Set<string>();
+  const deadline = resolveDeadline();
   return async (body) => {
-    if (!checkedTargets.has(body.targetUrl)) await checkTarget(deps.addressGuard, body.targetUrl);
+    if (!checkedTargets.has(body.targetUrl)) await checkTarget(deps.addressGuard, body.targetUrl, deadline);
     checkedTargets.add(body.targetUrl);
     return newTask(deps, body, scope);
   };
@@ -57,7 +59,7 @@ async function newTask(deps: TaskDeps, body: CreateDispatchJob, scope: Scope): P
       headers,
       maxAgeSeconds,
       legacySignature: body.legacySignature ?? false,
-      secretRef: body.secretRef ?? (await defaultSecretRef(deps, clientId)),
+      secretRef: await secretRefOf(deps, body.secretRef ?? null, { clientId, scope }),
     }),
     payload,
     contentType,
@@ -68,10 +70,30 @@ async function newTask(deps: TaskDeps, body: CreateDispatchJob, scope: Scope): P
   };
 }
 
+interface Signer {
+  readonly clientId: ClientId | null;
+  readonly scope: Scope;
+}
+
+/** Who may name a secret may have anything signed with it: a tenant only its own. Throws VALIDATION_FAILED. */
+async function secretRefOf(deps: TaskDeps, given: string | null, { clientId, scope }: Signer): Promise<string | null> {
+  if (given === null) return defaultSecretRef(deps, clientId);
+  if (scope.kind === "anchor" || given === clientSecretRef(scope.clientId)) return given;
+  const prefix = subscriptionSecretRef("" as SubscriptionId);
+  const id = given.startsWith(prefix) ? (given.slice(prefix.length) as SubscriptionId) : null;
+  const subscription = id === null ? null : await deps.subscriptions.byId(id, scope);
+  if (subscription !== null && canWrite(scope, subscription.clientId)) return given;
+  throw validationError([{ path: "secretRef", message: "names no secret" }]);
+}
+
+function clientSecretRef(clientId: ClientId): string {
+  return `client:${clientId}`;
+}
+
 /** The client's default secret if it has one; null: sent unsigned, and the attempts say so. */
 async function defaultSecretRef({ secrets, clock }: TaskDeps, clientId: ClientId | null): Promise<string | null> {
   if (clientId === null) return null;
-  const ref = `client:${clientId}`;
+  const ref = clientSecretRef(clientId);
   return (await secrets.valid(ref, clock.now())).length > 0 ? ref : null;
 }
 

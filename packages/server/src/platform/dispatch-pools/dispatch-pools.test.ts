@@ -73,6 +73,17 @@ describe("dispatch pools", () => {
     expect((await create({})).faults).toEqual([{ path: "code", message: "is required" }]);
   });
 
+  test("may be the default one: the platform's, with its own number of slots", async () => {
+    expect((await create({ code: "DEFAULT-POOL", clientId: "cli_1" })).code).toBe("FORBIDDEN");
+    expect((await create({ code: "DEFAULT-POOL", concurrency: 5 })).json["concurrency"]).toBe(5);
+    const put = await platform.call("PUT /api/dispatch-pools/default", { name: "d" });
+    expect(put.json).toMatchObject({ code: "DEFAULT-POOL", concurrency: 20 });
+    await platform.call("PATCH /api/dispatch-pools/default", { concurrency: 7 });
+    const patched = await platform.call("PATCH /api/dispatch-pools/default", { concurrency: null });
+    expect(patched.json).toMatchObject({ name: "d", concurrency: 20 });
+    expect((await platform.call("DELETE /api/dispatch-pools/default")).code).toBe("STATE_CONFLICT");
+  });
+
   test("are listed", async () => {
     await create({ code: "A" });
     const codes = ((await platform.call("GET /api/dispatch-pools")).json["items"] as { code: string }[]).map(

@@ -50,13 +50,16 @@ function mountCrud(mount: Mount, { pools, clock, ids }: PlatformDeps, access: En
   };
   mount.endpoint(dispatchPoolEndpoints.create, async ({ body, scope }) => {
     if (body.code.toLowerCase() === "default") throw duplicate("dispatch pool", "code");
+    const clientId = ownerOf(scope, body.clientId);
+    // It takes everybody's jobs that name no pool.
+    if (body.code === defaultPoolCode && clientId !== null) throw new CodedError("FORBIDDEN");
     const nowMs = clock.now();
     await requireRoom(pools, scope);
     const result = await pools.create({
       id: ids.pool(),
       code: body.code as PoolCode,
-      clientId: ownerOf(scope, body.clientId),
-      ...poolSettings(body, defaultSettings),
+      clientId,
+      ...poolSettings(body, defaultsOf(body.code)),
       status: "ACTIVE",
       version: 1,
       createdAtMs: nowMs,
@@ -72,8 +75,12 @@ function mountCrud(mount: Mount, { pools, clock, ids }: PlatformDeps, access: En
     const id = param("id");
     return entityAnswer(poolOut(found(await access.byId(id, scope), access.what, id)));
   });
-  mount.endpoint(dispatchPoolEndpoints.replace, (call) => change(call, () => poolSettings(call.body, defaultSettings)));
-  mount.endpoint(dispatchPoolEndpoints.update, (call) => change(call, (current) => poolSettings(call.body, current)));
+  mount.endpoint(dispatchPoolEndpoints.replace, (call) =>
+    change(call, ({ code }) => poolSettings(call.body, defaultsOf(code))),
+  );
+  mount.endpoint(dispatchPoolEndpoints.update, (call) =>
+    change(call, (current) => poolSettings(call.body, current, defaultsOf(current.code))),
+  );
 }
 
 function mountRemoval(mount: Mount, deps: PlatformDeps, access: EntityAccess<DispatchPool>): void {
@@ -122,12 +129,18 @@ const defaultSettings: PoolSettings = {
   timeoutSeconds: null,
 };
 
+/** The default pool has more slots than others. */
+function defaultsOf(code: string): PoolSettings {
+  if (code !== defaultPoolCode) return defaultSettings;
+  return { ...defaultSettings, concurrency: poolLimits.defaultPoolConcurrency };
+}
+
 /** What a body says over what holds without it; null goes back to the default. */
-function poolSettings(body: UpdateDispatchPool, otherwise: PoolSettings): PoolSettings {
+function poolSettings(body: UpdateDispatchPool, otherwise: PoolSettings, defaults = otherwise): PoolSettings {
   const pick = <Name extends keyof PoolSettings>(name: Name): PoolSettings[Name] => {
     const given = body[name] as PoolSettings[Name] | undefined;
     if (given === undefined) return otherwise[name];
-    return given ?? defaultSettings[name];
+    return given ?? defaults[name];
   };
   const settings: PoolSettings = {
     name: pick("name"),

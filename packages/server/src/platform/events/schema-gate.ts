@@ -46,8 +46,11 @@ export function createSchemaGate({ eventTypes, compiler, log }: SchemaGateDeps):
       validators.set(key, known);
       return known;
     }
+    const readAt = revision;
     const eventType = await eventTypes.byCode(type, scopeOf(clientId));
     const validator = eventType === null ? null : await currentValidator(eventType, clientId);
+    // What another request found to have changed meanwhile is used for this one and not kept.
+    if (readAt !== revision) return validator;
     validators.set(key, validator);
     const oldest = validators.keys().next();
     if (validators.size > validatorsMax && oldest.done !== true) validators.delete(oldest.value);
