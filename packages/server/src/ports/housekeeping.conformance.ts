@@ -61,6 +61,48 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       expect(await untilZero(() => drop(now()))).toEqual([1, 1, 0]);
     });
 
+    test("a failed job that holds its group stays for as long as it does", async () => {
+      const profile = profileFor(subscriptionB, { mode: "BLOCK_ON_ERROR" });
+      const ids = await scenario.publish({ group: "g", profile }, { group: "g", profile });
+      await scenario.queue();
+      await scenario.fail(ids[0]!);
+      await scenario.store.advance(hourMs);
+      expect(await untilZero(() => drop(now()))).toEqual([0]);
+      const key = `${subscriptionB}:g`;
+      const held = await scenario.store.jobCommands.unblock(key, "skip", now(), anchorScope);
+      expect(held).toMatchObject({ reason: "GROUP_BLOCKED", headJobId: ids[0]! });
+      expect(idsOf(await scenario.queue())).toEqual([[ids[1]!]]);
+      expect(await untilZero(() => drop(now()))).toEqual([1, 1, 0]);
+    });
+
+    test("a group that an archived subscription has left blocked keeps nothing", async () => {
+      const gone = scenario.samples.subscription({ leaseExpiresAtMs: now() + 60_000, mode: "BLOCK_ON_ERROR" });
+      await scenario.store.subscriptions.create(gone);
+      const profile = profileFor(gone.id, { mode: "BLOCK_ON_ERROR" });
+      const ids = await scenario.publish({ group: "g", profile }, { group: "g", profile });
+      await scenario.queue();
+      await scenario.fail(ids[0]!);
+      await scenario.store.advance(hourMs);
+      await untilZero(() => scenario.store.housekeeping.archiveExpiredSubscriptions(now(), scenario.epoch));
+      await untilZero(() => drop(now()));
+      expect(await scenario.store.jobs.byId(ids[0]!, anchorScope)).toBeNull();
+      const held = await scenario.store.jobs.heldGroups({ limit: 10, cursor: null }, anchorScope);
+      expect(held.items).toEqual([]);
+    });
+
+    test("what a clock that was ahead has stamped does not keep what is old behind it", async () => {
+      const [ahead, ...old] = await scenario.newJobs([{}, {}, {}, {}]);
+      await scenario.append([{ ...ahead!, createdAtMs: now() + 100 * hourMs }, ...old]);
+      await scenario.queue();
+      for (const job of [ahead!, ...old]) await scenario.deliver(job.id);
+      await scenario.store.advance(hourMs);
+      await untilZero(() => drop(now()));
+      const left = await Promise.all([ahead!, ...old].map((job) => scenario.store.jobs.byId(job.id, anchorScope)));
+      expect(left.map((job) => job !== null)).toEqual([true, false, false, false]);
+      const events = await Promise.all(old.map((job) => scenario.store.eventReader.byId(job.eventId, anchorScope)));
+      expect(events).toEqual([null, null, null]);
+    });
+
     test("events the stream has not passed stay", async () => {
       const [event] = await scenario.store.events.append([scenario.samples.event({ createdAtMs: now() })]);
       await scenario.store.advance(hourMs);

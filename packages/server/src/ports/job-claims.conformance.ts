@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { isCodedError } from "@flowcatalyst/foundation";
-import type { JobId, PoolCode } from "../domain/ids.ts";
+import type { JobId, PoolCode, SubscriptionId } from "../domain/ids.ts";
 import { anchorScope } from "../domain/scope.ts";
 import type { LeaseEpoch } from "./lease.ts";
 import {
@@ -127,6 +127,21 @@ export function describeJobClaimsConformance(name: string, setup: JobStoreSetup)
       const runs = await scenario.queue({ maxJobs: 100 });
       expect(idsOf(runs).flat()).toContain(small[0]!);
       expect(runs).toHaveLength(100);
+    });
+
+    test("goes round them from pass to pass too, when one pass is too short for all", async () => {
+      const profiles = [1, 2, 3, 4].map((n) => profileFor(`sub_000000000000${n}` as SubscriptionId));
+      const grouped = profiles.map((profile) => ({ profile, group: "g" }));
+      for (let n = 0; n < 96; n++) await scenario.publish(...profiles.map((profile) => ({ profile })), ...grouped);
+      const served: (string | null)[] = [];
+      for (let pass = 0; pass < 8; pass++) {
+        await scenario.store.advance(1);
+        const ids = idsOf(await scenario.queue({ maxJobs: 32 })).flat();
+        expect(ids).toHaveLength(32);
+        served.push((await scenario.job(ids[0]!)).subscriptionId);
+      }
+      expect(new Set(served.slice(0, 4)).size).toBe(4);
+      expect(new Set(served.slice(4)).size).toBe(4);
     });
 
     test("a lane nobody takes from does not use up every pass", async () => {

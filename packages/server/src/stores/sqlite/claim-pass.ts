@@ -9,6 +9,8 @@ import type { JobDirectory } from "./job-directory.ts";
  * One pass of the scheduler over what is ready.
  *
  * Feeds are served longest waiting first, each with a share of the pass; what room is left after that goes round again.
+ * One that was served goes to the end of the line when its runs are marked, so however many feeds have a backlog, each
+ * has its turn after at most a share of every other.
  * Within a feed, groups come in the order they became ready. Held feeds, and groups that are held, blocked or busy, are
  * in none of the indexes read here, so a million jobs behind a pause cost nothing.
  *

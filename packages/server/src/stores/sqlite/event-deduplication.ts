@@ -94,7 +94,7 @@ const expiredMark = "deduplication-expired";
  */
 export function expireDeduplication(
   database: SqliteDatabase,
-  request: { readonly createdBeforeMs: number; readonly maxRows: number },
+  request: { readonly createdBeforeMs: number; readonly nowMs: number; readonly maxRows: number },
 ): number {
   const from = database
     .statement<{ position: number }, [string]>("SELECT position FROM marks WHERE name = ?1")
@@ -109,8 +109,12 @@ export function expireDeduplication(
   );
   let passed = 0;
   for (const row of rows) {
-    if (row.created_at_ms >= request.createdBeforeMs) break;
-    if (row.deduplication_id !== null) remove.run(row.client_id ?? "", row.deduplication_id, row.position);
+    const isOver = row.created_at_ms < request.createdBeforeMs;
+    // One from the future was stamped by a clock that was ahead: it must not keep the others, and goes with its event.
+    if (!isOver && row.created_at_ms <= request.nowMs) break;
+    if (isOver && row.deduplication_id !== null) {
+      remove.run(row.client_id ?? "", row.deduplication_id, row.position);
+    }
     passed++;
   }
   const last = rows[passed - 1];

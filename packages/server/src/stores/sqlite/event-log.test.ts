@@ -164,13 +164,14 @@ describe("sqlite event log", () => {
   test("deduplication expires by walking the log in small steps", async () => {
     const samples = createSamples();
     const old = Array.from({ length: 7 }, (_, n) => samples.event({ deduplicationId: `old${n}`, createdAtMs: 1_000 }));
+    const ahead = samples.event({ deduplicationId: "ahead", createdAtMs: 99_000 });
     const fresh = samples.event({ deduplicationId: "fresh", createdAtMs: 9_000 });
-    await log.appender.append([...old, fresh]);
-    const expire = (): number =>
-      store.database.transaction(() => expireDeduplication(store.database, { createdBeforeMs: 5_000, maxRows: 3 }));
-    expect([expire(), expire(), expire(), expire()]).toEqual([3, 3, 1, 0]);
+    await log.appender.append([ahead, ...old, fresh]);
+    const request = { createdBeforeMs: 5_000, nowMs: 10_000, maxRows: 3 };
+    const expire = (): number => store.database.transaction(() => expireDeduplication(store.database, request));
+    expect([expire(), expire(), expire(), expire()]).toEqual([3, 3, 2, 0]);
     const left = store.database.statement<{ dedup_id: string }>("SELECT dedup_id FROM event_dedup").all();
-    expect(left).toEqual([{ dedup_id: "fresh" }]);
+    expect(left).toEqual([{ dedup_id: "ahead" }, { dedup_id: "fresh" }]);
   });
 
   test("hot queries use the index they should, and nothing is sorted", () => {

@@ -4,6 +4,7 @@ import { canRead, type Scope } from "../../domain/scope.ts";
 import type { HeldGroup } from "../../ports/job-claims.ts";
 import type { Page, PageRequest } from "../../ports/settings.ts";
 import type { SqliteDatabase } from "./database.ts";
+import { clientOfTaskFeed } from "./job-directory.ts";
 import { statusName } from "./job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { decodeCursor, encodeCursor } from "./page-cursor.ts";
@@ -28,6 +29,7 @@ interface HeldFeedRow {
   readonly id: number;
   readonly key: string;
   readonly subscription_id: SubscriptionId | null;
+  readonly lane: string;
   readonly paused: number;
   readonly held_since: number;
   readonly pending: number;
@@ -83,10 +85,13 @@ export function createHeldGroups(writer: JobWriter): HeldGroups {
     const [stage, after] = page.cursor === null ? ["feeds", 0] : decodeCursor(page.cursor, ["string", "number"]);
     const found = new PageBuilder(page.limit);
     if (stage === "feeds") {
-      for (const row of sql.feeds.all(Number(after), heldGroupLimits.examinedMax)) {
+      const rows = sql.feeds.all(Number(after), heldGroupLimits.examinedMax);
+      for (const row of rows) {
         if (found.full) return found.page();
-        if (canRead(scope, row.client_id)) found.add(ofFeed(row), ["feeds", row.id]);
+        if (canRead(scope, clientOf(row))) found.add(ofFeed(row), ["feeds", row.id]);
+        else found.pass(["feeds", row.id]);
       }
+      if (rows.length === heldGroupLimits.examinedMax) return found.page();
     }
     const from = stage === "groups" ? Number(after) : 0;
     const rows = sql.groups.all(from, heldGroupLimits.examinedMax);
@@ -106,6 +111,10 @@ export function createHeldGroups(writer: JobWriter): HeldGroups {
       return row === null ? null : ofGroup(row, headOf(row));
     },
   };
+}
+
+function clientOf(feed: HeldFeedRow): ClientId | null {
+  return feed.subscription_id === null ? clientOfTaskFeed(feed.key, feed.lane) : feed.client_id;
 }
 
 class PageBuilder {
@@ -142,9 +151,13 @@ class PageBuilder {
 const groupFields = `g.id, g.key, g.held_reason, g.held_since, g.ready_at, g.blocked_position,
   (SELECT subscription_id FROM job_feeds f WHERE f.id = g.feed_id) AS subscription_id`;
 
-export const readHeldFeeds = `SELECT f.id, f.key, f.subscription_id, f.paused, f.held_since, f.pending,
+/** The feed of an archived subscription is held for good, which is nothing to show. */
+export const heldFeedCondition = `f.held_since IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM subscriptions s WHERE s.id = f.subscription_id AND s.status = 'ARCHIVED')`;
+
+export const readHeldFeeds = `SELECT f.id, f.key, f.subscription_id, f.lane, f.paused, f.held_since, f.pending,
     (SELECT client_id FROM subscriptions s WHERE s.id = f.subscription_id) AS client_id
-  FROM job_feeds f WHERE f.held_since IS NOT NULL AND f.id > (?1 + 0) ORDER BY f.id LIMIT (?2 + 0)`;
+  FROM job_feeds f WHERE ${heldFeedCondition} AND f.id > (?1 + 0) ORDER BY f.id LIMIT (?2 + 0)`;
 
 export const readHeldGroups = `SELECT ${groupFields} FROM job_groups g
   WHERE g.held_reason IS NOT NULL AND g.id > (?1 + 0) ORDER BY g.id LIMIT (?2 + 0)`;

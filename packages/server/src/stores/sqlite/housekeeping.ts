@@ -47,7 +47,9 @@ export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig
   return {
     dropHistory: async (beforeMs, maxRows, epoch) => dropHistory({ writer, history }, { beforeMs, maxRows }, epoch),
     expireDeduplication: async (nowMs, maxRows, epoch) =>
-      fenced(epoch, () => expireDeduplication(database, { createdBeforeMs: nowMs - config.dedupWindowMs, maxRows })),
+      fenced(epoch, () =>
+        expireDeduplication(database, { createdBeforeMs: nowMs - config.dedupWindowMs, nowMs, maxRows }),
+      ),
     expireIdempotencyKeys: async (nowMs, maxRows, epoch) =>
       fenced(epoch, () => expireIdempotencyKeys(database, nowMs, maxRows)),
     dropIdleGroups: createIdleGroupDrop(writer, fenced),

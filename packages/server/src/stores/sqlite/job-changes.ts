@@ -146,10 +146,14 @@ export class JobChanges {
     group.blocked_since = null;
   }
 
-  /** The feed is ready at that time at the latest. A full window opens by results only. */
+  /**
+   * The feed is ready at that time at the latest, and not before now, because how long its oldest job has been waiting
+   * gives it no turn before others that wait for theirs. A full window opens by results only.
+   */
   feedReady(feed: FeedRow, readyAtMs: number): void {
     if (feed.window_full !== null) return;
-    if (feed.ready_at === null || feed.ready_at > readyAtMs) feed.ready_at = readyAtMs;
+    const fromMs = Math.max(readyAtMs, this.nowMs);
+    if (feed.ready_at === null || feed.ready_at > fromMs) feed.ready_at = fromMs;
   }
 
   /** Writes groups and feeds. True: something may be ready earlier than before. */

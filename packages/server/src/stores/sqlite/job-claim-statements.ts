@@ -1,5 +1,6 @@
 import type { GroupKey } from "../../domain/ids.ts";
 import type { SqliteDatabase } from "./database.ts";
+import { heldFeedCondition } from "./held-groups.ts";
 import { jobColumns, type JobRow } from "./job-row.ts";
 
 /**
@@ -106,7 +107,7 @@ export function claimStatements(database: SqliteDatabase) {
     pendingTotal: database.statement<{ total: number }>("SELECT coalesce(sum(pending), 0) AS total FROM job_feeds"),
     heldGroups: database.statement<{ total: number }, [number]>(`
       SELECT (SELECT count(*) FROM (SELECT 1 FROM job_groups WHERE held_reason IS NOT NULL LIMIT (?1 + 0)))
-        + (SELECT count(*) FROM (SELECT 1 FROM job_feeds WHERE held_since IS NOT NULL LIMIT (?1 + 0))) AS total`),
+        + (SELECT count(*) FROM (SELECT 1 FROM job_feeds f WHERE ${heldFeedCondition} LIMIT (?1 + 0))) AS total`),
   };
 }
 

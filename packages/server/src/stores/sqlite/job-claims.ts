@@ -97,7 +97,10 @@ function markRuns(runs: readonly DueRun[], changes: JobChanges, context: MarkCon
   }
   for (const id of feeds) {
     const feed = changes.feed(id);
-    if (feed.window_full === null) feed.ready_at = sql.nextGroupReady.get(id)?.ready_at ?? null;
+    if (feed.window_full !== null) continue;
+    // It has had its turn: what is left of it comes after everybody who waits already.
+    const next = sql.nextGroupReady.get(id);
+    feed.ready_at = next === null ? null : Math.max(next.ready_at, changes.nowMs);
   }
 }
 

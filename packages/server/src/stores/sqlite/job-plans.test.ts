@@ -70,6 +70,8 @@ const expectedPlans: Readonly<Record<string, { readonly sql: string; readonly pl
     sql: readHeldFeeds,
     plan: [
       "SEARCH f USING INDEX job_feeds_held (id>?)",
+      "CORRELATED SCALAR SUBQUERY 2",
+      "SEARCH s USING PRIMARY KEY (id=?)",
       "CORRELATED SCALAR SUBQUERY 1",
       "SEARCH s USING PRIMARY KEY (id=?)",
     ],
