@@ -12,7 +12,7 @@ import { bodyReaderDefaults } from "../../packages/server/src/http/body-reader.t
 import { jsonMaxDepth } from "../../packages/server/src/http/json-text.ts";
 import { maintenanceDefaults } from "../../packages/server/src/maintenance/maintenance.ts";
 import { sqliteQueueDefaults, sqliteQueueLimits } from "../../packages/server/src/queues/sqlite/sqlite-queue-config.ts";
-import { receiverLimits } from "../../packages/server/src/receiver/webhook-receiver.ts";
+import { receiverLimits } from "../../packages/server/src/receiver/receiver-limits.ts";
 import { breakerLimits } from "../../packages/server/src/router/circuit-breaker.ts";
 import { pipelineLimits } from "../../packages/server/src/router/pipeline.ts";
 import { poolRunLimits } from "../../packages/server/src/router/pool.ts";

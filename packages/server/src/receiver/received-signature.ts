@@ -21,7 +21,7 @@ const msPerSecond = 1_000;
 /** Verifies both schemes: whichever is there must be right. */
 export function createSignatureCheck(
   deps: ReceivedSignatureDeps,
-): (headers: Headers, body: string) => Promise<SignatureState> {
+): (headers: Headers, body: Uint8Array) => Promise<SignatureState> {
   return async (headers, body) => {
     if (!headers.has(names.webhookSignature) && !headers.has(names.legacySignature)) return "unsigned";
     const subscription = headers.get(names.subscriptionId);
@@ -35,7 +35,8 @@ export function createSignatureCheck(
 
 interface Received {
   readonly headers: Headers;
-  readonly body: string;
+  /** As it came: a text could have lost bytes. */
+  readonly body: Uint8Array;
   readonly keys: readonly SigningKey[];
   readonly nowMs: number;
 }
