@@ -10,6 +10,7 @@ export const headerNames = {
   location: "location",
   retryAfter: "retry-after",
   authorization: "authorization",
+  origin: "origin",
   contentType: "content-type",
 } as const;
 

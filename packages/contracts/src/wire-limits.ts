@@ -23,8 +23,11 @@ export const wireLimits = {
   subscriptionMaxEventTypes: 100,
   headersMaxItems: 50,
   headerValueMaxChars: 4_096,
+  /** Names and values of all headers together: what common servers take of a request. */
+  headersMaxChars: 16_384,
   metadataMaxItems: 50,
   metadataValueMaxChars: 4_096,
+  metadataMaxChars: 65_536,
   timeoutMaxSeconds: 900,
   delayMaxSeconds: 604_800,
   maxAgeMaxSeconds: 2_592_000,

@@ -38,8 +38,8 @@ export const timeInSchema = z
 export const timeOutSchema = z.string().meta({ format: "date-time" });
 
 /**
- * JSON can spell half of a surrogate pair (`"\ud800"`), UTF-8 cannot carry it: stored and sent, two different keys would
- * become the same one.
+ * JSON can spell half of a surrogate pair (`"\ud800"`), UTF-8 cannot carry it: stored and sent, two different keys
+ * would become the same one.
  */
 export const wholeTextMessage = "must not hold half of a surrogate pair";
 
@@ -71,14 +71,36 @@ export const contentTypeSchema = z
   .max(wireLimits.contentTypeMaxChars)
   .regex(contentTypePattern, "must be visible ASCII, like application/json");
 
-function limitedRecord(maxItems: number, maxChars: number) {
-  return z
-    .record(z.string().min(1).max(wireLimits.keyMaxChars), z.string().max(maxChars))
-    .refine((record) => Object.keys(record).length <= maxItems, `must have at most ${maxItems} members`);
+interface RecordLimits {
+  readonly maxItems: number;
+  readonly valueMaxChars: number;
+  /** Of names and values together. */
+  readonly maxChars: number;
 }
 
-export const headersSchema = limitedRecord(wireLimits.headersMaxItems, wireLimits.headerValueMaxChars);
-export const metadataSchema = limitedRecord(wireLimits.metadataMaxItems, wireLimits.metadataValueMaxChars);
+function limitedRecord({ maxItems, valueMaxChars, maxChars }: RecordLimits) {
+  return z
+    .record(z.string().min(1).max(wireLimits.keyMaxChars), z.string().max(valueMaxChars))
+    .refine((record) => Object.keys(record).length <= maxItems, `must have at most ${maxItems} members`)
+    .refine((record) => charsOf(record) <= maxChars, `must have at most ${maxChars} characters together`);
+}
+
+function charsOf(record: Readonly<Record<string, string>>): number {
+  let chars = 0;
+  for (const [name, value] of Object.entries(record)) chars += name.length + value.length;
+  return chars;
+}
+
+export const headersSchema = limitedRecord({
+  maxItems: wireLimits.headersMaxItems,
+  valueMaxChars: wireLimits.headerValueMaxChars,
+  maxChars: wireLimits.headersMaxChars,
+});
+export const metadataSchema = limitedRecord({
+  maxItems: wireLimits.metadataMaxItems,
+  valueMaxChars: wireLimits.metadataValueMaxChars,
+  maxChars: wireLimits.metadataMaxChars,
+});
 
 export const dispatchModeSchema = z.enum(["IMMEDIATE", "NEXT_ON_ERROR", "BLOCK_ON_ERROR"]).meta({
   id: "DispatchMode",

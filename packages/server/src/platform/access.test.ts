@@ -12,6 +12,38 @@ describe("without configured tokens", () => {
   });
 });
 
+describe("pages of other origins", () => {
+  const from = (origin: string): Record<string, string> => ({ origin });
+
+  test("may not use the server of somebody who looks at them", async () => {
+    platform = setupPlatform();
+    for (const origin of [
+      "https://evil.example",
+      "null",
+      "http://localhost.evil.example",
+      "http://127.0.0.1.evil.example",
+    ]) {
+      const refused = await platform.call("POST /api/dispatch-pools", { code: "A" }, from(origin));
+      expect([origin, refused.status, refused.code]).toEqual([origin, 403, "FORBIDDEN"]);
+    }
+    const near = ["http://localhost:4200", "http://127.0.0.1:8080", "http://[::1]:3000", "http://app.localhost"];
+    for (const origin of near) {
+      expect((await platform.call("GET /api/dispatch-pools", undefined, from(origin))).status).toBe(200);
+    }
+    expect((await platform.call("GET /health", undefined, from("https://evil.example"))).status).toBe(404);
+  });
+
+  test("may with a token, and when they are named", async () => {
+    platform = setupPlatform({ apiTokens: ["token-one"] });
+    const headers = { authorization: "Bearer token-one", ...from("https://app.example") };
+    expect((await platform.call("GET /", undefined, headers)).status).toBe(200);
+    await platform.close();
+    platform = setupPlatform({ corsOrigins: ["https://app.example"] });
+    const named = await platform.call("GET /", undefined, from("https://app.example"));
+    expect([named.status, named.headers.get("access-control-allow-origin")]).toEqual([200, "https://app.example"]);
+  });
+});
+
 describe("with tokens", () => {
   const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 

@@ -52,7 +52,7 @@ export function createPlatformApp(deps: PlatformDeps, config: PlatformConfig): H
   const mount = createMount(app, { bodies, idempotentAnswers });
   app.use("*", requestScope(deps));
   if (config.corsOrigins.length > 0) app.use("*", crossOrigin(config.corsOrigins));
-  app.use("*", principals(config.apiTokens, config.openPathPrefixes));
+  app.use("*", principals(config));
   app.onError(honoErrorHandler<PlatformEnv>(deps.log));
   app.notFound((c) => noSuchEndpoint(mount, c));
 

@@ -1,8 +1,8 @@
 import { validationError } from "../http/validation.ts";
 
 /**
- * A query member that may be repeated or hold several values with commas; undefined: not given. Throws VALIDATION_FAILED
- * when there are more than are looked at.
+ * A query member that may be repeated or hold several values with commas; undefined: not given. Throws
+ * VALIDATION_FAILED when there are more than are looked at.
  */
 export function manyTexts(path: string, value: string | readonly string[] | undefined): readonly string[] | undefined {
   if (value === undefined) return undefined;

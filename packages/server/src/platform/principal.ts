@@ -25,15 +25,27 @@ const developmentPrincipal: Principal = {
 
 const healthPrefixes: readonly string[] = ["/q/", "/health"];
 
+export interface Access {
+  readonly apiTokens: readonly string[];
+  /** Web origins that may call the API from a browser. */
+  readonly corsOrigins: readonly string[];
+  readonly openPathPrefixes?: readonly string[];
+}
+
 /**
  * The one middleware that knows who asks. Without configured tokens everybody is the development principal (the server
  * then binds loopback only); with tokens every request but those of health needs one.
+ *
+ * Any page a developer has open can make the browser send a request to a loopback address, and CORS only keeps it from
+ * reading the answer. So without tokens a request that says it comes from a page of elsewhere is refused.
  */
-export function principals(
-  tokens: readonly string[],
-  openPathPrefixes: readonly string[] = [],
-): MiddlewareHandler<PlatformEnv> {
+export function principals({
+  apiTokens: tokens,
+  corsOrigins,
+  openPathPrefixes = [],
+}: Access): MiddlewareHandler<PlatformEnv> {
   const guard = createTokenGuard(tokens);
+  const trusted = new Set(corsOrigins);
   const byToken = tokens.map((_, index): Principal => ({
     id: `prn_token_${index + 1}` as PrincipalId,
     kind: "token",
@@ -42,13 +54,25 @@ export function principals(
   const open = [...healthPrefixes, ...openPathPrefixes];
   return async (c, next) => {
     c.set("principal", developmentPrincipal);
-    if (guard.required && !open.some((prefix) => c.req.path.startsWith(prefix))) {
+    const isOpen = open.some((prefix) => c.req.path.startsWith(prefix));
+    if (!guard.required && !isOpen) requireNearPage(c.req.header(headerNames.origin), trusted);
+    if (guard.required && !isOpen) {
       const principal = byToken[guard.match(c.req.header(headerNames.authorization))];
       if (principal === undefined) throw new CodedError("UNAUTHENTICATED");
       c.set("principal", principal);
     }
     await next();
   };
+}
+
+const loopbackOrigin = /^https?:\/\/(?:(?:[\w-]+\.)*localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
+
+/** Programs send no `Origin`. Throws FORBIDDEN. */
+function requireNearPage(origin: string | undefined, trusted: ReadonlySet<string>): void {
+  if (origin === undefined || trusted.has(origin) || loopbackOrigin.test(origin)) return;
+  const message =
+    "Pages of another origin may not call this server; name the origin in FC_CORS_ORIGINS, or set tokens.";
+  throw new CodedError("FORBIDDEN", { message });
 }
 
 /** For what belongs to the platform as a whole. Throws FORBIDDEN. */

@@ -26,8 +26,8 @@ describe("a secret that a task names", () => {
     expect((await make({ ...task, secretRef: own })).profile.secretRef).toBe(own);
     expect((await make({ ...task, secretRef: "client:cli_1" })).profile.secretRef).toBe("client:cli_1");
     for (const ref of [await refOf("cli_2"), await refOf(null), "client:cli_2", "subscription:", "nobody"]) {
-      const refused = { code: "VALIDATION_FAILED", errors: [{ path: "secretRef", message: "names no secret" }] };
-      await expect(make({ ...task, secretRef: ref })).rejects.toMatchObject(refused);
+      const refused = await make({ ...task, secretRef: ref }).catch((error: unknown) => error);
+      expect(refused).toMatchObject({ errors: [{ path: "secretRef", message: "names no secret" }] });
     }
   });
 

@@ -87,6 +87,17 @@ describe("schema versions", () => {
     expect((await platform.call(`POST ${path}/schemas/9.9/finalise`)).status).toBe(404);
   });
 
+  test("are at most 1 MiB together", async () => {
+    const path = `/api/event-types/${(await create({ code })).id}/schemas`;
+    const schema = { const: "x".repeat(262_100) };
+    const statuses: number[] = [];
+    for (const version of ["1.0", "1.1", "1.2", "1.3", "1.4"]) {
+      statuses.push((await platform.call(`POST ${path}`, { version, schema })).status);
+    }
+    expect(statuses).toEqual([201, 201, 201, 201, 413]);
+    expect((await platform.call(`POST ${path}`, { version: "1.3", schema: true })).status).toBe(201);
+  });
+
   test("must be JSON Schema", async () => {
     for (const bad of [{ type: "no such type" }, "{broken", { $ref: "https://example.com/elsewhere" }]) {
       const answer = await create({ code, schema: bad });

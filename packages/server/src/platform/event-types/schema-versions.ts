@@ -9,9 +9,11 @@ import { notFound } from "../answers.ts";
  */
 
 const versionsMax = 100;
+/** Of all versions together: they are read, listed and written back as one. */
+const versionsMaxBytes = 1_048_576;
 export const firstVersion = "1.0";
 
-/** Throws DUPLICATE if the version is past FINALISING, STATE_CONFLICT when there are too many. */
+/** Throws DUPLICATE if the version is past FINALISING, STATE_CONFLICT and PAYLOAD_TOO_LARGE when there are too many. */
 export function withSchema(eventType: EventType, added: SchemaVersion): EventType {
   const known = eventType.schemas.find(({ version }) => version === added.version);
   if (known !== undefined && known.status !== "FINALISING") {
@@ -21,7 +23,12 @@ export function withSchema(eventType: EventType, added: SchemaVersion): EventTyp
   if (others.length >= versionsMax) {
     throw new CodedError("STATE_CONFLICT", { message: `An event type has at most ${versionsMax} schema versions.` });
   }
-  return { ...eventType, schemas: [...others, added].toSorted(byVersion) };
+  const schemas = [...others, added].toSorted(byVersion);
+  if (schemas.reduce((bytes, { schema }) => bytes + Buffer.byteLength(schema), 0) > versionsMaxBytes) {
+    const message = `The schemas of an event type have at most ${versionsMaxBytes} bytes together.`;
+    throw new CodedError("PAYLOAD_TOO_LARGE", { message });
+  }
+  return { ...eventType, schemas };
 }
 
 /** FINALISING -> CURRENT; the version that was CURRENT becomes DEPRECATED. */

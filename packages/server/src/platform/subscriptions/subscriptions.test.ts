@@ -366,6 +366,12 @@ describe("listing subscriptions", () => {
   });
 });
 
+test("headers are no more together than common servers take", async () => {
+  const many = Object.fromEntries(Array.from({ length: 5 }, (_, index) => [`x-${index}`, "v".repeat(4_000)]));
+  const refused = await create({ ...wanted, headers: many });
+  expect(refused.faults).toEqual([{ path: "headers", message: "must have at most 16384 characters together" }]);
+});
+
 describe("what a test delivery may be", () => {
   test("is no larger than an event", async () => {
     const { id } = await create();
