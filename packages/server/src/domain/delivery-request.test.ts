@@ -137,7 +137,7 @@ describe("headers", () => {
     );
   });
 
-  test("the id and the content type of a stand-alone message can be sent whatever they hold, and are signed as sent", () => {
+  test("whatever id and content type a stand-alone message has, they can be sent and are signed as sent", () => {
     const { delivery, context, key } = setup();
     fc.assert(
       fc.property(fc.string({ unit: "binary", minLength: 1 }), fc.string({ unit: "grapheme" }), (id, contentType) => {

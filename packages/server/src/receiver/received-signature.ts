@@ -3,8 +3,8 @@ import { deliveryHeaderNames as names } from "@flowcatalyst/contracts";
 import { legacySignature, signingKeyOf, standardSignature, type SigningKey } from "../domain/signature.ts";
 
 /**
- * What the signature of a received webhook is worth. `unverifiable`: signed, but not for a subscription, so this receiver
- * does not know the secret.
+ * What the signature of a received webhook is worth. `unverifiable`: signed, but not for a subscription, so this
+ * receiver does not know the secret.
  */
 export type SignatureState = "verified" | "invalid" | "unsigned" | "unverifiable";
 

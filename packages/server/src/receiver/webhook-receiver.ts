@@ -16,8 +16,8 @@
  * delivery takes.
  *
  * Guarantees: bounded. At most 100 receivers (the one used longest ago is forgotten), 500 requests each, 64 KiB of a
- * body kept, 16 MiB of all; a body of more than 1 MiB is refused; a request that hangs is let go when the sender closes,
- * after five minutes, or when the process stops. Nothing is stored: a restart forgets.
+ * body kept, 16 MiB of all; a body of more than 1 MiB is refused; a request that hangs is let go when the sender
+ * closes, after five minutes, or when the process stops. Nothing is stored: a restart forgets.
  *
  * Failures: a request whose signature does not verify is answered 401 and remembered as such, because that is what a
  * careful receiver does, and it makes a wrong secret visible at once. Unsigned requests are accepted and marked
@@ -106,7 +106,8 @@ function mountSettings(app: Hono, book: ReceiverBook): void {
 async function bodyOf(request: Request): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
-  for await (const piece of request.body ?? []) {
+  const stream: ReadableStream<Uint8Array> | null = request.body;
+  for await (const piece of stream ?? []) {
     bytes += piece.byteLength;
     if (bytes > receiverLimits.bodyMaxBytes) {
       throw new CodedError("PAYLOAD_TOO_LARGE", { message: "A receiver takes bodies of at most 1 MiB." });
