@@ -29,7 +29,7 @@ export function createDeliveryLines(
     const tookMs = Math.round(clock.monotonicMs() - startedMs);
     const nowMs = clock.now();
     announce({ kind: "delivery", at: isoTime(nowMs), ...factsOf(request, result), tookMs }, () => [
-      `${timeOfDay(nowMs)}  ${describe(request)}  ${told(result)} in ${tookMs} ms`,
+      onOneLine(`${timeOfDay(nowMs)}  ${describe(request)}  ${told(result)} in ${tookMs} ms`),
     ]);
     return result;
   };
@@ -87,6 +87,11 @@ function told(result: TransportResult): string {
     case "tlsFailed":
       return `failed (${result.detail})`;
   }
+}
+
+/** Targets and types are other people's texts: what could end the line or steer the terminal is shown as an escape. */
+function onOneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Local time, as the terminal's user lives in it. */
