@@ -231,6 +231,23 @@ export function describeJobClaimsConformance(name: string, setup: JobStoreSetup)
       expect(held.items).toMatchObject([{ key: `${subscriptionB}:b`, reason: "GROUP_BLOCKED", headStatus: "EXPIRED" }]);
     });
 
+    test("a pass expires no more jobs than it may give", async () => {
+      const specs = Array.from({ length: 10 }, (_, n) => ({ group: n < 5 ? null : `g${n % 2}` }));
+      const ids = await scenario.publish(...specs);
+      await scenario.queue();
+      for (const id of ids) await scenario.report(id, { result: { kind: "released", dueAtMs: 0 }, attempt: null });
+      await scenario.store.advance(hourMs + 1);
+      const expired: number[] = [];
+      let more = true;
+      while (more) {
+        const claim = await scenario.claim({ maxJobs: 4 });
+        expired.push(claim.expired);
+        more = claim.more;
+      }
+      expect(Math.max(...expired)).toBeLessThanOrEqual(4);
+      expect(expired.reduce((sum, one) => sum + one, 0)).toBe(10);
+    });
+
     test("time spent held does not count towards the expiry", async () => {
       const { jobCommands, now } = scenario.store;
       const [id] = await scenario.publish({ group: "g" });

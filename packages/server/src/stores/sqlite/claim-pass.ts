@@ -14,7 +14,7 @@ import type { JobDirectory } from "./job-directory.ts";
  * Within a feed, groups come in the order they became ready. Held feeds, and groups that are held, blocked or busy, are
  * in none of the indexes read here, so a million jobs behind a pause cost nothing.
  *
- * A pass moves no job but those past their expiry.
+ * A pass moves no job but those past their expiry, which count among the jobs it may give.
  */
 export interface ClaimedRun {
   readonly groupId: number;
@@ -159,7 +159,7 @@ export class ClaimPass {
     let bytes = 0;
     for (const row of rows) {
       if (row.due_at > this.#limits.nowMs) break;
-      if (this.#expire(row)) {
+      if (this.#expire(visit, row)) {
         if (changes.group(group.id).blocked_position !== null) break;
         continue;
       }
@@ -191,7 +191,7 @@ export class ClaimPass {
       if (!this.#hasRoom()) return;
       visit.lastSortKey = row.sort_key;
       visit.lastPosition = row.position;
-      if (!this.#expire(row)) this.#give(visit, group, [row]);
+      if (!this.#expire(visit, row)) this.#give(visit, group, [row]);
     }
     if (rows.length === room) return;
     if (visit.given === 0) this.#deps.changes.group(group.id);
@@ -200,12 +200,15 @@ export class ClaimPass {
     visit.lastPosition = 0;
   }
 
-  #expire(row: DueJobRow): boolean {
+  /** One that has expired takes room as well: after a long outage there may be a million of them. */
+  #expire(visit: FeedVisit, row: DueJobRow): boolean {
     if (row.expires_clock === null) return false;
     const expiresAtMs = this.#deps.changes.expiresAtMs(row);
     if (expiresAtMs === null || expiresAtMs > this.#limits.nowMs) return false;
     this.#deps.changes.apply(row, { kind: "expire" });
     this.expired++;
+    visit.shareLeft--;
+    this.#jobsLeft--;
     return true;
   }
 

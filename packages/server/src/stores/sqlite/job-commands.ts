@@ -122,12 +122,18 @@ export function createJobRetry({ database, directory }: JobWriter): JobRetry {
   return (row, replay, changes) => changes.apply(withGroup(row, changes), { kind: "retry", replay }).kind === "moved";
 }
 
-/** Groups of a feed that are read at a time. */
+/** Groups of a feed that one transaction looks at: most of them may have nothing pending. */
 const GROUP_CHUNK = 1_000;
 
+interface CancelStep {
+  readonly cancelled: number;
+  /** The last group that is done with; null: all of them are. */
+  readonly doneGroup: number | null;
+}
+
 /**
- * Cancels what a subscription has PENDING, group by group. How far it came is remembered between calls, and forgotten
- * at the end, so that calling it again looks at everything again.
+ * Cancels what a subscription has PENDING, group by group, a thousand groups in one transaction. How far it came is
+ * remembered between calls, and forgotten at the end, so that calling it again looks at everything again.
  */
 function createPendingCanceller(writer: JobWriter, sql: CommandStatements): JobCommands["cancelPendingOf"] {
   const cursors = new Map<SubscriptionId, number>();
@@ -140,24 +146,32 @@ function createPendingCanceller(writer: JobWriter, sql: CommandStatements): JobC
     return cancelled;
   };
 
-  const cancelSome = (id: SubscriptionId, maxJobs: number, changes: JobChanges): number => {
+  const cancelSome = (id: SubscriptionId, maxJobs: number, changes: JobChanges): CancelStep => {
     const feed = sql.feed.get(id);
+    let doneGroup = cursors.get(id) ?? 0;
     let cancelled = 0;
-    let groups = feed === null || feed.pending === 0 ? [] : sql.groupsOfFeed.all(feed.id, cursors.get(id) ?? 0);
-    while (groups.length > 0) {
-      for (const group of groups) {
-        cancelled += cancelOfGroup(group.id, maxJobs - cancelled, changes);
-        if (cancelled >= maxJobs) return cancelled;
-        cursors.set(id, group.id);
-      }
-      groups = feed === null ? [] : sql.groupsOfFeed.all(feed.id, cursors.get(id) ?? 0);
+    const groups = feed === null || feed.pending === 0 ? [] : sql.groupsOfFeed.all(feed.id, doneGroup);
+    for (const group of groups) {
+      cancelled += cancelOfGroup(group.id, maxJobs - cancelled, changes);
+      if (cancelled >= maxJobs) return { cancelled, doneGroup };
+      doneGroup = group.id;
     }
-    return cancelled;
+    return { cancelled, doneGroup: groups.length < GROUP_CHUNK ? null : doneGroup };
   };
 
   return async (id, maxJobs, nowMs) => {
-    const cancelled = writer.write({ nowMs }, (changes) => cancelSome(id, maxJobs, changes));
-    if (cancelled < maxJobs) cursors.delete(id);
+    let cancelled = 0;
+    while (cancelled < maxJobs) {
+      const left = maxJobs - cancelled;
+      const step = writer.write({ nowMs }, (changes) => cancelSome(id, left, changes));
+      cancelled += step.cancelled;
+      if (step.doneGroup === null) {
+        cursors.delete(id);
+        break;
+      }
+      cursors.set(id, step.doneGroup);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     return cancelled;
   };
 }
