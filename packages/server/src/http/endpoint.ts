@@ -38,7 +38,11 @@ export interface Answer {
   readonly schema?: z.ZodType;
   /** `application/json` unless given. */
   readonly mediaType?: string;
+  /** Headers it may carry besides those of every answer. */
+  readonly headers?: readonly AnswerHeader[];
 }
+
+export type AnswerHeader = "location" | "etag";
 
 export type BodyOf<E extends Endpoint> = E extends { readonly body: infer S extends z.ZodType }
   ? z.output<S>

@@ -1,6 +1,6 @@
 import { problemSchema } from "@flowcatalyst/contracts";
 import * as z from "zod";
-import type { Answer, Endpoint } from "./endpoint.ts";
+import type { Answer, AnswerHeader, Endpoint } from "./endpoint.ts";
 
 export interface ApiInfo {
   readonly title: string;
@@ -35,6 +35,7 @@ export function openApiDocument(info: ApiInfo, endpoints: readonly Endpoint[]): 
       responses: {
         Problem: {
           description: "The request failed; `code` says why.",
+          headers: { "Retry-After": header("Seconds to wait; with 429 and 503.", { type: "integer" }) },
           content: { "application/problem+json": { schema: { $ref: componentRef("Problem") } } },
         },
       },
@@ -69,10 +70,21 @@ function requestBody(spec: Endpoint, schemas: SchemaCollector): Json | null {
   return { required: spec.bodyOptional !== true, content };
 }
 
+const answerHeaders: Readonly<Record<AnswerHeader, readonly [name: string, described: Json]>> = {
+  location: ["Location", header("The path of what was made.", { type: "string", format: "uri-reference" })],
+  etag: ["ETag", header("The entity's version, to be sent in If-Match.", { type: "string" })],
+};
+
+function header(description: string, schema: Json): Json {
+  return { description, schema };
+}
+
 function response(answer: Answer, schemas: SchemaCollector): Json {
-  if (answer.schema === undefined) return { description: answer.description };
+  const { description, headers = [] } = answer;
+  const told = headers.length === 0 ? {} : { headers: Object.fromEntries(headers.map((name) => answerHeaders[name])) };
+  if (answer.schema === undefined) return { description, ...told };
   const mediaType = answer.mediaType ?? "application/json";
-  return { description: answer.description, content: { [mediaType]: { schema: schemas.take(answer.schema) } } };
+  return { description, ...told, content: { [mediaType]: { schema: schemas.take(answer.schema) } } };
 }
 
 function pathParameters(path: string): Json[] {

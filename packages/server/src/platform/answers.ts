@@ -27,8 +27,14 @@ export function entityAnswer(entity: { readonly version: number }, status = 200)
 }
 
 /** 201 with the entity and where it is; 200 when a key showed that it was made before. */
-export function createdAnswer(entity: object, location: string, repeated = false): Response {
-  return createdTextAnswer(JSON.stringify(entity), location, repeated);
+export function createdAnswer(
+  entity: { readonly id: string; readonly version?: number },
+  location: string,
+  repeated = false,
+): Response {
+  const response = createdTextAnswer(JSON.stringify(entity), location, repeated);
+  if (entity.version !== undefined) response.headers.set(headerNames.etag, `"${entity.version}"`);
+  return response;
 }
 
 /** The same of an entity that is JSON text already. */

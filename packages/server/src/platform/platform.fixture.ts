@@ -185,6 +185,11 @@ function requireDocumented(request: Request, { status, json, headers }: TestAnsw
   const schema = spec.answers[status]?.schema;
   if (schema === undefined) throw new Error(`${spec.id} answers ${status}, which is not documented`);
   expect(schema.parse(json)).toEqual(json);
+  const told = (["location", "etag"] as const).filter((name) => headers.has(name));
+  expect([spec.id, told.filter((name) => spec.answers[status]?.headers?.includes(name) !== true)]).toEqual([
+    spec.id,
+    [],
+  ]);
 }
 
 function answersAt(spec: Endpoint, method: string, path: string): boolean {

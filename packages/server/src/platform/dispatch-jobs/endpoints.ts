@@ -29,8 +29,12 @@ export const dispatchJobEndpoints = {
     body: createDispatchJobSchema,
     headers: ["idempotency-key"],
     answers: {
-      201: { description: "Created.", schema: dispatchJobSchema },
-      200: { description: "Known by its idempotencyKey: the first job.", schema: dispatchJobSchema },
+      201: { description: "Created.", schema: dispatchJobSchema, headers: ["location"] },
+      200: {
+        description: "Known by its idempotencyKey: the first job.",
+        schema: dispatchJobSchema,
+        headers: ["location"],
+      },
     },
   }),
   createBatch: endpoint({
@@ -54,7 +58,7 @@ export const dispatchJobEndpoints = {
     headers: ["idempotency-key"],
     answers: {
       200: { description: "The count, with dryRun.", schema: replayPreviewSchema },
-      201: { description: "Started.", schema: replaySchema },
+      201: { description: "Started.", schema: replaySchema, headers: ["location"] },
     },
   }),
   list: endpoint({

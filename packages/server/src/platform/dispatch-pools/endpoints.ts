@@ -10,7 +10,7 @@ import { endpoint } from "../../http/endpoint.ts";
 
 const tag = "Dispatch pools";
 const path = "/api/dispatch-pools/{id}";
-const entity = { 200: { description: "The pool.", schema: dispatchPoolSchema } } as const;
+const entity = { 200: { description: "The pool.", schema: dispatchPoolSchema, headers: ["etag"] } } as const;
 const noBody = z.strictObject({});
 
 export const dispatchPoolEndpoints = {
@@ -22,7 +22,7 @@ export const dispatchPoolEndpoints = {
     summary: "Create a dispatch pool",
     body: createDispatchPoolSchema,
     headers: ["idempotency-key"],
-    answers: { 201: { description: "Created.", schema: dispatchPoolSchema } },
+    answers: { 201: { description: "Created.", schema: dispatchPoolSchema, headers: ["location", "etag"] } },
   }),
   list: endpoint({
     id: "listDispatchPools",

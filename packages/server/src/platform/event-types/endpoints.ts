@@ -11,7 +11,7 @@ import { endpoint } from "../../http/endpoint.ts";
 
 const tag = "Event types";
 const path = "/api/event-types/{id}";
-const entity = { 200: { description: "The event type.", schema: eventTypeSchema } } as const;
+const entity = { 200: { description: "The event type.", schema: eventTypeSchema, headers: ["etag"] } } as const;
 const noBody = z.strictObject({});
 
 export const eventTypeEndpoints = {
@@ -23,7 +23,7 @@ export const eventTypeEndpoints = {
     summary: "Register an event type",
     body: createEventTypeSchema,
     headers: ["idempotency-key"],
-    answers: { 201: { description: "Created.", schema: eventTypeSchema } },
+    answers: { 201: { description: "Created.", schema: eventTypeSchema, headers: ["location", "etag"] } },
   }),
   list: endpoint({
     id: "listEventTypes",
@@ -91,7 +91,7 @@ export const eventTypeEndpoints = {
     summary: "Add a schema version, or replace one that is FINALISING",
     body: createSchemaVersionSchema,
     headers: ["if-match", "idempotency-key"],
-    answers: { 201: { description: "The event type.", schema: eventTypeSchema } },
+    answers: { 201: { description: "The event type.", schema: eventTypeSchema, headers: ["etag"] } },
   }),
   finaliseSchema: endpoint({
     id: "finaliseEventTypeSchema",

@@ -33,8 +33,13 @@ export const eventEndpoints = {
       201: {
         description: "Accepted; of a batch of CloudEvents all.",
         schema: z.union([eventSchema, eventBatchAnswerSchema]),
+        headers: ["location"],
       },
-      200: { description: "Known by its deduplicationId: the first event.", schema: eventSchema },
+      200: {
+        description: "Known by its deduplicationId: the first event.",
+        schema: eventSchema,
+        headers: ["location"],
+      },
     },
   }),
   createBatch: endpoint({

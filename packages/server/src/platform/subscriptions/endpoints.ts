@@ -18,7 +18,7 @@ import { endpoint } from "../../http/endpoint.ts";
 
 const tag = "Subscriptions";
 const path = "/api/subscriptions/{id}";
-const entity = { 200: { description: "The subscription.", schema: subscriptionSchema } } as const;
+const entity = { 200: { description: "The subscription.", schema: subscriptionSchema, headers: ["etag"] } } as const;
 const noBody = z.strictObject({});
 
 export const subscriptionEndpoints = {
@@ -31,7 +31,7 @@ export const subscriptionEndpoints = {
     description: "It applies to events the stream has not passed yet. Its signing secret is at /{id}/secret.",
     body: createSubscriptionSchema,
     headers: ["idempotency-key"],
-    answers: { 201: { description: "Created.", schema: subscriptionSchema } },
+    answers: { 201: { description: "Created.", schema: subscriptionSchema, headers: ["location", "etag"] } },
   }),
   list: endpoint({
     id: "listSubscriptions",
@@ -133,7 +133,9 @@ export const subscriptionEndpoints = {
     body: testSubscriptionSchema,
     bodyOptional: true,
     headers: ["idempotency-key"],
-    answers: { 201: { description: "The dispatch job that carries it.", schema: dispatchJobSchema } },
+    answers: {
+      201: { description: "The dispatch job that carries it.", schema: dispatchJobSchema, headers: ["location"] },
+    },
   }),
   secret: endpoint({
     id: "getSubscriptionSecret",
