@@ -1,4 +1,4 @@
-import { CodedError, type Service } from "@flowcatalyst/foundation";
+import { CodedError, type HealthResult, type Service } from "@flowcatalyst/foundation";
 import { createAddressPolicy } from "../domain/address-policy.ts";
 import { createDnsAddressGuard, systemResolveHost } from "../net/index.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
@@ -65,7 +65,15 @@ export function createRouterServices(
       maxInFlight: callsAtOnce(settings.routerMaxInFlight, context),
     },
   );
+  context.health.register("queue", () => queueHealth(router));
   return [routerService(router), routerHttp({ router, parts, settings }, context)];
+}
+
+/** A queue that cannot be received from is tried again for ever; meanwhile readiness says so. */
+function queueHealth({ monitoring }: Router): HealthResult {
+  const failing = monitoring.consumers().filter(({ error }) => error !== null);
+  if (failing.length === 0) return { status: "UP" };
+  return { status: "DOWN", data: { reason: failing.map(({ name, error }) => `${name}: ${error}`).join("; ") } };
 }
 
 /** Beyond the runtime's own limit a call would wait for some other target's to end, so such a start is refused. */

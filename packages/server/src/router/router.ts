@@ -177,7 +177,7 @@ class RunningRouter implements Router {
       pools: this.#pools,
       breakers: this.#breakers,
       intakes: this.#intakes,
-      isReady: () => this.#isReceiving && (this.#recorder === null || !this.#recorder.isFailing),
+      isReady: () => this.#isReady(),
     });
     metrics.watch(() => this.monitoring.gauges());
   }
@@ -188,6 +188,12 @@ class RunningRouter implements Router {
 
   reload(): Promise<number | null> {
     return this.#control.reload(this.#callsEnd.signal);
+  }
+
+  /** Received from, and recorded: what stands still for a fault is not ready. */
+  #isReady(): boolean {
+    const isRecording = this.#recorder === null || !this.#recorder.isFailing;
+    return this.#isReceiving && isRecording && this.#intakes.every(({ error }) => error === null);
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -1,0 +1,113 @@
+import { afterEach, expect, test } from "bun:test";
+import {
+  CodedError,
+  createMetrics,
+  FakeClock,
+  HealthRegistry,
+  seededRandom,
+  silentLogger,
+  type Service,
+} from "@flowcatalyst/foundation";
+import type { DeliveryControl } from "../ports/delivery-control.ts";
+import { openSqliteQueue, type SqliteQueue } from "../queues/sqlite/index.ts";
+import type { ProcessContext } from "./process-context.ts";
+import { createRouterServices, type RouterSettings } from "./router-service.ts";
+
+const settings: RouterSettings = {
+  host: "127.0.0.1",
+  routerPort: 0,
+  apiTokens: [],
+  routerVisibilityTimeoutSecs: 60,
+  routerDrainTimeoutSecs: 30,
+  routerMaxInFlight: 100,
+};
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+/** A queue whose connection the test can cut. */
+function cuttable(queue: SqliteQueue): { readonly queue: SqliteQueue; isCut: boolean } {
+  const line = {
+    isCut: false,
+    queue: new Proxy(queue, {
+      get(target, name) {
+        if (name === "readyLanes" && line.isCut) {
+          return () => Promise.reject(new CodedError("QUEUE_UNAVAILABLE", { message: "no connection" }));
+        }
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === "function" ? (member.bind(target) as unknown) : member;
+      },
+    }),
+  };
+  return line;
+}
+
+function setup(changes: Partial<ProcessContext> = {}) {
+  const clock = new FakeClock();
+  const { queue, close } = openSqliteQueue({ clock }, { path: ":memory:" });
+  ends.push(close);
+  const line = cuttable(queue);
+  const health = new HealthRegistry(clock);
+  const context: ProcessContext = {
+    version: "1.2.3",
+    holder: "here:1:1",
+    clock,
+    random: seededRandom(1),
+    logger: silentLogger(),
+    metrics: createMetrics(),
+    health,
+    maxSimultaneousRequests: 1_000,
+    announce: () => undefined,
+    ...changes,
+  };
+  const state = { revision: 1, pools: [], pausedSubscriptions: new Set<never>(), cancelledJobs: new Set<never>() };
+  const control: DeliveryControl = {
+    read: async (known, waitMs, signal) => {
+      if (known !== null) await clock.sleep(waitMs, signal);
+      return state;
+    },
+    secrets: async () => [],
+  };
+  const parts = {
+    queue: { queue: line.queue, uri: "sqlite:", close },
+    control,
+    jobs: null,
+    transport: { post: async () => ({ kind: "timeout" }) as const },
+    guard: { check: async () => ({ kind: "allowed", address: "192.0.2.1" }) as const },
+    addresses: {},
+  };
+  const create = (): readonly Service[] => createRouterServices(parts, settings, context);
+  const start = async (): Promise<void> => {
+    const [router] = create();
+    const stop = new AbortController();
+    const running = router?.run(stop.signal);
+    ends.unshift(async () => {
+      stop.abort();
+      await running;
+    });
+    await router?.ready?.();
+  };
+  return { clock, health, line, create, start };
+}
+
+test("readiness tells of a queue that is out of reach, and of its return", async () => {
+  const { clock, health, line, start } = setup();
+  await start();
+  await clock.advance(10);
+  expect(await health.ready()).toMatchObject({ status: "UP", checks: [{ name: "queue", status: "UP" }] });
+  line.isCut = true;
+  await clock.advance(1_100);
+  const [check] = (await health.ready()).checks;
+  expect(check).toMatchObject({ name: "queue", status: "DOWN" });
+  expect(JSON.stringify(check?.data)).toContain("no connection");
+  line.isCut = false;
+  await clock.advance(6_000);
+  expect((await health.ready()).status).toBe("UP");
+});
+
+test("a start with more calls at once than the runtime makes is refused", () => {
+  const { create } = setup({ maxSimultaneousRequests: 50 });
+  expect(create).toThrow(expect.objectContaining({ code: "TRANSPORT_LIMIT_TOO_LOW" }));
+});
