@@ -7,7 +7,7 @@ import { createLeaseKeeper, type LeaseEpoch, type LeaseKeeper, type LeaseStore }
  *
  * Purpose: nothing in the store grows for ever. History older than the retention, deduplication keys and idempotency
  * keys whose window has passed, groups without jobs, profiles no job refers to, and temporary subscriptions whose
- * lease nobody renewed.
+ * lease nobody renewed. Subscriptions archived longer ago than the retention go with their last job, ended replays too.
  *
  * It is never in a hurry. Each chore works in steps of a bounded number of rows, one transaction each; between two
  * steps the loop pauses, so that a chore that has a million rows to remove shares the one writer of the store with
@@ -79,6 +79,7 @@ const restMs = {
   idempotency: minuteMs,
   groups: 10 * minuteMs,
   profiles: hourMs,
+  archived: hourMs,
   subscriptions: 5_000,
 } as const;
 
@@ -179,6 +180,7 @@ function choresOf({ housekeeping, clock }: MaintenanceDeps, config: MaintenanceC
     idempotency: (epoch) => housekeeping.expireIdempotencyKeys(clock.now(), stepMaxRows, epoch),
     groups: (epoch) => housekeeping.dropIdleGroups(clock.now() - groupIdleMs, stepMaxRows, epoch),
     profiles: (epoch) => housekeeping.dropUnusedProfiles(stepMaxRows, epoch),
+    archived: (epoch) => housekeeping.dropArchived(clock.now() - retentionDays * dayMs, stepMaxRows, epoch),
   };
   return (Object.keys(steps) as ChoreName[]).map((name) => ({
     name,

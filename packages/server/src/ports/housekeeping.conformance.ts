@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { isCodedError } from "@flowcatalyst/foundation";
+import type { ReplayId } from "../domain/ids.ts";
 import { anchorScope } from "../domain/scope.ts";
 import type { LeaseEpoch } from "./lease.ts";
 import { idsOf, JobScenario, profileFor, subscriptionB, type JobStoreSetup } from "./job-scenario.fixture.ts";
@@ -200,6 +201,47 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       expect(await scenario.statuses(ids)).toEqual(["CANCELLED", "PENDING"]);
     });
 
+    test("an archived subscription goes when it is old and nothing of it is left", async () => {
+      const { subscriptions, housekeeping } = scenario.store;
+      const archived = { status: "ARCHIVED", updatedAtMs: now() } as const;
+      const [unused, used, live] = [
+        scenario.samples.subscription(archived),
+        scenario.samples.subscription(archived),
+        scenario.samples.subscription({ updatedAtMs: now() }),
+      ];
+      for (const one of [unused, used, live]) await subscriptions.create(one);
+      const ids = await scenario.publish({ profile: profileFor(used.id), group: "g" }, { group: "newest" });
+      await scenario.queue();
+      for (const id of ids) await scenario.deliver(id);
+      const dropArchived = () => housekeeping.dropArchived(now(), 1, scenario.epoch);
+      expect(await dropArchived()).toBe(0);
+      await scenario.store.advance(hourMs);
+      expect(await untilZero(dropArchived)).toEqual([1, 0]);
+      await untilZero(() => drop(now()));
+      await untilZero(() => housekeeping.dropIdleGroups(now(), 10, scenario.epoch));
+      expect(await untilZero(dropArchived)).toEqual([1, 0]);
+      const left = await Promise.all([unused, used, live].map((one) => subscriptions.byId(one.id, anchorScope)));
+      expect(left.map((one) => one !== null)).toEqual([false, false, true]);
+      const again = await scenario.publish({ profile: profileFor(live.id), group: "g" });
+      expect(idsOf(await scenario.queue())).toEqual([again]);
+    });
+
+    test("replays go when they ended long ago", async () => {
+      const { replays, housekeeping } = scenario.store;
+      const times = { total: 0, done: 0, jobsPerSecond: 1, createdAtMs: now(), updatedAtMs: now() };
+      const statuses = ["RUNNING", "COMPLETED", "CANCELLED"] as const;
+      for (const status of statuses) {
+        await replays.create(
+          { id: `rpl_${status}` as ReplayId, filter: { statuses: [] }, status, ...times },
+          anchorScope,
+        );
+      }
+      await scenario.store.advance(hourMs);
+      expect(await untilZero(() => housekeeping.dropArchived(now(), 10, scenario.epoch))).toEqual([2, 0]);
+      const left = await replays.list({ limit: 10, cursor: null }, anchorScope);
+      expect(left.items.map((replay) => replay.status)).toEqual(["RUNNING"]);
+    });
+
     test("what an archived subscription had with a router is cancelled when it comes back", async () => {
       const gone = scenario.samples.subscription({ leaseExpiresAtMs: now() + 60_000 });
       await scenario.store.subscriptions.create(gone);
@@ -251,6 +293,7 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
         housekeeping.expireDeduplication(now(), 1, epoch),
         housekeeping.expireIdempotencyKeys(now(), 1, epoch),
         housekeeping.archiveExpiredSubscriptions(now(), epoch),
+        housekeeping.dropArchived(now(), 1, epoch),
       ];
       for (const work of works) {
         expect(isCodedError(await work.catch((error: unknown) => error), "LEASE_LOST")).toBe(true);

@@ -10,6 +10,10 @@ export interface Housekeeping {
   expireIdempotencyKeys(nowMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
   dropIdleGroups(idleBeforeMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
   dropUnusedProfiles(maxRows: number, epoch: LeaseEpoch): Promise<number>;
+  /**
+   * Subscriptions archived before, of which no job and no group is left, with their secrets; replays that ended before.
+   */
+  dropArchived(beforeMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
   /** Temporary subscriptions past their lease: archived, and their pending jobs cancelled. */
   archiveExpiredSubscriptions(nowMs: number, epoch: LeaseEpoch): Promise<number>;
 }

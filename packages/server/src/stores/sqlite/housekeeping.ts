@@ -3,6 +3,7 @@ import type { Subscription } from "../../domain/subscription.ts";
 import type { Housekeeping } from "../../ports/housekeeping.ts";
 import type { LeaseEpoch } from "../../ports/lease.ts";
 import { CodedError } from "@flowcatalyst/foundation";
+import { createArchiveDrop } from "./archive-drop.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { expireDeduplication } from "./event-deduplication.ts";
 import { createHistoryDrop, type HistoryDrop } from "./history-drop.ts";
@@ -37,6 +38,7 @@ export interface HousekeepingConfig {
 export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig): Housekeeping {
   const { database } = writer;
   const history = createHistoryDrop(database);
+  const archive = createArchiveDrop(database);
 
   const fenced = <Result>(epoch: LeaseEpoch, work: () => Result): Result =>
     database.transaction(() => {
@@ -54,6 +56,11 @@ export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig
       fenced(epoch, () => expireIdempotencyKeys(database, nowMs, maxRows)),
     dropIdleGroups: createIdleGroupDrop(writer, fenced),
     dropUnusedProfiles: createProfileDrop(writer, fenced),
+    dropArchived: async (beforeMs, maxRows, epoch) => {
+      const removed = fenced(epoch, () => archive.step(beforeMs, maxRows));
+      if (removed > 0) writer.directory.forget();
+      return removed;
+    },
     archiveExpiredSubscriptions: createSubscriptionArchiver(writer),
   };
 }
