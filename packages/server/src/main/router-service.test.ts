@@ -8,7 +8,10 @@ import {
   silentLogger,
   type Service,
 } from "@flowcatalyst/foundation";
+import type { StandaloneMessage } from "../domain/message.ts";
+import { parseStandaloneMessage } from "../domain/standalone-message.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
+import type { TransportRequest } from "../ports/transport.ts";
 import { openSqliteQueue, type SqliteQueue } from "../queues/sqlite/index.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createRouterServices, type RouterSettings } from "./router-service.ts";
@@ -49,6 +52,7 @@ function setup(changes: Partial<ProcessContext> = {}) {
   const { queue, close } = openSqliteQueue({ clock }, { path: ":memory:" });
   ends.push(close);
   const line = cuttable(queue);
+  const calls: string[] = [];
   const health = new HealthRegistry(clock);
   const context: ProcessContext = {
     version: "1.2.3",
@@ -74,7 +78,12 @@ function setup(changes: Partial<ProcessContext> = {}) {
     queue: { queue: line.queue, uri: "sqlite:", close },
     control,
     jobs: null,
-    transport: { post: async () => ({ kind: "timeout" }) as const },
+    transport: {
+      post: async (request: TransportRequest) => {
+        calls.push(request.headers["webhook-id"] ?? "");
+        return { kind: "response", status: 200, retryAfter: null, body: "" } as const;
+      },
+    },
     guard: { check: async () => ({ kind: "allowed", address: "192.0.2.1" }) as const },
     addresses: {},
   };
@@ -89,7 +98,13 @@ function setup(changes: Partial<ProcessContext> = {}) {
     });
     await router?.ready?.();
   };
-  return { clock, health, line, create, start };
+  return { clock, health, line, queue, calls, create, start };
+}
+
+function standalone(id: string): StandaloneMessage {
+  const parsed = parseStandaloneMessage({ id, target: "https://a.example/hook", payload: {} }, "refuseUnknownFields");
+  if (parsed.kind === "malformed" || parsed.message.kind !== "standalone") throw new Error("the message is one");
+  return parsed.message;
 }
 
 test("readiness tells of a queue that is out of reach, and of its return", async () => {
@@ -105,6 +120,29 @@ test("readiness tells of a queue that is out of reach, and of its return", async
   line.isCut = false;
   await clock.advance(6_000);
   expect((await health.ready()).status).toBe("UP");
+});
+
+test("a router that dies of what nobody foresaw leaves nothing running, and goes on when it is run again", async () => {
+  let isLoggerBroken = true;
+  const warn = (): void => {
+    if (isLoggerBroken) throw new Error("no space left on device");
+  };
+  const { clock, line, queue, calls, create } = setup({ logger: { ...silentLogger(), warn } });
+  const [router] = create();
+  const stop = new AbortController();
+  line.isCut = true;
+  const died = router?.run(stop.signal).catch((error: unknown) => error);
+  await clock.advance(10);
+  expect(await died).toMatchObject({ message: "no space left on device" });
+  expect(clock.timerCount).toBe(0);
+  isLoggerBroken = false;
+  line.isCut = false;
+  await queue.publish([standalone("m1")]);
+  const running = router?.run(stop.signal);
+  await clock.advance(1_000);
+  expect(calls).toEqual(["m1"]);
+  stop.abort();
+  await running;
 });
 
 test("a start with more calls at once than the runtime makes is refused", () => {

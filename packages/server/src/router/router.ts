@@ -31,12 +31,12 @@
  * is out of reach: results keep their place, no call starts after 2 s, nothing is acked; all goes on when it is back.
  * The settings are out of reach: the last known stay in force. A receipt is refused: what has not started of its
  * message is dropped. Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and
- * acks are flushed.
+ * acks are flushed. A fault nobody foresaw ends `run`; run again, it goes on with what is in the pipeline.
  */
 import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
 import { poolLimits } from "../domain/dispatch-pool.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
-import type { DeliveryControl } from "../ports/delivery-control.ts";
+import type { ControlState, DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
 import type { QueueConsumer } from "../ports/queue.ts";
 import type { AddressGuard, Transport } from "../ports/transport.ts";
@@ -135,6 +135,7 @@ class RunningRouter implements Router {
   readonly #settled: ReturnType<typeof createWakeUp>;
   readonly #ready = Promise.withResolvers<void>();
   #isReceiving = false;
+  #hasOpened = false;
 
   constructor(deps: RouterDeps, config: RouterConfig) {
     this.#deps = deps;
@@ -199,18 +200,34 @@ class RunningRouter implements Router {
   async run(signal: AbortSignal): Promise<void> {
     const first = await this.#control.first(signal);
     if (first === null) return;
-    this.#pools.open(first.pools);
+    this.#openPools(first);
     this.#isReceiving = true;
     this.#ready.resolve();
     const background = new AbortController();
-    const followed = this.#control.follow(background.signal);
-    const swept = this.#sweep(background.signal);
-    await Promise.all(this.#intakes.map((intake) => intake.run(signal)));
-    this.#isReceiving = false;
-    await this.#drain();
-    background.abort();
-    this.#agenda.clear();
-    await Promise.all([followed, swept]);
+    const fault = new AbortController();
+    const receiving = AbortSignal.any([signal, fault.signal]);
+    const intakes = this.#intakes.map((intake) => intake.run(receiving));
+    const keepers = [this.#control.follow(background.signal), this.#sweep(background.signal)];
+    try {
+      // Before they are told to, keepers end by a fault alone.
+      await Promise.race([Promise.all(intakes), ...keepers]);
+      this.#isReceiving = false;
+      await this.#drain();
+      this.#agenda.clear();
+    } finally {
+      // After a fault nothing of this life may go on beside the next; what is in the pipeline stays for that.
+      this.#isReceiving = false;
+      fault.abort();
+      background.abort();
+      await Promise.allSettled([...intakes, ...keepers]);
+    }
+  }
+
+  /** Only the first start is refused for its pools: a router that ran must not die of a setting. */
+  #openPools({ pools }: ControlState): void {
+    if (this.#hasOpened) this.#pools.apply(pools);
+    else this.#pools.open(pools);
+    this.#hasOpened = true;
   }
 
   /** Nothing more comes in; what is here is finished, released and flushed. */
