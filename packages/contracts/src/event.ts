@@ -10,7 +10,6 @@ import {
   textSchema,
   timeInSchema,
   timeOutSchema,
-  urlSchema,
 } from "./wire-values.ts";
 
 export const contextDatumSchema = z
@@ -35,7 +34,7 @@ export const createEventSchema = z
       .optional()
       .meta({ description: "Any JSON. A string that holds a JSON object or array is stored parsed. At most 256 KiB." }),
     dataContentType: contentTypeSchema.nullish(),
-    dataSchema: urlSchema.nullish(),
+    dataSchema: textSchema(1, wireLimits.urlMaxChars).nullish(),
     messageGroup: keySchema.nullish().meta({ description: "Order is kept among events of one group." }),
     correlationId: keySchema.nullish(),
     causationId: keySchema.nullish(),
@@ -181,7 +180,7 @@ export const cloudEventSchema = z
     subject: textSchema(1, wireLimits.eventSubjectMaxChars).nullish(),
     time: timeInSchema.nullish(),
     datacontenttype: contentTypeSchema.nullish(),
-    dataschema: urlSchema.nullish(),
+    dataschema: textSchema(1, wireLimits.urlMaxChars).nullish(),
     data: z.unknown().optional(),
     data_base64: z.string().nullish(),
     messagegroup: keySchema.nullish(),

@@ -61,7 +61,11 @@ export const nameSchema = z
   .max(wireLimits.nameMaxChars)
   .refine((text) => text.isWellFormed(), wholeTextMessage);
 export const codeSchema = textSchema(1, wireLimits.codeMaxChars);
-export const urlSchema = textSchema(1, wireLimits.urlMaxChars);
+/** Parsers of URLs drop line ends and trim spaces without a word; what is called should be what was written. */
+export const urlSchema = textSchema(1, wireLimits.urlMaxChars).refine(
+  (text) => !/[\s\p{Cc}]/u.test(text),
+  "must not have spaces or control characters",
+);
 
 /** What a `content-type` header can carry: visible ASCII, and spaces inside. */
 export const contentTypePattern = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;

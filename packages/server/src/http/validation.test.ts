@@ -6,7 +6,11 @@ import { pathText, validated } from "./validation.ts";
 const schema = z.strictObject({
   name: z.string().min(1),
   count: z.int().max(5).optional(),
-  items: z.array(z.union([z.string(), z.strictObject({ code: z.string(), filter: z.string().nullish() })])).optional(),
+  items: z
+    .array(z.union([z.string(), z.strictObject({ code: z.string(), filter: z.string().nullish() })]))
+    .max(3)
+    .optional(),
+  retry: z.union([z.enum(["fast", "default"]), z.strictObject({ delays: z.array(z.number()) })]).optional(),
   nested: z.strictObject({ kind: z.enum(["A", "B"]) }).optional(),
 });
 
@@ -33,7 +37,7 @@ describe("validation", () => {
       faults: [
         { path: "name", message: "is required" },
         { path: "count", message: "must be a number" },
-        { path: "nested.kind", message: 'is not valid: expected one of "A"|"B"' },
+        { path: "nested.kind", message: 'must be one of "A", "B"' },
       ],
     });
   });
@@ -53,7 +57,20 @@ describe("validation", () => {
       path: "items[1].cod",
       message: "is not a known field",
     });
-    expect(failure({ name: "x", items: [5] }).faults.map(({ path }) => path)).toEqual(["items[0]"]);
+    expect(failure({ name: "x", items: [5] }).faults).toEqual([
+      { path: "items[0]", message: "must be a string or an object" },
+    ]);
+    expect(failure({ name: "x", retry: "slow" }).faults).toEqual([
+      { path: "retry", message: 'must be one of "fast", "default"' },
+    ]);
+  });
+
+  test("says limits in words", () => {
+    expect(failure({ name: "", count: 6, items: Array.from({ length: 4 }, () => "a") }).faults).toEqual([
+      { path: "name", message: "must not be empty" },
+      { path: "count", message: "must be at most 5" },
+      { path: "items", message: "must have at most 3 items" },
+    ]);
   });
 
   test("of something that is no object is told of the whole body", () => {

@@ -45,6 +45,12 @@ function faultsOfIssue(issue: Issue, path: readonly PropertyKey[]): TaggedFault[
       return unionFaults(issue.errors, path, issue.message);
     case "invalid_type":
       return [{ path: pathText(path), message: typeMessage(issue.expected, issue.message) }];
+    case "invalid_value":
+      return [{ path: pathText(path), message: `must be ${choiceText(issue.values)}` }];
+    case "too_small":
+      return [{ path: pathText(path), message: sizeMessage(issue.origin, "least", issue.minimum) }];
+    case "too_big":
+      return [{ path: pathText(path), message: sizeMessage(issue.origin, "most", issue.maximum) }];
     default:
       return [{ path: pathText(path), message: plain(issue.message) }];
   }
@@ -62,7 +68,12 @@ function unionFaults(
     const depth = Math.max(0, ...branch.map(depthOf));
     if (depth > bestDepth) [best, bestDepth] = [branch, depth];
   }
-  return best === null ? [{ path: pathText(path), message: plain(otherwise) }] : faultsOf(best, path);
+  // None got anywhere: one that took the type and not the value says what it wants instead.
+  best ??= branches.find((branch) => branch.every(({ code }) => code !== "invalid_type")) ?? null;
+  if (best !== null) return faultsOf(best, path);
+  const expected = new Set(branches.flat().flatMap((issue) => (issue.code === "invalid_type" ? [issue.expected] : [])));
+  const message = expected.size === 0 ? plain(otherwise) : `must be ${[...expected].map(withArticle).join(" or ")}`;
+  return [{ path: pathText(path), message }];
 }
 
 function depthOf(issue: Issue): number {
@@ -71,8 +82,28 @@ function depthOf(issue: Issue): number {
 
 function typeMessage(expected: string, message: string): string {
   if (message.endsWith("received undefined")) return "is required";
-  const article = /^[aeio]/.test(expected) ? "an" : "a";
-  return `must be ${article} ${expected === "int" ? "whole number" : expected}`;
+  return `must be ${withArticle(expected)}`;
+}
+
+function withArticle(expected: string): string {
+  const article = /^[aeio]/.test(expected) && expected !== "int" ? "an" : "a";
+  return `${article} ${expected === "int" ? "whole number" : expected}`;
+}
+
+function choiceText(values: readonly unknown[]): string {
+  const texts = values.map((value) => JSON.stringify(value));
+  return texts.length === 1 ? (texts[0] ?? "") : `one of ${texts.join(", ")}`;
+}
+
+function sizeMessage(origin: string, bound: "least" | "most", limit: number | bigint): string {
+  switch (origin) {
+    case "string":
+      return limit === 1 && bound === "least" ? "must not be empty" : `must have at ${bound} ${limit} characters`;
+    case "array":
+      return limit === 1 && bound === "least" ? "must not be empty" : `must have at ${bound} ${limit} items`;
+    default:
+      return `must be at ${bound} ${limit}`;
+  }
 }
 
 function plain(message: string): string {

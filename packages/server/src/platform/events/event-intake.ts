@@ -89,6 +89,8 @@ export class EventIntake {
       else outcomes.fail(index, "BAD_REQUEST", summaryOf(result, this.#config.eventDataMaxBytes));
     }
     const valid = outcomes.drafts();
+    // Refused as a whole: an item that is told to come back would come back with as much.
+    requireBatchBytes(valid.map(({ draft }) => draft));
     try {
       const events = valid.map(({ draft }) => this.#newEvent(draft, context.nowMs, request));
       const appended = events.length === 0 ? [] : await this.#deps.events.append(events);

@@ -164,6 +164,13 @@ describe("POST /api/events/batch with items", () => {
     expect<number>(await platform.store.eventFeed.newest()).toBe(2);
   });
 
+  test("refuses more data than a batch may carry, because the same items would never be taken", async () => {
+    const item = { type: "t", source: "s", data: "x".repeat(250_000) };
+    const refused = await platform.call("POST /api/events/batch", { items: Array.from({ length: 136 }, () => item) });
+    expect([refused.status, refused.code]).toEqual([413, "PAYLOAD_TOO_LARGE"]);
+    expect<number>(await platform.store.eventFeed.newest()).toBe(0);
+  });
+
   test("fails all valid items when the log cannot take them, and none is kept", async () => {
     await platform.close();
     const full = new CodedError("STORE_FULL");

@@ -366,6 +366,18 @@ describe("listing subscriptions", () => {
   });
 });
 
+test("a target is written without spaces or line ends, which parsers of URLs would drop", async () => {
+  for (const targetUrl of [
+    "https://example.com/ ",
+    "https://exam\nple.com/",
+    "\thttps://example.com/",
+    "https://example.com/a b",
+  ]) {
+    const refused = await create({ ...wanted, targetUrl });
+    expect(refused.faults).toEqual([{ path: "targetUrl", message: "must not have spaces or control characters" }]);
+  }
+});
+
 test("headers are no more together than common servers take", async () => {
   const many = Object.fromEntries(Array.from({ length: 5 }, (_, index) => [`x-${index}`, "v".repeat(4_000)]));
   const refused = await create({ ...wanted, headers: many });
