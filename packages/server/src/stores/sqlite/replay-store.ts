@@ -86,7 +86,14 @@ export function createReplayStore(writer: JobWriter): ReplayStore {
     },
     running: async () => sql.running.all().map((row) => toReplay(row)),
     advance: async (id, maxJobs, nowMs) => {
-      writer.write({ nowMs }, (changes) => step(id, maxJobs, changes));
+      let left = maxJobs;
+      for (let slice = 0; slice < replayLimits.slicesPerStep && left > 0; slice++) {
+        const found = writer.write({ nowMs }, (changes) => step(id, left, changes));
+        if (found === null) break;
+        left -= found;
+        // Deliveries and requests have their turn between two slices.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       return readReplay(id, sql);
     },
     cancel: async (id, nowMs) => {
@@ -101,30 +108,29 @@ function readReplay(id: ReplayId, sql: ReplayStatements): Replay | null {
   return row === null ? null : toReplay(row);
 }
 
-/** Retries up to `maxJobs` matching jobs behind the cursor, and moves the cursor behind the last one. */
+/**
+ * Retries up to `maxJobs` matching jobs of the slice behind the cursor, and moves the cursor behind the last one.
+ * Gives back how many matched; null: the replay has nothing left to do.
+ */
 function createStep(
   writer: JobWriter,
   { sql, matches }: { readonly sql: ReplayStatements; readonly matches: Matcher },
-): (id: ReplayId, maxJobs: number, changes: JobChanges) => void {
+): (id: ReplayId, maxJobs: number, changes: JobChanges) => number | null {
   const retryJob = createJobRetry(writer);
   return (id, maxJobs, changes) => {
     const row = sql.byId.get(id);
-    if (row === null || row.status !== "RUNNING") return;
-    const replay = toReplay(row);
+    if (row === null || row.status !== "RUNNING") return null;
     const scope: Scope =
       row.anchor === 1 || row.client_id === null ? { kind: "anchor" } : { kind: "client", clientId: row.client_id };
-    let cursor = row.cursor;
+    const end = Math.min(row.cursor + replayLimits.sliceRows, row.last_position);
+    const range = { from: row.cursor + 1, before: end + 1, limit: maxJobs };
+    const found = matches.read(toReplay(row).filter, scope, range);
     let done = row.done;
-    let left = maxJobs;
-    for (let slice = 0; slice < replayLimits.slicesPerStep && left > 0 && cursor < row.last_position; slice++) {
-      const end = Math.min(cursor + replayLimits.sliceRows, row.last_position);
-      const found = matches.read(replay.filter, scope, { from: cursor + 1, before: end + 1, limit: left });
-      for (const job of found) if (retryJob(job, true, changes)) done++;
-      cursor = found.length === left ? (found.at(-1)?.position ?? end) : end;
-      left -= found.length;
-    }
+    for (const job of found) if (retryJob(job, true, changes)) done++;
+    const cursor = found.length === maxJobs ? (found.at(-1)?.position ?? end) : end;
     const status = cursor >= row.last_position ? "COMPLETED" : "RUNNING";
     sql.advance.run(id, cursor, done, status, changes.nowMs);
+    return found.length;
   };
 }
 
