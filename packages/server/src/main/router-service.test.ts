@@ -31,13 +31,18 @@ afterEach(async () => {
 });
 
 /** A queue whose connection the test can cut. */
-function cuttable(queue: SqliteQueue): { readonly queue: SqliteQueue; isCut: boolean } {
+function cuttable(queue: SqliteQueue): { readonly queue: SqliteQueue; isCut: boolean; extensionsTried: number } {
+  const noConnection = (): Promise<never> =>
+    Promise.reject(new CodedError("QUEUE_UNAVAILABLE", { message: "no connection" }));
   const line = {
     isCut: false,
+    extensionsTried: 0,
     queue: new Proxy(queue, {
       get(target, name) {
-        if (name === "readyLanes" && line.isCut) {
-          return () => Promise.reject(new CodedError("QUEUE_UNAVAILABLE", { message: "no connection" }));
+        if (name === "readyLanes" && line.isCut) return noConnection;
+        if (name === "extend" && line.isCut) {
+          line.extensionsTried += 1;
+          return noConnection;
         }
         const member: unknown = Reflect.get(target, name, target);
         return typeof member === "function" ? (member.bind(target) as unknown) : member;
@@ -47,7 +52,7 @@ function cuttable(queue: SqliteQueue): { readonly queue: SqliteQueue; isCut: boo
   return line;
 }
 
-function setup(changes: Partial<ProcessContext> = {}) {
+function setup(changes: Partial<ProcessContext> = {}, hangs = false) {
   const clock = new FakeClock();
   const { queue, close } = openSqliteQueue({ clock }, { path: ":memory:" });
   ends.push(close);
@@ -81,6 +86,7 @@ function setup(changes: Partial<ProcessContext> = {}) {
     transport: {
       post: async (request: TransportRequest) => {
         calls.push(request.headers["webhook-id"] ?? "");
+        if (hangs) await new Promise(() => undefined);
         return { kind: "response", status: 200, retryAfter: null, body: "" } as const;
       },
     },
@@ -94,7 +100,8 @@ function setup(changes: Partial<ProcessContext> = {}) {
     const running = router?.run(stop.signal);
     ends.unshift(async () => {
       stop.abort();
-      await running;
+      // A call that hangs is given up when the time for stopping is over.
+      await Promise.all([running, clock.advance(60_000)]);
     });
     await router?.ready?.();
   };
@@ -143,6 +150,18 @@ test("a router that dies of what nobody foresaw leaves nothing running, and goes
   expect(calls).toEqual(["m1"]);
   stop.abort();
   await running;
+});
+
+test("what is held is extended in time to be tried three times before it would come back", async () => {
+  const { clock, line, queue, calls, start } = setup({}, true);
+  await start();
+  await clock.advance(100);
+  await queue.publish([standalone("m1")]);
+  await clock.advance(10);
+  expect(calls).toEqual(["m1"]);
+  line.isCut = true;
+  await clock.advance(59_000);
+  expect(line.extensionsTried).toBeGreaterThanOrEqual(3);
 });
 
 test("a start with more calls at once than the runtime makes is refused", () => {

@@ -20,9 +20,9 @@
  *   failing --> writing: the sink took the batch
  * ```
  *
- * While the sink fails, results keep their place and are tried again for ever, oldest first; nothing is acked. Two
- * seconds into a failure `isTaking` turns false, upon which no new call starts: so what waits here is at most what was
- * in the pipeline then.
+ * While the sink fails, results keep their place and are tried again for ever, oldest first; nothing is acked. When it
+ * has not taken a batch for two seconds, whether it refuses or does not answer, `isTaking` turns false, upon which no
+ * new call starts: so what waits here is at most what was in the pipeline then.
  */
 import { backoffMs, type Clock, type Random } from "@flowcatalyst/foundation";
 import type { DeliveryReport, ReportVerdict } from "../domain/attempt.ts";
@@ -34,7 +34,7 @@ export const recorderLimits = {
   batchMaxReports: 256,
   /** A batch of fewer was written for few lines, whose next runs wait for the record: nothing gathers then. */
   gatherMinReports: 8,
-  /** How long into a failure calls still start. */
+  /** For how long calls still start while a batch is not taken. */
   graceMs: 2_000,
   retry: { baseMs: 100, capMs: 5_000, jitter: "equal" },
 } as const;
@@ -57,7 +57,9 @@ export class Recorder {
   #reports: DeliveryReport[] = [];
   #deliveries: Delivery[] = [];
   #isWriting = false;
-  #failingSinceMs: number | null = null;
+  /** Since when the batch that is written has been tried. */
+  #writingSinceMs: number | null = null;
+  #wasRefused = false;
   /** Ends the waits between tries for good. */
   readonly #abandon = new AbortController();
 
@@ -68,12 +70,12 @@ export class Recorder {
 
   /** False: results can't be recorded, so no new ones should come about. */
   get isTaking(): boolean {
-    if (this.#failingSinceMs === null) return true;
-    return this.#deps.clock.monotonicMs() - this.#failingSinceMs < recorderLimits.graceMs;
+    if (this.#writingSinceMs === null) return true;
+    return this.#deps.clock.monotonicMs() - this.#writingSinceMs < recorderLimits.graceMs;
   }
 
   get isFailing(): boolean {
-    return this.#failingSinceMs !== null;
+    return this.#wasRefused || !this.isTaking;
   }
 
   /** Results not yet recorded. */
@@ -129,17 +131,18 @@ export class Recorder {
   /** Null: it was refused, and a wait has passed. */
   async #recordFirst(count: number): Promise<readonly ReportVerdict[] | null> {
     const { sink, clock, random, warnings } = this.#deps;
+    this.#writingSinceMs = clock.monotonicMs();
     let failures = 0;
     for (;;) {
       try {
         const verdicts = await sink.record(this.#reports.slice(0, count));
-        if (this.#failingSinceMs !== null) {
-          this.#failingSinceMs = null;
-          this.#deps.recovered();
-        }
+        const wasFailing = this.isFailing;
+        this.#writingSinceMs = null;
+        this.#wasRefused = false;
+        if (wasFailing) this.#deps.recovered();
         return verdicts;
       } catch (error) {
-        this.#failingSinceMs ??= clock.monotonicMs();
+        this.#wasRefused = true;
         const message = `results cannot be recorded: ${error instanceof Error ? error.message : String(error)}`;
         warnings.add({ category: "SINK", severity: "CRITICAL", message, source: "attempt-sink" });
         await clock.sleep(backoffMs(recorderLimits.retry, failures++, random), this.#abandon.signal);

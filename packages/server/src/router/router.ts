@@ -99,8 +99,12 @@ export const routerDefaults = {
 
 /** After the time for calls is over: to record and ack what is there. */
 const FLUSH_MS = 5_000;
-/** Messages are extended when a third of the visibility is over, so that two failed tries leave time for a third. */
-const SWEEPS_PER_VISIBILITY = 3;
+/**
+ * A message is extended by the first sweep after a third of its visibility is over, so at half of it at the latest; two
+ * tries that fail leave time for a third.
+ */
+const SWEEPS_PER_VISIBILITY = 6;
+const EXTENDED_FROM = 1 / 3;
 
 export interface Router {
   run(signal: AbortSignal): Promise<void>;
@@ -264,14 +268,15 @@ class RunningRouter implements Router {
 
   /** One pass over everything held, however much that is: keeps messages alive and forgets what is idle. */
   async #sweep(signal: AbortSignal): Promise<void> {
-    const everyMs = this.#config.visibilityMs / SWEEPS_PER_VISIBILITY;
+    const { visibilityMs } = this.#config;
+    const everyMs = visibilityMs / SWEEPS_PER_VISIBILITY;
     while (!signal.aborted) {
       await this.#deps.clock.sleep(everyMs, signal);
       if (signal.aborted) return;
       this.#breakers.dropIdle();
       this.#pools.dropDrained();
-      // What would be visible before the sweep after the next one.
-      for (const link of this.#links) await link.extendAged(2 * everyMs);
+      // Side by side, so that one queue out of reach does not cost another its messages.
+      await Promise.all(this.#links.map((link) => link.extendAged(visibilityMs * (1 - EXTENDED_FROM))));
     }
   }
 
