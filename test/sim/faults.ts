@@ -5,6 +5,7 @@ import type { PortFault, PortFaults } from "./faulty-port.ts";
 import type { History } from "./history.ts";
 import type { Scenario } from "./scenario.ts";
 import type { SimulatedTime } from "./simulated-time.ts";
+import { Violation } from "./violation.ts";
 
 export interface FaultsDeps {
   readonly scenario: Scenario;
@@ -24,6 +25,7 @@ export class Faults implements PortFaults {
   readonly #deps: FaultsDeps;
   #crashesLeft: number;
   #stepsToCrash = Number.POSITIVE_INFINITY;
+  #hasLostMessages = false;
   #outageUntilMs = 0;
   /** Receipts cannot be extended until then. */
   #forgetfulUntilMs = 0;
@@ -78,7 +80,9 @@ export class Faults implements PortFaults {
   /** Whether the queue has lost everything when the process comes back. */
   losesMessages(): boolean {
     const { dice, scenario } = this.#deps;
-    return scenario.losesMessages && !this.isHealed && dice.chance(0.5);
+    const loses = scenario.losesMessages && !this.isHealed && dice.chance(0.5);
+    this.#hasLostMessages ||= loses;
+    return loses;
   }
 
   decide(call: string): PortFault {
@@ -90,6 +94,12 @@ export class Faults implements PortFaults {
     const fault = dice.pick(["refused", "answerLost"] as const);
     note(`${call}: ${fault}`);
     return this.#happens(fault);
+  }
+
+  /** Only what the queue has lost may be taken for lost. */
+  answered(call: string, value: unknown): void {
+    if (call !== "claims.recoverLost" || value === 0 || this.#hasLostMessages) return;
+    this.#deps.fail(new Violation("lost", `${String(value)} jobs are taken for lost, and no message was`));
   }
 
   unexpected(call: string, error: unknown): void {

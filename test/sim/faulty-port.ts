@@ -6,6 +6,8 @@ export type PortFault = "none" | "refused" | "answerLost";
 
 export interface PortFaults {
   decide(call: string): PortFault;
+  /** What the port answered, whether or not the answer gets lost. */
+  answered(call: string, value: unknown): void;
   /** The port threw what its contract does not know. */
   unexpected(call: string, error: unknown): void;
 }
@@ -54,9 +56,12 @@ export interface FaultyPortParts {
 
 /** A store or a queue throws faults it has a code for, and nothing else. */
 function watch(call: string, faults: PortFaults, answer: Promise<unknown>): Promise<unknown> {
-  answer.catch((error: unknown) => {
-    if (!isCodedError(error)) faults.unexpected(call, error);
-  });
+  answer.then(
+    (value) => faults.answered(call, value),
+    (error: unknown) => {
+      if (!isCodedError(error)) faults.unexpected(call, error);
+    },
+  );
   return answer;
 }
 

@@ -8,7 +8,8 @@
  * - its job is open: a job that is final is not sent any more, but for moments after a cancellation;
  * - order: every earlier job of its group is final, or was acknowledged to this very process (after a crash everything
  *   that was not recorded is done again, in order);
- * - of an ordered group one call is under way at a time; behind a job that blocks its group there is none;
+ * - of an ordered group one call is under way at a time; behind a job that blocks its group there is none, until an
+ *   operator has let it pass;
  * - what was acknowledged is not sent again by the same process, unless an operator asked for it;
  * - pauses, suspensions, concurrency and rate of its pool are kept.
  */
@@ -64,7 +65,9 @@ interface JobAtCall {
 }
 
 const OPEN_STATUSES = 2;
+const FAILED = 3;
 const CANCELLED = 4;
+const EXPIRED = 5;
 const statusNames = ["PENDING", "QUEUED", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"] as const;
 
 const selectJob = `SELECT j.position, j.status, j.replay_count, e.id AS event_id, g.ordered, g.key AS group_key,
@@ -75,8 +78,9 @@ const selectJob = `SELECT j.position, j.status, j.replay_count, e.id AS event_id
     LEFT JOIN events e ON e.position = j.stream_position AND j.task = 0
   WHERE j.id = ?1`;
 
-const selectEarlier = `SELECT j.id, j.status, j.replay_count, e.id AS event_id, f.subscription_id
-  FROM jobs j JOIN job_feeds f ON f.id = j.feed_id
+const selectEarlier = `SELECT j.id, j.status, j.replay_count, e.id AS event_id, f.subscription_id,
+    p.body ->> '$.mode' = 'BLOCK_ON_ERROR' AS blocks
+  FROM jobs j JOIN job_feeds f ON f.id = j.feed_id JOIN delivery_profiles p ON p.id = j.profile_id
     LEFT JOIN events e ON e.position = j.stream_position AND j.task = 0
   WHERE j.group_id = ?1 AND j.position < ?2`;
 
@@ -86,6 +90,7 @@ interface EarlierJob {
   readonly replay_count: number;
   readonly event_id: string | null;
   readonly subscription_id: string | null;
+  readonly blocks: number;
 }
 
 export class Ledger {
@@ -194,6 +199,11 @@ export class Ledger {
       .database()
       .statement<EarlierJob, [number, number]>(selectEarlier)
       .all(job.group_id, job.position);
+    const blocking = earlier.find((other) => this.#blocks(other));
+    if (blocking !== undefined) {
+      const what = `${call.jobId} is called although ${blocking.id} has failed and nobody has let it pass`;
+      throw new Violation("blocked", `${what}; ${this.#group(job)}`);
+    }
     const unpassed = earlier.find((other) => !this.#isPassed(other));
     if (unpassed === undefined) return;
     const what = `${call.jobId} is called before ${unpassed.id} of its group, which is ${statusNames[unpassed.status]}`;
@@ -206,6 +216,12 @@ export class Ledger {
       FROM jobs WHERE group_id = ?1 ORDER BY position`;
     const jobs = this.#deps.database().statement<Record<string, unknown>, [number]>(sql).all(job.group_id);
     return `blocked by ${job.blocked_position}, of ${JSON.stringify(jobs)}`;
+  }
+
+  #blocks(other: EarlierJob): boolean {
+    if (other.blocks === 0 || (other.status !== FAILED && other.status !== EXPIRED)) return false;
+    const { history } = this.#deps;
+    return other.replay_count === 0 && history.touches(other.id) === 0 && !history.passedOver.has(other.id);
   }
 
   #isPassed(other: EarlierJob): boolean {
