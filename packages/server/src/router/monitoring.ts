@@ -89,7 +89,12 @@ export function createMonitoring(deps: MonitoringDeps): RouterMonitoring {
       const warning = warnings.acknowledge(id);
       return warning === null ? null : warningView(warning);
     },
-    gauges: () => ({ pools: pools.all(), breakers: troubled(breakers), inPipeline: pipeline.size }),
+    gauges: () => ({
+      pools: pools.all(),
+      breakers: troubled(breakers),
+      inPipeline: pipeline.size,
+      warnings: warnings.unacknowledgedBySeverity(),
+    }),
   };
 }
 

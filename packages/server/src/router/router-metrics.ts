@@ -31,6 +31,8 @@ export interface RouterGauges {
   /** Origin and 0 closed, 1 half open, 2 open; only targets that had a failure lately. */
   readonly breakers: Iterable<{ readonly origin: string; readonly state: number }>;
   readonly inPipeline: number;
+  /** Not acknowledged, by severity. */
+  readonly warnings: Readonly<Record<string, number>>;
 }
 
 export interface RouterMetrics {
@@ -59,6 +61,7 @@ export function createRouterMetrics(metrics: Metrics): RouterMetrics {
   const workers = metrics.gauge("fc_router_pool_active_workers", "Calls under way.", ["pool"]);
   const breaker = metrics.gauge("fc_router_circuit_breaker_state", "0 closed, 1 half open, 2 open.", ["target"]);
   const inPipeline = metrics.gauge("fc_router_in_pipeline", "Deliveries received and not yet settled.");
+  const warnings = metrics.gauge("fc_router_warnings", "Warnings that nobody has acknowledged.", ["severity"]);
   const known = new Set<string>();
   return {
     pool(code) {
@@ -97,6 +100,7 @@ export function createRouterMetrics(metrics: Metrics): RouterMetrics {
           breaker.remove({ target: origin });
         }
         inPipeline.set(now.inPipeline);
+        for (const severity in now.warnings) warnings.labels({ severity }).set(now.warnings[severity] ?? 0);
       });
     },
   };

@@ -26,6 +26,17 @@ test("equal warnings are kept once, with a count; an acknowledged one is new whe
   expect(warnings.acknowledge("wrn_nobody")).toBeNull();
 });
 
+test("those nobody has seen are counted by severity", () => {
+  const { warnings } = setup();
+  expect(warnings.unacknowledgedBySeverity()).toEqual({ INFO: 0, WARN: 0, ERROR: 0, CRITICAL: 0 });
+  warnings.add({ category: "ROUTING", severity: "WARN", message: "one", source: "a" });
+  warnings.add({ category: "ROUTING", severity: "WARN", message: "two", source: "a" });
+  warnings.add({ category: "SINK", severity: "CRITICAL", message: "three", source: "a" });
+  warnings.acknowledge(warnings.list()[1]!.id);
+  expect(warnings.unacknowledgedBySeverity()).toEqual({ INFO: 0, WARN: 1, ERROR: 0, CRITICAL: 1 });
+  expect(warnings.unacknowledged).toBe(2);
+});
+
 test("at most 1,000 of them, at most 8 h old", async () => {
   const { clock, warnings } = setup();
   for (let at = 0; at <= warningLimits.maxWarnings; at++) warnings.add({ ...routing, source: `p${at}` });

@@ -73,6 +73,12 @@ export class Warnings {
     return this.list().filter((warning) => !warning.acknowledged).length;
   }
 
+  unacknowledgedBySeverity(): Readonly<Record<WarningSeverity, number>> {
+    const counts: Record<WarningSeverity, number> = { INFO: 0, WARN: 0, ERROR: 0, CRITICAL: 0 };
+    for (const { acknowledged, severity } of this.list()) if (!acknowledged) counts[severity] += 1;
+    return counts;
+  }
+
   /** Null: there is no such warning (any more). */
   acknowledge(id: string): Warning | null {
     for (const [key, warning] of this.#byKey) {
