@@ -11,6 +11,7 @@ export const headerNames = {
   retryAfter: "retry-after",
   authorization: "authorization",
   origin: "origin",
+  host: "host",
   contentType: "content-type",
 } as const;
 

@@ -33,6 +33,25 @@ describe("pages of other origins", () => {
     expect((await platform.call("GET /health", undefined, from("https://evil.example"))).status).toBe(404);
   });
 
+  test("may not have the server's answers by a name that their own DNS points at it", async () => {
+    platform = setupPlatform({ corsOrigins: ["http://dev.example:8080"] });
+    const called = async (host: string): Promise<number> =>
+      (await platform.call("GET /api/subscriptions", undefined, { host })).status;
+    for (const host of ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:8080"]) {
+      expect([host, await called(host)]).toEqual([host, 403]);
+    }
+    for (const host of [
+      "127.0.0.1:8080",
+      "localhost",
+      "api.localhost:80",
+      "[::1]:8080",
+      "flowcatalyst",
+      "dev.example:8080",
+    ]) {
+      expect([host, await called(host)]).toEqual([host, 200]);
+    }
+  });
+
   test("may with a token, and when they are named", async () => {
     platform = setupPlatform({ apiTokens: ["token-one"] });
     const headers = { authorization: "Bearer token-one", ...from("https://app.example") };

@@ -1,6 +1,6 @@
 import { CodedError } from "@flowcatalyst/foundation";
 import { headerNames } from "@flowcatalyst/contracts";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { PrincipalId } from "../domain/ids.ts";
 import { anchorScope, type Scope } from "../domain/scope.ts";
 import type { RequestVariables } from "../http/request-scope.ts";
@@ -37,7 +37,8 @@ export interface Access {
  * then binds loopback only); with tokens every request but those of health needs one.
  *
  * Any page a developer has open can make the browser send a request to a loopback address, and CORS only keeps it from
- * reading the answer. So without tokens a request that says it comes from a page of elsewhere is refused.
+ * reading the answer. So without tokens a request that says it comes from a page of elsewhere is refused; and so is one
+ * for a name that somebody else's DNS gives an address to, because a page of that name could read the answer too.
  */
 export function principals({
   apiTokens: tokens,
@@ -45,7 +46,7 @@ export function principals({
   openPathPrefixes = [],
 }: Access): MiddlewareHandler<PlatformEnv> {
   const guard = createTokenGuard(tokens);
-  const trusted = new Set(corsOrigins);
+  const trusted = trustedOrigins(corsOrigins);
   const byToken = tokens.map((_, index): Principal => ({
     id: `prn_token_${index + 1}` as PrincipalId,
     kind: "token",
@@ -55,7 +56,7 @@ export function principals({
   return async (c, next) => {
     c.set("principal", developmentPrincipal);
     const isOpen = open.some((prefix) => c.req.path.startsWith(prefix));
-    if (!guard.required && !isOpen) requireNearPage(c.req.header(headerNames.origin), trusted);
+    if (!guard.required && !isOpen) requireNear(c, trusted);
     if (guard.required && !isOpen) {
       const principal = byToken[guard.match(c.req.header(headerNames.authorization))];
       if (principal === undefined) throw new CodedError("UNAUTHENTICATED");
@@ -65,14 +66,31 @@ export function principals({
   };
 }
 
+interface Trusted {
+  readonly origins: ReadonlySet<string>;
+  readonly hosts: ReadonlySet<string>;
+}
+
+function trustedOrigins(origins: readonly string[]): Trusted {
+  const hosts = origins.flatMap((origin) => (URL.canParse(origin) ? [new URL(origin).host] : []));
+  return { origins: new Set(origins), hosts: new Set(hosts) };
+}
+
 const loopbackOrigin = /^https?:\/\/(?:(?:[\w-]+\.)*localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
+/** Addresses, names of this machine, and names without a dot, which no public DNS gives out. */
+const nearHost = /^(?:(?:[\w-]+\.)*localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[\da-f:.]+\]|[\w-]*)(?::\d{1,5})?$/i;
 
 /** Programs send no `Origin`. Throws FORBIDDEN. */
-function requireNearPage(origin: string | undefined, trusted: ReadonlySet<string>): void {
-  if (origin === undefined || trusted.has(origin) || loopbackOrigin.test(origin)) return;
-  const message =
-    "Pages of another origin may not call this server; name the origin in FC_CORS_ORIGINS, or set tokens.";
-  throw new CodedError("FORBIDDEN", { message });
+function requireNear(c: Context<PlatformEnv>, trusted: Trusted): void {
+  const remedy = "name the origin in FC_CORS_ORIGINS, or set FC_API_TOKENS.";
+  const origin = c.req.header(headerNames.origin);
+  if (origin !== undefined && !trusted.origins.has(origin) && !loopbackOrigin.test(origin)) {
+    throw new CodedError("FORBIDDEN", { message: `Pages of another origin may not call this server; ${remedy}` });
+  }
+  const host = c.req.header(headerNames.host);
+  if (host !== undefined && !nearHost.test(host) && !trusted.hosts.has(host)) {
+    throw new CodedError("FORBIDDEN", { message: `This server is not known by the name in Host; ${remedy}` });
+  }
 }
 
 /** For what belongs to the platform as a whole. Throws FORBIDDEN. */

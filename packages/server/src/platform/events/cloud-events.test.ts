@@ -171,6 +171,16 @@ describe("a CloudEvent", () => {
   });
 });
 
+test("an Idempotency-Key works in binary mode too, attributes included", async () => {
+  const headers = { "content-type": "text/plain", "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s" };
+  const sent = (type: string): Promise<TestAnswer> =>
+    platform.call("POST /api/events", "hello", { ...headers, "ce-type": type, "idempotency-key": "k" });
+  const first = await sent("a");
+  const again = await sent("a");
+  expect([first.status, again.status, again.text]).toEqual([201, 201, first.text]);
+  expect((await sent("b")).code).toBe("IDEMPOTENCY_KEY_REUSED");
+});
+
 describe("what neither UTF-8 nor a header can carry", () => {
   const type = { "content-type": "application/cloudevents+json" };
   const base = { specversion: "1.0", id: "1", type: "t", source: "s" };

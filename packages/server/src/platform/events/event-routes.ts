@@ -53,7 +53,8 @@ async function create(deps: EventRoutesDeps, c: PlatformContext): Promise<Respon
   const { intake, bodies } = deps;
   if (contentType !== mediaTypes.cloudEvent && c.req.header("ce-specversion") !== undefined) {
     const body = await bodies.bytes(c.req.raw);
-    return single(deps, c, readBinaryCloudEvent(c.req.raw.headers, body, intake.context()));
+    const read = (): DraftResult => readBinaryCloudEvent(c.req.raw.headers, body, intake.context());
+    return keyed(deps, { c, text: binaryText(c, body) }, () => single(deps, c, read()));
   }
   if (contentType !== mediaTypes.cloudEvent) requireJson(contentType);
   const text = await bodies.text(c.req.raw);
@@ -121,6 +122,13 @@ function batchMembers(body: unknown): BatchMembers {
   if (items !== undefined && !Array.isArray(items)) faults.push({ path: "items", message: "must be an array" });
   if (faults.length > 0) throw validationError(faults);
   return { events: Array.isArray(events) ? events : null, items: Array.isArray(items) ? items : null };
+}
+
+/** All that a binary event says, as one text to compare a repeat by; empty when there is no key to repeat it under. */
+function binaryText(c: PlatformContext, body: Uint8Array): string {
+  if (c.req.header(headerNames.idempotencyKey) === undefined) return "";
+  const attributes = [...c.req.raw.headers].filter(([name]) => name.startsWith("ce-") || name === "content-type");
+  return JSON.stringify([attributes, Buffer.from(body).toString("base64")]);
 }
 
 interface Keyed {
