@@ -4,7 +4,9 @@ import { warningLimits, Warnings, type NewWarning } from "./warnings.ts";
 
 function setup() {
   const clock = new FakeClock();
-  return { clock, warnings: new Warnings(clock, silentLogger()) };
+  const logged: object[] = [];
+  const warn = (fields: object): void => void logged.push(fields);
+  return { clock, logged, warnings: new Warnings(clock, { ...silentLogger(), warn }) };
 }
 
 const routing: NewWarning = { category: "ROUTING", severity: "WARN", message: "no such pool", source: "p1" };
@@ -35,6 +37,18 @@ test("those nobody has seen are counted by severity", () => {
   warnings.acknowledge(warnings.list()[1]!.id);
   expect(warnings.unacknowledgedBySeverity()).toEqual({ INFO: 0, WARN: 1, ERROR: 0, CRITICAL: 1 });
   expect(warnings.unacknowledged).toBe(2);
+});
+
+test("thousands of targets in trouble do not flood the log; how much was left out is told", async () => {
+  const { clock, logged, warnings } = setup();
+  for (let at = 0; at < 3_000; at++) warnings.add({ ...routing, source: `p${at}` });
+  expect(logged).toHaveLength(warningLimits.logsPerSecond);
+  await clock.advance(1_000);
+  warnings.add({ ...routing, source: "later" });
+  expect(logged.at(-1)).toMatchObject({ source: "later", notLogged: 3_000 - warningLimits.logsPerSecond });
+  await clock.advance(1_000);
+  warnings.add({ ...routing, source: "later still" });
+  expect(logged.at(-1)).not.toHaveProperty("notLogged");
 });
 
 test("at most 1,000 of them, at most 8 h old", async () => {

@@ -1,7 +1,7 @@
 /**
  * Warnings: what an operator should know and no answer to a request could say. Bounded: the last 1,000, at most 8 h
  * old. The same warning (category, source and message) is kept once, with a count and the time it was last seen; it is
- * new again after it was acknowledged. Each new one is also logged.
+ * new again after it was acknowledged. New ones are also logged, at most 20 a second.
  */
 import type { Clock, Logger } from "@flowcatalyst/foundation";
 
@@ -33,7 +33,14 @@ export interface Warning extends NewWarning {
   readonly acknowledged: boolean;
 }
 
-export const warningLimits = { maxWarnings: 1_000, maxAgeMs: 8 * 3_600_000 } as const;
+export const warningLimits = {
+  maxWarnings: 1_000,
+  maxAgeMs: 8 * 3_600_000,
+  /** With thousands of targets in trouble nearly every warning is new; what is above is counted. */
+  logsPerSecond: 20,
+} as const;
+
+const MS_PER_SECOND = 1_000;
 
 export class Warnings {
   readonly #clock: Clock;
@@ -41,6 +48,9 @@ export class Warnings {
   /** In order of when they were last seen, so that the oldest is first. */
   readonly #byKey = new Map<string, Warning>();
   #lastId = 0;
+  #logSecondBeganMs = Number.NEGATIVE_INFINITY;
+  #loggedInSecond = 0;
+  #notLogged = 0;
 
   constructor(clock: Clock, logger: Logger) {
     this.#clock = clock;
@@ -57,10 +67,9 @@ export class Warnings {
       return;
     }
     const id = `wrn_${(++this.#lastId).toString(36)}`;
-    const { category, severity, message, source } = warning;
     this.#byKey.set(key, { ...warning, id, firstAtMs: nowMs, lastAtMs: nowMs, count: 1, acknowledged: false });
-    this.#logger.warn({ category, severity, source, warning: message }, "router warning");
     this.#trim(nowMs);
+    this.#log(warning);
   }
 
   /** Newest first. */
@@ -88,6 +97,22 @@ export class Warnings {
       return acknowledged;
     }
     return null;
+  }
+
+  #log({ category, severity, message, source }: NewWarning): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#logSecondBeganMs >= MS_PER_SECOND) {
+      this.#logSecondBeganMs = nowMs;
+      this.#loggedInSecond = 0;
+    }
+    if (this.#loggedInSecond >= warningLimits.logsPerSecond) {
+      this.#notLogged += 1;
+      return;
+    }
+    this.#loggedInSecond += 1;
+    const leftOut = this.#notLogged === 0 ? {} : { notLogged: this.#notLogged };
+    this.#notLogged = 0;
+    this.#logger.warn({ category, severity, source, warning: message, ...leftOut }, "router warning");
   }
 
   #trim(nowMs: number): void {
