@@ -117,7 +117,7 @@ describe("jobs", () => {
   test("copy what they need, with the group of their subscription and the due time of their event", () => {
     const { matcher, ids, events } = setup([{ delaySeconds: 30 }, { mode: "IMMEDIATE" }]);
     const [event] = events(["order.created"]);
-    const grouped = { ...event!, messageGroup: "o-1" };
+    const grouped = { ...event!, messageGroup: "o-1", createdAtMs: 3 };
     const { jobs } = fanOut({ events: [grouped], from: start, matcher, frozen: [], ids, nowMs: 5, maxJobs: 10 });
     expect(jobs[0]).toMatchObject({
       kind: "EVENT",
@@ -144,4 +144,15 @@ test("poison is set aside with its reason, and the events around it go on", () =
   expect(made?.poison).toEqual([
     { position: 2 as EventPosition, eventId: log[1]!.id, reason: expect.stringContaining("JSON"), atMs: 5 },
   ]);
+});
+
+test("a delay counts from the event, unless a clock that was set back says that the event is yet to come", () => {
+  const { matcher, events, ids } = setup([{ eventTypes: [{ pattern: "a", filter: null }], delaySeconds: 2 }]);
+  const [earlier, ahead] = events(["a", "a"]);
+  const given = [
+    { ...earlier!, createdAtMs: 4_000 },
+    { ...ahead!, createdAtMs: 9_000 },
+  ];
+  const { jobs } = fanOut({ events: given, from: start, matcher, frozen: [], ids, nowMs: 5_000, maxJobs: 10 });
+  expect(jobs.map((job) => job.dueAtMs)).toEqual([6_000, 7_000]);
 });

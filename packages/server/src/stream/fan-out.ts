@@ -116,7 +116,8 @@ function makeJob(event: FeedEvent, { profile, delayMs }: JobMaker, { ids, nowMs 
     messageGroup: event.messageGroup,
     groupKey: subscriptionId === null ? null : eventGroupKey(subscriptionId, mode, event.messageGroup),
     profile,
-    dueAtMs: event.createdAtMs + delayMs,
+    // An event from the future was stamped before the clock was set back: it does not wait for that time to come again.
+    dueAtMs: Math.min(event.createdAtMs, nowMs) + delayMs,
     payloadBytes: event.dataBytes,
     createdAtMs: nowMs,
   };

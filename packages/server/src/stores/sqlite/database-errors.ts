@@ -6,7 +6,8 @@ import { CodedError } from "@flowcatalyst/foundation";
  * (https://www.sqlite.org/rescode.html), so `SQLITE_IOERR_FSYNC` is an I/O error like any other.
  *
  * A full disk, a failing one and a database locked by somebody else heal: the caller's transaction did not happen and
- * may be tried again. A damaged file does not heal and stops the process. What is left (a syntax error, a constraint
+ * may be tried again. A damaged file does not heal: a start fails with it, and while running every call that meets the
+ * damage. What is left (a syntax error, a constraint
  * nobody expected) is a fault of this code and passes through as it came.
  */
 const primaryCodes = {
