@@ -1,8 +1,5 @@
-export interface Addresses {
-  readonly api: string;
-  readonly router: string;
-  readonly metrics: string;
-}
+/** Corrected when the services listen: until then a port of 0 is what was asked for. */
+export type Addresses = { api: string; router: string; metrics: string };
 
 /** What `flowcatalyst dev` prints when it is up: where it is, and three lines to paste. */
 export function devGreeting(facts: {

@@ -34,7 +34,7 @@ import { createStreamProcessor, streamDefaults, type StreamProcessor } from "../
 import { createDeliveryLines } from "./delivery-lines.ts";
 import { devGreeting, type Addresses } from "./dev-greeting.ts";
 import { openEmbeddedStore } from "./embedded-store.ts";
-import { aborted, createHttpService } from "./http-service.ts";
+import { aborted, createHttpService, httpUrl } from "./http-service.ts";
 import type { DevConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 import { openQueueAt, type OpenQueue } from "./queue-at.ts";
@@ -80,9 +80,9 @@ async function wire(store: SqliteStore, config: DevConfig, context: ProcessConte
     ids: createIdSource(createTsidGenerator({ clock, node }).next),
     guard: createTargetGuard(config.allowedTargetCidrs, context),
     addresses: {
-      api: `http://${config.host}:${config.apiPort}`,
-      router: `http://${config.host}:${config.routerPort}`,
-      metrics: `http://${config.host}:${config.metricsPort}`,
+      api: httpUrl(config.host, config.apiPort),
+      router: httpUrl(config.host, config.routerPort),
+      metrics: httpUrl(config.host, config.metricsPort),
     },
   };
 }
@@ -102,7 +102,7 @@ function compose(wired: Wired): Composition {
       jobs: { deliveries: store.deliveryReader, sink: store.attemptSink },
       transport: lines.transport,
       guard,
-      addresses: { ...addresses },
+      addresses,
     },
     config,
     context,
@@ -110,7 +110,7 @@ function compose(wired: Wired): Composition {
   return {
     services: [
       { name: "checkpointer", run: (signal) => store.checkpointer.run(signal) },
-      createMetricsService(config, context),
+      createMetricsService(config, context, addresses),
       lines.service,
       platformService(wired, { replays, stream, stopping: stopping.signal }),
       ...router,
@@ -227,7 +227,7 @@ function platformService(
       version,
       apiTokens: config.apiTokens,
       corsOrigins: config.corsOrigins,
-      addresses: { ...addresses },
+      addresses,
       routerQueues: [{ queueName: queue.queue.name, queueUri: queue.uri }],
       openPathPrefixes: [`${receiverPath}/`],
     },
@@ -241,6 +241,9 @@ function platformService(
     port: config.apiPort,
     portSetting: "FC_API_PORT",
     clock,
+    onListening: (url) => {
+      addresses.api = url;
+    },
   });
 }
 

@@ -13,8 +13,8 @@ export interface HttpServiceOptions {
   /** The setting that the port comes from, for the message when it cannot be had. */
   readonly portSetting: string;
   readonly clock: Clock;
-  /** Told the address once it listens. */
-  readonly onListening?: (url: string) => void;
+  /** Told where it is found, once it listens: a port of 0 becomes a real one only then. */
+  readonly onListening: (url: string) => void;
 }
 
 /** Long polls and slow receivers outlast Bun's default of ten seconds. */
@@ -60,7 +60,7 @@ export function createHttpService(handler: HttpHandler, options: HttpServiceOpti
     ready: () => listening.promise,
     run: async (signal) => {
       const server = listen(handler, options);
-      options.onListening?.(`http://${urlHost(options.host)}:${server.port}`);
+      options.onListening(httpUrl(options.host, server.port ?? options.port));
       listening.resolve();
       await aborted(signal);
       listening = deferred();
@@ -111,8 +111,9 @@ function listenFault(cause: unknown, { name, host, port, portSetting }: HttpServ
   }
 }
 
-function urlHost(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
+/** Where a service that listens there is found; an IPv6 address needs brackets in a URL. */
+export function httpUrl(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 export function aborted(signal: AbortSignal): Promise<void> {

@@ -31,7 +31,8 @@ export interface RouterParts {
   readonly jobs: { readonly deliveries: DeliveryReader; readonly sink: AttemptSink } | null;
   readonly transport: Transport;
   readonly guard: AddressGuard;
-  readonly addresses: Readonly<Record<string, string>>;
+  /** Where the process is found. The router's own is corrected once it listens. */
+  readonly addresses: Record<string, string>;
 }
 
 const msPerSecond = 1_000;
@@ -108,6 +109,9 @@ function routerHttp(
     port: settings.routerPort,
     portSetting: "FC_ROUTER_PORT",
     clock,
+    onListening: (url) => {
+      parts.addresses["router"] = url;
+    },
   });
 }
 
@@ -121,6 +125,7 @@ export function createTargetGuard(allowedCidrs: readonly string[], context: Proc
 export function createMetricsService(
   settings: { readonly host: string; readonly metricsPort: number },
   context: ProcessContext,
+  addresses: { metrics: string },
 ): Service {
   const routes = createHealthRoutes(context.health, context.metrics);
   return createHttpService(routes, {
@@ -129,5 +134,8 @@ export function createMetricsService(
     port: settings.metricsPort,
     portSetting: "FC_METRICS_PORT",
     clock: context.clock,
+    onListening: (url) => {
+      addresses.metrics = url;
+    },
   });
 }

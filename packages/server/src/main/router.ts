@@ -8,6 +8,7 @@
 import type { DispatchPool } from "../domain/dispatch-pool.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import { createFetchTransport } from "../net/index.ts";
+import { httpUrl } from "./http-service.ts";
 import type { RouterConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 import { openQueueAt } from "./queue-at.ts";
@@ -21,8 +22,8 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
     context.clock,
   );
   const addresses = {
-    router: `http://${config.host}:${config.routerPort}`,
-    metrics: `http://${config.host}:${config.metricsPort}`,
+    router: httpUrl(config.host, config.routerPort),
+    metrics: httpUrl(config.host, config.metricsPort),
   };
   const settings = { ...config, defaultPoolConcurrency: config.routerPoolConcurrency };
   const parts = {
@@ -34,7 +35,7 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
     addresses,
   };
   return {
-    services: [createMetricsService(config, context), ...createRouterServices(parts, settings, context)],
+    services: [createMetricsService(config, context, addresses), ...createRouterServices(parts, settings, context)],
     started: () => {
       const facts = { version: context.version, addresses, queue: queue.uri };
       context.announce({ kind: "started", service: "router", ...facts }, () => [
