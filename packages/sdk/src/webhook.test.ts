@@ -39,3 +39,14 @@ test("refuses another body, an old timestamp, and missing headers", async () => 
   const bare = await verifyWebhook(body, new Headers(), { secrets: [secret] });
   expect(bare).toEqual({ kind: "refused", reason: "MISSING_HEADERS" });
 });
+
+test("verifies bodies that are no text, by their bytes", async () => {
+  const bytes = Uint8Array.of(0, 255, 254, 128);
+  const timestamp = 1_614_265_330;
+  const signature = await signWebhook(secret, { id: "msg_4", timestamp, body: bytes });
+  const headers = { id: "msg_4", timestamp: String(timestamp), signature };
+  const options = { secrets: [secret], nowMs: timestamp * 1_000 };
+  expect(await verifyWebhook(bytes, headers, options)).toEqual({ kind: "verified" });
+  const decoded = new TextDecoder().decode(bytes);
+  expect(await verifyWebhook(decoded, headers, options)).toEqual({ kind: "refused", reason: "NO_MATCH" });
+});

@@ -23,16 +23,19 @@ export const webhookToleranceSeconds = 300;
 
 export async function signWebhook(
   secret: string,
-  message: { readonly id: string; readonly timestamp: number; readonly body: string },
+  message: { readonly id: string; readonly timestamp: number; readonly body: string | Uint8Array },
 ): Promise<string> {
   const key = await importKey(secret, "sign");
-  const signed = new TextEncoder().encode(`${message.id}.${message.timestamp}.${message.body}`);
+  const signed = signedBytes(message.id, String(message.timestamp), message.body);
   return `v1,${toBase64(new Uint8Array(await crypto.subtle.sign("HMAC", key, signed)))}`;
 }
 
-/** Verifies a received body against the secrets that may have signed it. The comparison takes constant time. */
+/**
+ * Verifies a received body, exactly as it came, against the secrets that may have signed it. Give the bytes when the
+ * body may be something else than text: decoding would change them. The comparison takes constant time.
+ */
 export async function verifyWebhook(
-  body: string,
+  body: string | Uint8Array,
   headers: Headers | WebhookHeaders,
   options: { readonly secrets: readonly string[]; readonly nowMs?: number; readonly toleranceSeconds?: number },
 ): Promise<Verification> {
@@ -44,7 +47,7 @@ export async function verifyWebhook(
   const tolerance = options.toleranceSeconds ?? webhookToleranceSeconds;
   if (seconds < nowSeconds - tolerance) return { kind: "refused", reason: "TOO_OLD" };
   if (seconds > nowSeconds + tolerance) return { kind: "refused", reason: "TOO_NEW" };
-  const signed = new TextEncoder().encode(`${id}.${timestamp}.${body}`);
+  const signed = signedBytes(id, timestamp, body);
   const candidates = signature.split(" ").filter((part) => part.startsWith("v1,"));
   for (const secret of options.secrets) {
     const key = await importKey(secret, "verify");
@@ -55,6 +58,16 @@ export async function verifyWebhook(
     }
   }
   return { kind: "refused", reason: "NO_MATCH" };
+}
+
+function signedBytes(id: string, timestamp: string, body: string | Uint8Array): Uint8Array<ArrayBuffer> {
+  const encoder = new TextEncoder();
+  const head = encoder.encode(`${id}.${timestamp}.`);
+  const content = typeof body === "string" ? encoder.encode(body) : body;
+  const bytes = new Uint8Array(head.length + content.length);
+  bytes.set(head);
+  bytes.set(content, head.length);
+  return bytes;
 }
 
 function fromHeaders(headers: Headers): WebhookHeaders {

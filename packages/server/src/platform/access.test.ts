@@ -67,7 +67,7 @@ describe("with tokens", () => {
   const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
   test("everything but health needs one of them", async () => {
-    platform = setupPlatform({ apiTokens: ["token-one", "token-two"], openPathPrefixes: ["/dev/receiver/"] });
+    platform = setupPlatform({ apiTokens: ["token-one", "token-two"], deliveryPathPrefixes: ["/dev/receiver/"] });
     for (const path of ["/", "/api/events/evt_1", "/openapi.json", "/swagger-ui", "/nonsense", "/metrics"]) {
       const refused = await platform.call(`GET ${path}`);
       expect([path, refused.status, refused.code]).toEqual([path, 401, "UNAUTHENTICATED"]);
@@ -78,8 +78,19 @@ describe("with tokens", () => {
       expect((await platform.call("GET /", undefined, bearer(token))).status).toBe(200);
     }
     // Not mounted here, but not guarded either.
-    for (const path of ["/q/live", "/health", "/dev/receiver/x"]) {
-      expect((await platform.call(`GET ${path}`)).status).toBe(404);
+    for (const call of ["GET /q/live", "GET /health", "POST /dev/receiver/x"]) {
+      expect((await platform.call(call)).status).toBe(404);
+    }
+  });
+
+  test("what a receiver got is for those with a token", async () => {
+    platform = setupPlatform({ apiTokens: ["token-one"], deliveryPathPrefixes: ["/dev/receiver/"] });
+    for (const call of [
+      "GET /dev/receiver/x/requests",
+      "DELETE /dev/receiver/x/requests",
+      "PUT /dev/receiver/x/behaviour",
+    ]) {
+      expect([call, (await platform.call(call)).status]).toEqual([call, 401]);
     }
   });
 
@@ -97,6 +108,13 @@ describe("with tokens", () => {
     });
     expect(foreign.headers.get("access-control-allow-origin")).toBeNull();
   });
+});
+
+test("a fault can be read by the pages that may call", async () => {
+  platform = setupPlatform();
+  const origin = "http://localhost:4200";
+  const fault = await platform.call("GET /api/events/evt_x", undefined, { origin });
+  expect([fault.status, fault.headers.get("access-control-allow-origin")]).toEqual([404, origin]);
 });
 
 describe("every answer", () => {

@@ -23,5 +23,10 @@ export function clientIdsOf(value: string | readonly string[] | undefined): {
   readonly clientIds?: readonly (string | null)[];
 } {
   const texts = manyTexts("clientId", value);
-  return texts === undefined ? {} : { clientIds: texts.map((text) => (text === platformClient ? null : text)) };
+  return texts === undefined ? {} : { clientIds: texts.map(clientIdOf) };
+}
+
+/** The client that a query names. */
+export function clientIdOf(text: string): string | null {
+  return text === platformClient ? null : text;
 }

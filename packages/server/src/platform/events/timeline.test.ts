@@ -52,6 +52,15 @@ describe("the timeline of an event", () => {
     expect(jobs.json["items"]).toMatchObject([{ id: job!.jobId, status: "COMPLETED", kind: "EVENT", eventId: id }]);
   });
 
+  test("says why nothing matched even when a task names the event", async () => {
+    const { id } = await platform.call("POST /api/events", order);
+    await platform.call("POST /api/dispatch/jobs", { targetUrl: "https://example.com/", payload: 1, eventId: id });
+    await platform.fanOut();
+    const messages = (await entriesOf(id)).map(({ message }) => message);
+    expect(messages).toContain("No subscription matches order.created. There are no subscriptions.");
+    expect(messages).toContain("A task names it, to https://example.com/.");
+  });
+
   test("says why nothing matched, once the stream has passed", async () => {
     await platform.call("POST /api/subscriptions", { ...subscription, eventTypes: ["order.cancelled"] });
     const { id } = await platform.call("POST /api/events", order);

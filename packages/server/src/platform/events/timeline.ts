@@ -44,7 +44,8 @@ export function createTimeline(deps: TimelineDeps): (event: EventRecord, scope: 
       truncated ||= page.nextCursor !== null;
       timed.push(...jobEntries(job, page.items));
     }
-    if (jobs.items.length === 0 && (await passed(deps, event))) {
+    // A task may name an event that nothing matched.
+    if (!jobs.items.some(({ kind }) => kind === "EVENT") && (await passed(deps, event))) {
       const poison = await deps.jobAppender.poisonAt(event.position);
       if (poison !== null) timed.push(poisonEntry(poison));
       else {
@@ -81,11 +82,11 @@ async function readable({ subscriptionReader }: TimelineDeps, scope: Scope): Pro
 
 function jobEntries(job: DispatchJob, attempts: readonly StoredAttempt[]): Timed[] {
   const of = { jobId: job.id, ...(job.subscriptionId === null ? {} : { subscriptionId: job.subscriptionId }) };
-  const who = job.subscriptionId === null ? "a task" : `subscription ${job.subscriptionId}`;
+  const made = job.kind === "TASK" ? "A task names it" : `Matched by subscription ${job.subscriptionId ?? "unknown"}`;
   const entries: Timed[] = [
     {
       atMs: job.createdAtMs,
-      entry: { kind: "MATCHED", message: `Matched by ${who}, to ${job.profile.targetUrl}.`, ...of },
+      entry: { kind: "MATCHED", message: `${made}, to ${job.profile.targetUrl}.`, ...of },
     },
   ];
   if (job.queuedAtMs !== null) {

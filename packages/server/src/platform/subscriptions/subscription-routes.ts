@@ -1,9 +1,10 @@
 import type { SubscriptionStats } from "@flowcatalyst/contracts";
 import { CodedError, isoTime } from "@flowcatalyst/foundation";
 import type { FilterFaults } from "../../domain/filter-faults.ts";
-import type { ClientId, SubscriptionId } from "../../domain/ids.ts";
+import type { SubscriptionId } from "../../domain/ids.ts";
 import { createdAnswer, entityAnswer, emptyAnswer, found, jsonAnswer, listAnswer } from "../answers.ts";
 import { jobOut } from "../dispatch-jobs/job-out.ts";
+import { clientIdOf } from "../many-texts.ts";
 import type { Mount } from "../mount.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 import { subscriptionEndpoints } from "./endpoints.ts";
@@ -30,7 +31,7 @@ function mountCrud(mount: Mount, { subscriptions }: PlatformDeps, service: Subsc
   });
   mount.endpoint(subscriptionEndpoints.list, async ({ query, scope }) => {
     const { limit, cursor, clientId, ...filter } = query;
-    const ofClient = clientId === undefined ? {} : { clientId: clientId as ClientId };
+    const ofClient = clientId === undefined ? {} : { clientId: clientIdOf(clientId) };
     const page = await subscriptions.list({ ...filter, ...ofClient }, { limit, cursor: cursor ?? null }, scope);
     return listAnswer(page, (subscription) => subscriptionOut(subscription));
   });

@@ -358,6 +358,8 @@ describe("listing subscriptions", () => {
     const second = await platform.call(`GET /api/subscriptions?pageSize=2&cursor=${cursor}`);
     expect([...names(first), ...names(second)].toSorted()).toEqual(["a", "b", "c"]);
     expect(names(await platform.call("GET /api/subscriptions?clientId=cli_1"))).toEqual(["c"]);
+    expect(names(await platform.call("GET /api/subscriptions?clientId=null&name=c"))).toEqual([]);
+    expect(names(await platform.call("GET /api/subscriptions?clientId=null"))).not.toEqual([]);
     expect(names(await platform.call("GET /api/subscriptions?name=b"))).toEqual(["b"]);
     expect(names(await platform.call("GET /api/subscriptions?status=PAUSED"))).toEqual([]);
     expect((await platform.call("GET /api/subscriptions?cursor=nonsense")).code).toBe("CURSOR_INVALID");
