@@ -7,6 +7,7 @@ import { createSecretBox, newAppKey } from "./secret-box.ts";
 export const APP_KEY_FILE = "app.key";
 
 const OWNER_ONLY = 0o600;
+const OWNER_ONLY_DIRECTORY = 0o700;
 
 /**
  * The application key kept in the data directory, made there on the first start, readable by its owner only.
@@ -20,7 +21,7 @@ export function loadOrCreateAppKey(dataDir: string): string {
   if (existing !== undefined) return existing;
   const draft = `${path}.${process.pid}.new`;
   try {
-    mkdirSync(dataDir, { recursive: true });
+    mkdirSync(dataDir, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
     writeFileSync(draft, `${newAppKey()}\n`, { mode: OWNER_ONLY });
     chmodSync(draft, OWNER_ONLY);
     putInPlace(draft, path);

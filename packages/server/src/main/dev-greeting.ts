@@ -9,7 +9,8 @@ export function devGreeting(facts: {
   readonly needsToken: boolean;
 }): readonly string[] {
   const { api, router, metrics } = facts.addresses;
-  const json = `-H 'content-type: application/json'${facts.needsToken ? ` -H "authorization: Bearer $TOKEN"` : ""}`;
+  const token = facts.needsToken ? ` -H "authorization: Bearer $TOKEN"` : "";
+  const json = `-H 'content-type: application/json'${token}`;
   const subscription = `{"name":"hello","eventTypes":["order.*"],"targetUrl":"${api}/dev/receiver/hello"}`;
   const event = `{"type":"order.created","source":"shop","messageGroup":"order-1","data":{"total":42}}`;
   return [
@@ -23,7 +24,7 @@ export function devGreeting(facts: {
     "",
     `curl -s ${api}/api/subscriptions ${json} -d '${subscription}'`,
     `curl -s ${api}/api/events ${json} -d '${event}'`,
-    `curl -s ${api}/dev/receiver/hello/requests?waitMs=5000`,
+    `curl -s ${api}/dev/receiver/hello/requests?waitMs=5000${token}`,
     "",
     "Deliveries:",
   ];

@@ -229,7 +229,7 @@ function platformService(
       corsOrigins: config.corsOrigins,
       addresses,
       routerQueues: [{ queueName: queue.queue.name, queueUri: queue.uri }],
-      openPathPrefixes: [`${receiverPath}/`],
+      deliveryPathPrefixes: [`${receiverPath}/`],
     },
   );
   app.route("/", createHealthRoutes(health, metrics));

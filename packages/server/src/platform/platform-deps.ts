@@ -65,5 +65,5 @@ export interface PlatformConfig {
   /** Less than 256 KiB if the queue in use cannot carry that much. */
   readonly eventDataMaxBytes?: number;
   /** Paths below these need no token, besides those of health: e.g. the receiver of `flowcatalyst dev`. */
-  readonly openPathPrefixes?: readonly string[];
+  readonly deliveryPathPrefixes?: readonly string[];
 }

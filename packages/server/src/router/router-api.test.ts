@@ -178,6 +178,14 @@ describe("the service", () => {
     expect((await t.get("/api/router/health")).status).toBe(200);
   });
 
+  test("without tokens does not serve pages of elsewhere, nor under a name of elsewhere", async () => {
+    const t = await setup();
+    const local = { host: "127.0.0.1:8081" };
+    expect((await t.get("/monitoring/pools", { ...local, origin: "https://evil.example" })).status).toBe(403);
+    expect((await t.get("/monitoring/pools", { host: "evil.example:8081" })).status).toBe(403);
+    expect((await t.get("/monitoring/pools", { ...local, origin: "http://localhost:4200" })).status).toBe(200);
+  });
+
   test("wrong paths and methods are problems, and every answer has a request id", async () => {
     const t = await setup();
     const missing = await t.get("/nowhere");

@@ -21,6 +21,7 @@ import { parseStandaloneMessage } from "../domain/standalone-message.ts";
 import { createBodyReader, type BodyReader } from "../http/body-reader.ts";
 import { honoPath, type Endpoint } from "../http/endpoint.ts";
 import { parseJson } from "../http/json-text.ts";
+import { createNearRequest } from "../http/near-request.ts";
 import { honoErrorHandler, problemResponse } from "../http/problem-response.ts";
 import { requestScope, type RequestVariables } from "../http/request-scope.ts";
 import { createDocsRoutes } from "../http/swagger-ui.ts";
@@ -252,9 +253,12 @@ const openPaths: readonly string[] = ["/q/", "/health", "/api/router/health"];
 
 function tokens(apiTokens: readonly string[]): MiddlewareHandler<RouterEnv> {
   const guard = createTokenGuard(apiTokens);
+  const requireNear = createNearRequest([]);
   return async (c, next) => {
-    const isOpen = !guard.required || openPaths.some((path) => c.req.path.startsWith(path));
-    if (!isOpen && guard.match(c.req.header(headerNames.authorization)) < 0) throw new CodedError("UNAUTHENTICATED");
+    const isOpen = openPaths.some((path) => c.req.path.startsWith(path));
+    if (!isOpen && !guard.required) requireNear(c);
+    if (!isOpen && guard.required && guard.match(c.req.header(headerNames.authorization)) < 0)
+      throw new CodedError("UNAUTHENTICATED");
     await next();
   };
 }

@@ -4,6 +4,9 @@ import { dirname, resolve } from "node:path";
 import { CodedError } from "@flowcatalyst/foundation";
 import type { QueueStatement, SqliteConnection } from "./sqlite-connection.ts";
 
+/** What is queued is nobody else's business. */
+const ownerOnlyMode = 0o700;
+
 /** A connection of the queue's own, for a router that has a queue file and no store. */
 export interface QueueFile extends SqliteConnection {
   close(): void;
@@ -25,7 +28,7 @@ export function openQueueFile(path: string): QueueFile {
   if (path === ":memory:") return connect(new Database(":memory:"), path, () => undefined);
   const file = resolve(path);
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    mkdirSync(dirname(file), { recursive: true, mode: ownerOnlyMode });
   } catch (cause) {
     throw new CodedError("DATA_DIR_NOT_WRITABLE", { message: `The directory of ${file} cannot be made`, cause });
   }

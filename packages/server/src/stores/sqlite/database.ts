@@ -156,10 +156,13 @@ function openBeside(path: string, role: "reader" | "checkpointer"): CountedDatab
   }
 }
 
+/** Events are nobody else's business. A directory that exists keeps the permissions it has. */
+const ownerOnlyMode = 0o700;
+
 function makeWritable(path: string): void {
   const directory = dirname(path);
   try {
-    mkdirSync(directory, { recursive: true });
+    mkdirSync(directory, { recursive: true, mode: ownerOnlyMode });
     accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (error) {
     throw notWritable(directory, error);
