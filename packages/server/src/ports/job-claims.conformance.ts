@@ -325,6 +325,25 @@ export function describeJobClaimsConformance(name: string, setup: JobStoreSetup)
       expect(await scenario.statuses([...earlier, ...later])).toEqual(["QUEUED", "QUEUED", "QUEUED", "QUEUED"]);
     });
 
+    test("a clock that was set back keeps no group waiting that was due", async () => {
+      const { now, restart } = scenario.store;
+      const due = await scenario.publish({ group: "g" }, { group: "g" });
+      const busy = await scenario.publish({ group: "h" });
+      await scenario.publish({ group: "later", dueInMs: hourMs / 2 });
+      const { runs } = await scenario.claim();
+      await scenario.mark(runs.filter((run) => run.jobs[0]?.jobId === busy[0]));
+      const next = await scenario.publish({ group: "h" });
+      const earlier = { nowMs: now() - hourMs };
+      expect(idsOf((await scenario.claim(earlier)).runs)).toEqual([due]);
+      await restart();
+      expect(idsOf((await scenario.claim(earlier)).runs)).toEqual([due]);
+      await scenario.deliver(busy[0]!);
+      const again = idsOf((await scenario.claim({ nowMs: earlier.nowMs + 1 })).runs);
+      expect(again).toContainEqual(due);
+      await restart();
+      expect(idsOf((await scenario.claim(earlier)).runs)).toContainEqual(next);
+    });
+
     test("recovers a few at a time", async () => {
       await scenario.publish(...Array.from({ length: 7 }, () => ({})));
       await scenario.queue();

@@ -4,6 +4,7 @@ import type { ClaimLimits, DueJob, DueRun } from "../../ports/job-claims.ts";
 import type { JobChanges } from "./job-changes.ts";
 import type { ClaimStatements, DueJobRow, ReadyFeedRow, ReadyGroupRow } from "./job-claim-statements.ts";
 import type { JobDirectory } from "./job-directory.ts";
+import { isDue } from "./job-row.ts";
 
 /**
  * One pass of the scheduler over what is ready.
@@ -158,7 +159,7 @@ export class ClaimPass {
     const run: DueJobRow[] = [];
     let bytes = 0;
     for (const row of rows) {
-      if (row.due_at > this.#limits.nowMs) break;
+      if (!isDue(row, this.#limits.nowMs)) break;
       if (this.#expire(visit, row)) {
         if (changes.group(group.id).blocked_position !== null) break;
         continue;

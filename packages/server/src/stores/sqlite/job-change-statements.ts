@@ -45,7 +45,7 @@ export const feedColumns = `id, subscription_id, lane, ready_at, window_full, he
   queued, completed, failed, cancelled, expired`;
 
 /** The open jobs of a group that are next to be published, in their order. */
-export const readGroupHead = `SELECT due_at, generation, attempt_count FROM jobs
+export const readGroupHead = `SELECT due_at, updated_at, generation, attempt_count FROM jobs
   WHERE group_id = (?1 + 0) AND open = 1 AND sort_key >= 0 ORDER BY sort_key LIMIT 1`;
 
 /** Open jobs of an ordered group behind a position, in their order: as many as a message can carry there. */
@@ -54,6 +54,7 @@ export const readRestOfRun = `SELECT ${jobColumns} FROM jobs
 
 export interface GroupHead {
   readonly due_at: number;
+  readonly updated_at: number;
   readonly generation: number;
   readonly attempt_count: number;
 }

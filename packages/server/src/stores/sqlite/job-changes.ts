@@ -4,7 +4,7 @@ import { jobGenerationKey, type JobId, type JobPosition } from "../../domain/ids
 import { isFinal, transition, type JobCommand, type JobState, type Transition } from "../../domain/job-state.ts";
 import type { ChangeStatements, FeedRow, GroupHead, GroupRow } from "./job-change-statements.ts";
 import type { JobDirectory } from "./job-directory.ts";
-import { feedClock, groupClock, sortKey, statusCodes, toJobState, type JobRow } from "./job-row.ts";
+import { feedClock, groupClock, isDue, sortKey, statusCodes, toJobState, type JobRow } from "./job-row.ts";
 
 /**
  * The changes one transaction makes to jobs.
@@ -296,7 +296,7 @@ export class JobChanges {
     if (head === null) return this.#hold(group, null, null);
     // An unordered group is never held as a whole: each of its jobs has its own time.
     if (!ordered) return this.#hold(group, null, head.due_at);
-    if (head.due_at > this.nowMs) return this.#hold(group, waitingReason(head), head.due_at);
+    if (!isDue(head, this.nowMs)) return this.#hold(group, waitingReason(head), head.due_at);
     // At its turn's end a group queues up behind the others that are ready; one that was ready keeps its place.
     const kept = group.ready_at !== null && group.ready_at <= this.nowMs;
     return this.#hold(group, null, kept ? group.ready_at : this.nowMs);

@@ -83,6 +83,11 @@ export function claimStatements(database: SqliteDatabase) {
     toTheEnd: database.statement<never, [number, number]>(
       "UPDATE job_feeds SET ready_at = max(ready_at, ?2) WHERE id = ?1 AND ready_at IS NOT NULL",
     ),
+    newestUse: database.statement<{ used_at: number | null }>("SELECT max(used_at) AS used_at FROM job_groups"),
+    groupsReadyBy: database.statement<never, [nowMs: number, newestMs: number]>(
+      "UPDATE job_groups SET ready_at = ?1 WHERE ready_at > ?1 AND ready_at <= ?2",
+    ),
+    feedsReadyBy: database.statement<never, [number]>("UPDATE job_feeds SET ready_at = ?1 WHERE ready_at > ?1"),
     markOrdered: database.statement<never, [position: number, generation: number, nowMs: number, expires: number]>(`
       UPDATE jobs SET status = 1, queued_at = ?3, updated_at = ?3, expires_clock = coalesce(expires_clock, ?4)
       WHERE position = ?1 AND generation = ?2 AND status = 0`),

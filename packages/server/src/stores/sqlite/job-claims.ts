@@ -14,25 +14,36 @@ import type { StoreWakes } from "./wake-signal.ts";
  * has the same message id. The runs of the last claim are remembered, so that marking needs no look-up; a feed whose
  * runs come back unmarked goes to the end of the line, so that one lane nobody takes from does not use up every pass.
  *
+ * A clock that was set back must not stop what was due: groups that were ready by the time before it are made ready by
+ * the time after it, and a pass finds out which of them really are. (Single jobs that were pending at that moment, and
+ * whatever waits for a time, come when the clock gets there.)
+ *
  * The time at which jobs are marked never goes back, though the clock may: recovery compares it with the publishing
  * times of messages, and a job that was marked after a message must not look older than that.
  */
 export const claimLimits = {
   /** Where `counts` stops. */
   countedMax: 100_000,
+  /** A clock is set back if it goes back by more; less than that is not worth a look at all groups. */
+  clockStepMinMs: 1_000,
 } as const;
 
 export function createJobClaims(writer: JobWriter, wakes: Pick<StoreWakes, "jobsReady">): JobClaims {
   const sql = claimStatements(writer.database);
   const claimed: ClaimedRuns = new Map();
   const context: MarkContext = { sql, claimed, stamp: createStamp(sql) };
+  /** The time of the last claim; null: none in this process. */
+  let claimedAtMs: number | null = null;
   return {
     claim: async (limits, epoch) => {
       const pass = writer.write({ nowMs: limits.nowMs, epoch, quiet: true }, (changes) => {
+        const newestMs = claimedAtMs ?? sql.newestUse.get()?.used_at ?? 0;
+        if (newestMs - limits.nowMs > claimLimits.clockStepMinMs) followClockBack(newestMs, limits.nowMs, sql);
         for (const run of claimed.values()) sql.toTheEnd.run(run.feedId, limits.nowMs);
         claimed.clear();
         return runPass(limits, { sql, claimed, changes, directory: writer.directory });
       });
+      claimedAtMs = limits.nowMs;
       return toClaim(pass, sql, limits);
     },
     markQueued: async (runs, nowMs, epoch) =>
@@ -50,6 +61,12 @@ export function createJobClaims(writer: JobWriter, wakes: Pick<StoreWakes, "jobs
     }),
     onReady: (wake) => wakes.jobsReady.subscribe(wake),
   };
+}
+
+/** Before anything of the transaction is loaded. A feed's time is a bound, so it may always be set lower. */
+function followClockBack(newestMs: number, nowMs: number, sql: ClaimStatements): void {
+  sql.groupsReadyBy.run(nowMs, newestMs);
+  sql.feedsReadyBy.run(nowMs);
 }
 
 function runPass(limits: ClaimLimits, deps: ConstructorParameters<typeof ClaimPass>[0]): ClaimPass {

@@ -62,6 +62,14 @@ export function toJobState(row: JobRow): JobState {
   };
 }
 
+/**
+ * May it be published now? What was due when it was last written still is, though the clock may have been set back
+ * since; what waits for a time waits until the clock says so.
+ */
+export function isDue(row: { readonly due_at: number; readonly updated_at: number }, nowMs: number): boolean {
+  return row.due_at <= nowMs || row.due_at <= row.updated_at;
+}
+
 /** Where an open job stands in `jobs_open`. */
 export function sortKey(state: JobState, position: JobPosition, ordered: boolean): number {
   if (ordered) return position;

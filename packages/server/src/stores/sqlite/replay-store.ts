@@ -92,7 +92,7 @@ export function createReplayStore(writer: JobWriter): ReplayStore {
         if (found === null) break;
         left -= found;
         // Deliveries and requests have their turn between two slices.
-        await new Promise((resolve) => setImmediate(resolve));
+        if (left > 0) await new Promise((resolve) => setImmediate(resolve));
       }
       return readReplay(id, sql);
     },
