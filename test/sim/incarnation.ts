@@ -12,6 +12,7 @@ import {
 } from "@flowcatalyst/foundation";
 import { createFilterCompiler, type FilterCompiler } from "../../packages/server/src/domain/filter.ts";
 import { createIdSource, type IdSource } from "../../packages/server/src/domain/ids.ts";
+import type { EventAppender } from "../../packages/server/src/ports/event-log.ts";
 import type { AddressGuard, Transport } from "../../packages/server/src/ports/transport.ts";
 import { createMaintenance, maintenanceDefaults } from "../../packages/server/src/maintenance/maintenance.ts";
 import { createSigningSecrets } from "../../packages/server/src/platform/subscriptions/signing-secrets.ts";
@@ -47,6 +48,8 @@ export interface IncarnationDeps {
 export interface Incarnation {
   readonly life: Life;
   readonly store: SqliteStore;
+  /** As applications reach it: an answer may get lost on the way. */
+  readonly events: EventAppender;
   readonly queue: SqliteQueue;
   readonly ids: IdSource;
   readonly subscriptionService: SubscriptionService;
@@ -95,6 +98,7 @@ export async function startIncarnation(deps: IncarnationDeps): Promise<Incarnati
   return {
     life,
     store,
+    events: faultyPort(store.events, "events", { life, faults: deps.faults, calls: ["append"] }),
     queue,
     ids,
     clock,

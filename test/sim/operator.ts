@@ -15,6 +15,7 @@ import type { History } from "./history.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { drawLimits, drawSubscription, type Scenario } from "./scenario.ts";
 import type { SimulatedTime } from "./simulated-time.ts";
+import { Violation } from "./violation.ts";
 
 export interface OperatorDeps {
   readonly scenario: Scenario;
@@ -24,6 +25,7 @@ export interface OperatorDeps {
   readonly database: () => SqliteDatabase;
   readonly current: () => Incarnation | null;
   readonly note: (text: string) => void;
+  readonly fail: (error: unknown) => void;
 }
 
 /** A subscription as the operator knows it. */
@@ -61,6 +63,8 @@ const TEMPORARY_SHARE = 0.2;
 export class Operator {
   readonly subscriptions: KnownSubscription[] = [];
   readonly #deps: OperatorDeps;
+  /** Holds and their ends that were asked for and not answered, and by which process. */
+  readonly #unanswered = new Map<string, number>();
   #pools: readonly DispatchPool[];
 
   constructor(deps: OperatorDeps) {
@@ -95,15 +99,30 @@ export class Operator {
 
   /** Everything goes on: nothing is paused or suspended. */
   async heal(): Promise<void> {
-    for (const { code } of this.#pools) await this.#setPoolStatus(code, "ACTIVE", true);
-    for (const known of this.subscriptions) await this.#insist((process) => this.#resume(process, known));
+    for (const { code } of this.#pools) {
+      if (this.#seemsHeld(`pool:${code}`, this.#poolStatusOf(code))) await this.#setPoolStatus(code, "ACTIVE", true);
+    }
+    await this.#resumeHeld();
   }
 
   /** Groups that are blocked go on, and subscriptions whose target was gone. */
   async attend(): Promise<void> {
-    const paused = this.subscriptions.filter(({ subscription }) => this.#statusOf(subscription.id) === "PAUSED");
-    for (const known of paused) await this.#insist((process) => this.#resume(process, known));
+    await this.#resumeHeld();
     await this.#insist((process) => this.#unblockAll(process));
+  }
+
+  async #resumeHeld(): Promise<void> {
+    for (const known of this.subscriptions) {
+      const { id } = known.subscription;
+      if (this.#seemsHeld(id, this.#statusOf(id))) await this.#insist((process) => this.#resume(process, known));
+    }
+  }
+
+  /** By what is shown, or by an error that was shown; after a restart only by what is shown. */
+  #seemsHeld(key: string, status: string | undefined): boolean {
+    if (status === "PAUSED" || status === "SUSPENDED") return true;
+    const process = this.#deps.current();
+    return process !== null && this.#unanswered.get(key) === process.life.number;
   }
 
   async #try(command: Command): Promise<void> {
@@ -142,7 +161,9 @@ export class Operator {
     this.#deps.note(`operator: ${command} of ${id}, ${pool.code} or a job`);
     switch (command) {
       case "pause":
+        this.#unanswered.set(id, process.life.number);
         await process.subscriptionService.pause(target, null);
+        this.#unanswered.delete(id);
         this.#deps.history.paused(id);
         return;
       case "resume":
@@ -203,15 +224,19 @@ export class Operator {
   async #resume(process: Incarnation, { subscription: { id } }: KnownSubscription): Promise<void> {
     if (this.#statusOf(id) === "ARCHIVED") return;
     this.#deps.history.resumed(id);
+    this.#unanswered.set(id, process.life.number);
     await process.subscriptionService.resume({ id, scope: anchorScope, ifMatch: null });
+    this.#unanswered.delete(id);
   }
 
   async #setPoolStatus(code: PoolCode, status: DispatchPool["status"], insist: boolean): Promise<void> {
     const { history } = this.#deps;
     const work = async (process: Incarnation): Promise<void> => {
       if (status === "ACTIVE") history.resumed(`pool:${code}`);
+      this.#unanswered.set(`pool:${code}`, process.life.number);
       await this.#replacePool(process, code, (pool) => ({ ...pool, status }));
       await process.store.jobCommands.holdPool(code, status === "SUSPENDED", process.clock.now());
+      this.#unanswered.delete(`pool:${code}`);
       if (status === "SUSPENDED") history.paused(`pool:${code}`);
     };
     const process = this.#deps.current();
@@ -286,13 +311,26 @@ export class Operator {
       const action = dice.pick(["skip", "retry"] as const);
       history.passedOver.add(group.headJobId);
       if (action === "retry") history.touched(group.headJobId);
-      await store.jobCommands.unblock(group.key, action, clock.now(), anchorScope);
+      const answer = await store.jobCommands.unblock(group.key, action, clock.now(), anchorScope);
+      if (answer !== null) this.#requireUnblocked(group.key, group.headJobId);
     }
+  }
+
+  #requireUnblocked(key: string, by: JobId): void {
+    const sql = `SELECT 1 AS found FROM job_groups g JOIN jobs j ON j.position = g.blocked_position
+      WHERE g.key = ?1 AND j.id = ?2`;
+    const found = this.#deps.database().statement<{ found: number }, [string, string]>(sql).get(key, by);
+    if (found !== null) this.#deps.fail(new Violation("unblocked", `${key} is still blocked by ${by}`));
   }
 
   #anyJob(condition: string): JobId | null {
     const rows = this.#deps.database().queryOnce<{ id: JobId }>(`SELECT id FROM jobs WHERE ${condition}`, []);
     return rows.length === 0 ? null : this.#deps.dice.pick(rows).id;
+  }
+
+  #poolStatusOf(code: PoolCode): string | undefined {
+    const sql = "SELECT body ->> '$.status' AS status FROM dispatch_pools WHERE code = ?1";
+    return this.#deps.database().statement<{ status: string }, [string]>(sql).get(code)?.status;
   }
 
   #statusOf(id: SubscriptionId): string | undefined {

@@ -52,7 +52,10 @@ export class Publisher {
     for (let left = scenario.events; left > 0;) {
       const count = Math.min(left, dice.int(1, scenario.batchMax));
       left -= count;
-      pending.push(this.#publish(this.#draw(count)));
+      const batch = this.#draw(count);
+      pending.push(this.#publish(batch));
+      // Impatient: the same once more, before there was an answer.
+      if (dice.chance(0.1) && mayRepeat(batch)) pending.push(this.#publish(batch));
       if (tasksLeft > 0 && dice.chance(0.5)) pending.push(this.#createTask(tasksLeft--));
       const meanPauseMs = (scenario.chaosMs * 0.8 * count) / scenario.events;
       await time.sleep(dice.int(0, Math.ceil(2 * meanPauseMs)));
@@ -81,11 +84,10 @@ export class Publisher {
 
   async #publish(batch: readonly SentEvent[]): Promise<void> {
     const { time } = this.#deps;
-    const mayRepeat = batch.every(({ deduplicationId }) => deduplicationId !== null);
     for (;;) {
       const process = this.#deps.current();
       const isTried = process !== null;
-      if (isTried && ((await this.#append(batch, process)) || !mayRepeat)) return;
+      if (isTried && ((await this.#append(batch, process)) || !mayRepeat(batch))) return;
       await time.sleep(RETRY_MS);
     }
   }
@@ -94,7 +96,7 @@ export class Publisher {
   async #append(batch: readonly SentEvent[], process: Incarnation): Promise<boolean> {
     const { note } = this.#deps;
     try {
-      const appended = await process.store.events.append(batch.map((event) => newEvent(event, process)));
+      const appended = await process.events.append(batch.map((event) => newEvent(event, process)));
       for (const [at, { event }] of appended.entries()) {
         const sent = batch[at];
         if (sent !== undefined) sent.id = event.id;
@@ -126,6 +128,11 @@ export class Publisher {
       return false;
     }
   }
+}
+
+/** Only what carries a deduplication id may be sent again. */
+function mayRepeat(batch: readonly SentEvent[]): boolean {
+  return batch.every(({ deduplicationId }) => deduplicationId !== null);
 }
 
 function newEvent(event: SentEvent, process: Incarnation): NewEvent {
