@@ -294,6 +294,17 @@ test("320 hanging calls do not stop a healthy target, once the runtime's limit i
   expect(raised).toBe("limit=4096 healthy=50 served=50");
 }, 30_000);
 
+test("certificates are verified whatever the environment says", async () => {
+  const { port } = serve(() => new Response("ok"), twoTestCertificate);
+  const script = new URL("./lax-environment.fixture.ts", import.meta.url).pathname;
+  const child = Bun.spawn([process.execPath, script, String(port)], {
+    stdout: "pipe",
+    stderr: "inherit",
+    env: { PATH: process.env["PATH"] ?? "", NODE_TLS_REJECT_UNAUTHORIZED: "0" },
+  });
+  expect(await new Response(child.stdout).text()).toBe("tlsFailed");
+}, 30_000);
+
 test("proxies of the environment are ignored", async () => {
   const proxied: string[] = [];
   const proxy = serve((request) => {

@@ -13,8 +13,8 @@ import { TargetCache } from "./target-cache.ts";
  * again between checking and dialling. The `host` header says the host. For HTTPS a `Bun.FetchSession` per host carries
  * the name: it is sent as SNI, and the certificate is verified against it. Connections belong to the session, so one
  * opened for a name is never used for another one, even on the same address; an HTTPS URL with an address in it is
- * verified against that address. Proxies of the environment are ignored unless one is configured. Redirects are
- * answers.
+ * verified against that address. What the environment says of proxies and of verification is ignored; a proxy has
+ * to be configured. Redirects are answers.
  *
  * **Time.** One deadline covers a call from connect to the last byte read. Deadlines are slots of a wheel, and the
  * AbortController of a call that ended well serves the next one: a timer and a controller per call cost more than
@@ -131,6 +131,8 @@ class FetchTransport implements Transport {
     const ca = this.#config.trustedCertificates;
     const session = new Bun.FetchSession({
       tls: {
+        // Said, or NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's environment would turn it off.
+        rejectUnauthorized: true,
         ...(target.address === null && { serverName: withoutRootDot(hostname) }),
         ...(ca !== null && { ca }),
       },
