@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { wireLimits } from "./wire-limits.ts";
-import { timeOutSchema } from "./wire-values.ts";
+import { timeOutSchema, urlSchema } from "./wire-values.ts";
 
 /** Bodies of the router's own API (port 8081). */
 
@@ -13,7 +13,7 @@ export const standaloneMessageSchema = z
       .string()
       .nullish()
       .meta({ description: "HTTP, also if absent; others are refused with MEDIATION_TYPE_UNSUPPORTED." }),
-    target: z.string().min(1).max(wireLimits.urlMaxChars),
+    target: urlSchema,
     payload: z.unknown(),
     headers: z.record(z.string(), z.string()).nullish(),
     messageGroupId: z.string().min(1).max(wireLimits.keyMaxChars).nullish(),

@@ -66,6 +66,7 @@ const connectionHeaders: ReadonlySet<string> = new Set([
 ]);
 /** Anything but what could end a header line; the line's other characters are the receiver's business. */
 const headerValue = /^[^\r\n\0]{0,8192}$/;
+const hiddenCharacter = /[\s\p{Cc}]/u;
 const contentTypeHeader = "content-type";
 
 /** Reads a message a user wrote; every fault is reported, not only the first. */
@@ -182,6 +183,8 @@ function targetFault(value: unknown): string | null {
   if (typeof value !== "string" || value.length > standaloneLimits.targetMaxChars) {
     return `must be a URL of at most ${standaloneLimits.targetMaxChars} characters`;
   }
+  // Parsers of URLs drop line ends and trim spaces without a word; what is called should be what was written.
+  if (hiddenCharacter.test(value)) return "must not have spaces or control characters";
   // Read as the router reads it when sending: what it could never send must not wait for retries.
   const reading = readTargetUrl(value);
   return reading.kind === "invalid" ? reading.detail : null;
