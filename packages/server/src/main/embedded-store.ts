@@ -8,8 +8,8 @@ const scheme = "sqlite:";
 const msPerHour = 3_600_000;
 
 /**
- * Opens the SQLite store of FC_DATABASE_URL for this process alone, made and migrated if need be. Throws what opening the
- * file throws.
+ * Opens the SQLite store of FC_DATABASE_URL for this process alone, made and migrated if need be. Throws what opening
+ * the file throws.
  */
 export async function openEmbeddedStore(config: DevConfig, context: ProcessContext): Promise<SqliteStore> {
   const { clock, logger, random, metrics } = context;

@@ -51,8 +51,12 @@ export class PoolRegistry {
     const wanted = this.#withDefault(pools);
     const total = wanted.reduce((sum, [, shape]) => sum + shape.concurrency, 0);
     if (total > this.#maxInFlight) {
-      const message = `the pools together make ${total} calls at once; FC_ROUTER_MAX_IN_FLIGHT is ${this.#maxInFlight}`;
-      throw new CodedError("CONFIG_INVALID", { message });
+      const limit = `FC_ROUTER_MAX_IN_FLIGHT is ${this.#maxInFlight}`;
+      // The pools may be reachable through this very process only, so the way out must not need it to run.
+      const advice = `start with FC_ROUTER_MAX_IN_FLIGHT=${total}, then make pools smaller if that is too many`;
+      throw new CodedError("CONFIG_INVALID", {
+        message: `The pools together make ${total} calls at once; ${limit}: ${advice}`,
+      });
     }
     this.#reconcile(wanted);
   }
