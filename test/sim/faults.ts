@@ -54,6 +54,12 @@ export class Faults implements PortFaults {
     this.#stepsToCrash = dice.int(1, scenario.crashWithinSteps);
   }
 
+  /** Something of several writes begins: now and then the process dies between them. */
+  temptFate(): void {
+    const { dice } = this.#deps;
+    if (!this.isHealed && this.#crashesLeft > 0 && dice.chance(0.3)) this.#stepsToCrash = dice.int(1, 4);
+  }
+
   /** Asked at each step of the process. */
   crashesNow(): boolean {
     if (--this.#stepsToCrash > 0) return false;

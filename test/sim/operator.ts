@@ -26,6 +26,8 @@ export interface OperatorDeps {
   readonly current: () => Incarnation | null;
   readonly note: (text: string) => void;
   readonly fail: (error: unknown) => void;
+  /** Called before each command: the process may die in the middle of it. */
+  readonly temptFate: () => void;
 }
 
 /** A subscription as the operator knows it. */
@@ -130,6 +132,7 @@ export class Operator {
     const process = this.#deps.current();
     if (process === null) return;
     try {
+      this.#deps.temptFate();
       await this.#do(command, process);
       note(`operator: ${command}`);
     } catch (error) {

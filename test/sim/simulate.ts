@@ -107,7 +107,8 @@ class World {
     this.#targets = new Targets({ time, dice: dice(2), ledger: this.#ledger, characters, note, fail });
     this.#faults = new Faults({ scenario, time, dice: dice(3), history, note, fail });
     this.#publisher = new Publisher({ scenario, time, dice: dice(4), current, note });
-    this.#operator = new Operator({ scenario, time, dice: dice(5), history, database, current, note, fail });
+    const temptFate = (): void => this.#faults.temptFate();
+    this.#operator = new Operator({ scenario, time, dice: dice(5), history, database, current, note, fail, temptFate });
   }
 
   summary(): Omit<SimulationResult, "seed" | "failure"> {
