@@ -56,7 +56,7 @@ export function createPlatformApp(deps: PlatformDeps, config: PlatformConfig): H
   app.onError(honoErrorHandler<PlatformEnv>(deps.log));
   app.notFound((c) => noSuchEndpoint(mount, c));
 
-  const compiler = createSchemaCompiler();
+  const compiler = createSchemaCompiler(deps.clock);
   const intake = createIntake(deps, config, compiler);
   mountRoot(mount, deps, config);
   mountEvents(mount, { platform: deps, intake, bodies, idempotentAnswers });

@@ -15,7 +15,7 @@ test("a schema that changes while it is being read for one event is not kept for
   const reading = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
   const gate = createSchemaGate({
-    compiler: createSchemaCompiler(),
+    compiler: createSchemaCompiler(deps.clock),
     log: deps.log,
     eventTypes: {
       revision: () => store.eventTypes.revision(),

@@ -9,13 +9,14 @@
  */
 
 import type { ErrorObject, ValidateFunction } from "ajv";
-import { CodedError, type Logger } from "@flowcatalyst/foundation";
+import { CodedError, type Clock, type Logger } from "@flowcatalyst/foundation";
 import type { EventType } from "../../domain/event-type.ts";
 import type { ClientId } from "../../domain/ids.ts";
 import { anchorScope, type Scope } from "../../domain/scope.ts";
 import { maxFaultsTold, pathText, type TaggedFault } from "../../http/validation.ts";
 import type { EventTypeRepository } from "../../ports/settings.ts";
 import type { EventDraft } from "./event-draft.ts";
+import { addUniqueItems, hasUnsafeId, meteredCode, SchemaWork, SchemaWorkExceeded } from "./schema-work.ts";
 
 export interface SchemaGate {
   /** Faults of the data; empty: it matches, or there is nothing to match. Paths begin with `path`. */
@@ -35,10 +36,10 @@ export interface SchemaGateDeps {
 const validatorsMax = 1_000;
 
 export function createSchemaGate({ eventTypes, compiler, log }: SchemaGateDeps): SchemaGate {
-  const validators = new Map<string, ValidateFunction | null>();
+  const validators = new Map<string, SchemaCheck | null>();
   let revision = -1;
 
-  async function validatorOf(type: string, clientId: ClientId | null): Promise<ValidateFunction | null> {
+  async function validatorOf(type: string, clientId: ClientId | null): Promise<SchemaCheck | null> {
     const key = `${clientId ?? ""} ${type}`;
     const known = validators.get(key);
     if (known !== undefined) {
@@ -57,7 +58,7 @@ export function createSchemaGate({ eventTypes, compiler, log }: SchemaGateDeps):
     return validator;
   }
 
-  async function currentValidator(eventType: EventType, clientId: ClientId | null): Promise<ValidateFunction | null> {
+  async function currentValidator(eventType: EventType, clientId: ClientId | null): Promise<SchemaCheck | null> {
     if (eventType.status !== "ACTIVE") return null;
     if (eventType.clientId !== null && eventType.clientId !== clientId) return null;
     const current = eventType.schemas.find(({ status }) => status === "CURRENT");
@@ -80,8 +81,10 @@ export function createSchemaGate({ eventTypes, compiler, log }: SchemaGateDeps):
       if (validate === null) return [];
       const base = path === "" ? "data" : `${path}.data`;
       if (draft.dataKind !== "json") return [{ path: base, message: "must be JSON, because its type has a schema" }];
-      if (validate(draft.data === null ? null : JSON.parse(draft.data))) return [];
-      return (validate.errors ?? []).slice(0, maxFaultsTold).map((error) => faultOf(error, base));
+      const checked = validate(draft.data === null ? null : JSON.parse(draft.data));
+      if (checked.kind === "tooMuchWork")
+        return [{ path: base, message: "takes too much work to check by the schema" }];
+      return checked.errors.slice(0, maxFaultsTold).map((error) => faultOf(error, base));
     },
   };
 }
@@ -115,8 +118,13 @@ function joined(base: string, pointer: string, name?: string): string {
   return rest === "" || rest.startsWith("[") ? base + rest : `${base}.${rest}`;
 }
 
+/** Never throws; what it may cost is bounded (schema-work). */
+export type SchemaCheck = (data: unknown) => Checked;
+
+type Checked = { readonly kind: "checked"; readonly errors: readonly ErrorObject[] } | { readonly kind: "tooMuchWork" };
+
 export type CompiledSchema =
-  | { readonly kind: "valid"; readonly validate: ValidateFunction }
+  | { readonly kind: "valid"; readonly validate: SchemaCheck }
   | { readonly kind: "invalid"; readonly reason: string };
 
 /** Compiles JSON Schema 2020-12. Nothing is fetched: a reference to elsewhere is a fault. */
@@ -125,23 +133,54 @@ export interface SchemaCompiler {
 }
 
 /** The validator library is loaded when the first schema is compiled: most processes never need it. */
-export function createSchemaCompiler(): SchemaCompiler {
+export function createSchemaCompiler(clock: Pick<Clock, "monotonicMs">): SchemaCompiler {
   return {
     compile: async (schemaText) => {
       const [{ Ajv2020 }, { default: addFormats }] = await Promise.all([
         import("ajv/dist/2020.js"),
         import("ajv-formats"),
       ]);
+      const work = new SchemaWork(clock);
+      const regExp = Object.assign((source: string, flags: string) => work.pattern(source, flags), { code: "" });
       // A fresh instance per schema: schemas of different types may bear the same $id.
-      const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true, logger: false });
+      const ajv = new Ajv2020({
+        strict: false,
+        allErrors: true,
+        validateFormats: true,
+        logger: false,
+        inlineRefs: false,
+        code: { process: meteredCode, regExp },
+      });
+      Object.assign(ajv, { work });
+      addUniqueItems(ajv, work);
       (addFormats as unknown as (ajv: object) => void)(ajv);
       try {
-        return { kind: "valid", validate: ajv.compile(JSON.parse(schemaText) as object | boolean) };
+        const schema = JSON.parse(schemaText) as object | boolean;
+        if (hasUnsafeId(schema)) return { kind: "invalid", reason: "$id must not contain */" };
+        return { kind: "valid", validate: checkBy(ajv.compile(schema), work) };
       } catch (error) {
+        if (isTooMuch(error)) return { kind: "invalid", reason: "it takes too much work to read" };
         return { kind: "invalid", reason: error instanceof Error ? error.message : String(error) };
       }
     },
   };
+}
+
+function checkBy(validate: ValidateFunction, work: SchemaWork): SchemaCheck {
+  return (data) => {
+    work.begin();
+    try {
+      return { kind: "checked", errors: validate(data) ? [] : (validate.errors ?? []) };
+    } catch (error) {
+      if (isTooMuch(error)) return { kind: "tooMuchWork" };
+      throw error;
+    }
+  };
+}
+
+/** A schema that refers to itself without going into the data runs out of stack first. */
+function isTooMuch(error: unknown): boolean {
+  return error instanceof SchemaWorkExceeded || error instanceof RangeError;
 }
 
 /** Throws SCHEMA_INVALID. */
