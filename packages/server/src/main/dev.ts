@@ -229,6 +229,7 @@ function platformService(
       corsOrigins: config.corsOrigins,
       addresses,
       routerQueues: [{ queueName: queue.queue.name, queueUri: queue.uri }],
+      poolConcurrencyMax: config.routerMaxInFlight,
       deliveryPathPrefixes: [`${receiverPath}/`],
     },
   );

@@ -62,7 +62,7 @@ export function createPlatformApp(deps: PlatformDeps, config: PlatformConfig): H
   mountEvents(mount, { platform: deps, intake, bodies, idempotentAnswers });
   mountEventTypes(mount, deps, compiler);
   mountSubscriptions(mount, deps);
-  mountDispatchPools(mount, deps);
+  mountDispatchPools(mount, deps, config);
   mountDispatchJobs(mount, deps);
   mountReplays(mount, deps);
   mountGroups(mount, deps);

@@ -64,6 +64,8 @@ export interface PlatformConfig {
   readonly routerQueues: readonly RouterQueue[];
   /** Less than 256 KiB if the queue in use cannot carry that much. */
   readonly eventDataMaxBytes?: number;
+  /** Calls at once that all pools together may ask for, since their router makes no more; absent: not known here. */
+  readonly poolConcurrencyMax?: number;
   /** Paths below these need no token, besides those of health: e.g. the receiver of `flowcatalyst dev`. */
   readonly deliveryPathPrefixes?: readonly string[];
 }

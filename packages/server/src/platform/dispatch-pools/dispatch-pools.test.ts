@@ -31,6 +31,22 @@ describe("dispatch pools", () => {
     expect((await platform.call("POST /api/dispatch-pools/SLOW/activate")).json["status"]).toBe("ACTIVE");
   });
 
+  test("together ask for no more calls at once than their router makes", async () => {
+    platform.close();
+    platform = setupPlatform({ poolConcurrencyMax: 100 });
+    expect((await create({ code: "A", concurrency: 50 })).status).toBe(201);
+    const over = await create({ code: "B", concurrency: 31 });
+    expect([over.status, over.code]).toEqual([409, "STATE_CONFLICT"]);
+    expect(over.text).toContain("101 calls at once");
+    expect((await create({ code: "B", concurrency: 30 })).status).toBe(201);
+    expect((await platform.call("PATCH /api/dispatch-pools/A", { concurrency: 51 })).status).toBe(409);
+    expect(
+      (await platform.call("PATCH /api/dispatch-pools/A", { concurrency: 40, rateLimitPerMinute: 5 })).status,
+    ).toBe(200);
+    expect((await create({ code: "DEFAULT-POOL", concurrency: 30 })).status).toBe(201);
+    expect((await create({ code: "C", concurrency: 1 })).status).toBe(409);
+  });
+
   test("are removed unless a subscription names them", async () => {
     await create({ code: "USED" });
     const subscription = { name: "s", eventTypes: ["a"], targetUrl: "https://example.com/", dispatchPoolId: "USED" };

@@ -8,15 +8,16 @@ import type { DispatchPoolRepository } from "../../ports/settings.ts";
 import { translatePoolName } from "../aliases.ts";
 import { createdAnswer, emptyAnswer, entityAnswer, found, listAnswer, notFound } from "../answers.ts";
 import type { Mount } from "../mount.ts";
-import type { PlatformDeps } from "../platform-deps.ts";
+import type { PlatformConfig, PlatformDeps } from "../platform-deps.ts";
 import { duplicate, ownerOf, replaceEntity, writable, type EntityAccess } from "../replace-entity.ts";
 import { dispatchPoolEndpoints } from "./endpoints.ts";
 import { poolOut } from "./pool-out.ts";
+import { createPoolRoom, type PoolRoom } from "./pool-room.ts";
 
 /** Pools are named by id or code in every path. */
-export function mountDispatchPools(mount: Mount, deps: PlatformDeps): void {
+export function mountDispatchPools(mount: Mount, deps: PlatformDeps, config: PlatformConfig): void {
   const access = poolAccess(deps.pools);
-  mountCrud(mount, deps, access);
+  mountCrud(mount, deps, { access, room: createPoolRoom(deps.pools, config.poolConcurrencyMax ?? Infinity) });
   mountRemoval(mount, deps, access);
   const setStatus = (call: ChangeCall, status: DispatchPool["status"]): Promise<Response> =>
     changeStatus({ deps, access, status }, call);
@@ -42,10 +43,19 @@ function poolAccess(pools: DispatchPoolRepository): EntityAccess<DispatchPool> {
   };
 }
 
-function mountCrud(mount: Mount, { pools, clock, ids }: PlatformDeps, access: EntityAccess<DispatchPool>): void {
+interface PoolCrud {
+  readonly access: EntityAccess<DispatchPool>;
+  readonly room: PoolRoom;
+}
+
+function mountCrud(mount: Mount, { pools, clock, ids }: PlatformDeps, { access, room }: PoolCrud): void {
   const change = async (call: ChangeCall, settingsOf: (current: DispatchPool) => PoolSettings): Promise<Response> => {
     const request = { id: call.param("id"), scope: call.scope, ifMatch: call.ifMatch(), nowMs: clock.now() };
-    const changed = await replaceEntity(access, request, (current) => ({ ...current, ...settingsOf(current) }));
+    const changed = await replaceEntity(access, request, async (current) => {
+      const settings = settingsOf(current);
+      if (settings.concurrency > current.concurrency) await room.require({ ...current, ...settings });
+      return { ...current, ...settings };
+    });
     return entityAnswer(poolOut(changed));
   };
   mount.endpoint(dispatchPoolEndpoints.create, async ({ body, scope }) => {
@@ -54,8 +64,7 @@ function mountCrud(mount: Mount, { pools, clock, ids }: PlatformDeps, access: En
     // It takes everybody's jobs that name no pool.
     if (body.code === defaultPoolCode && clientId !== null) throw new CodedError("FORBIDDEN");
     const nowMs = clock.now();
-    await requireRoom(pools, scope);
-    const result = await pools.create({
+    const pool: DispatchPool = {
       id: ids.pool(),
       code: body.code as PoolCode,
       clientId,
@@ -64,7 +73,9 @@ function mountCrud(mount: Mount, { pools, clock, ids }: PlatformDeps, access: En
       version: 1,
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
-    });
+    };
+    await room.require(pool);
+    const result = await pools.create(pool);
     if (result.kind === "duplicate") throw duplicate("dispatch pool", result.field);
     return createdAnswer(poolOut(result.entity), `/api/dispatch-pools/${result.entity.id}`);
   });
@@ -153,10 +164,4 @@ function poolSettings(body: UpdateDispatchPool, otherwise: PoolSettings, default
     throw validationError([{ path: "burst", message: "means nothing without rateLimitPerMinute" }]);
   }
   return settings;
-}
-
-async function requireRoom(pools: DispatchPoolRepository, scope: Scope): Promise<void> {
-  const { total } = await pools.list({ limit: 1, cursor: null }, scope);
-  if (total === null || total < poolLimits.maxPools) return;
-  throw new CodedError("STATE_CONFLICT", { message: `There are ${poolLimits.maxPools} pools already.` });
 }
