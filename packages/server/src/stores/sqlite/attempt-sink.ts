@@ -9,10 +9,10 @@ import type { JobWriter } from "./job-writer.ts";
 import { createSubscriptionPauses, type SubscriptionPauses } from "./subscription-pauses.ts";
 
 /**
- * Takes what routers report: one transaction a call, or one a report after something in the call could not be written. For each report the attempt is inserted first, and whether it was
- * new decides whether it counts; then the job moves by the state machine. A late report of a job that has moved on
- * leaves its attempt behind and nothing else. A report of a job nobody knows, or that cannot be written, is set aside, at
- * most the last 10,000 of them.
+ * Takes what routers report: one transaction a call, or one a report after something in the call could not be written.
+ * For each report the attempt is inserted first, and whether it was new decides whether it counts; then the job moves
+ * by the state machine. A late report of a job that has moved on leaves its attempt behind and nothing else. A report
+ * of a job nobody knows, or that cannot be written, is set aside, at most the last 10,000 of them.
  */
 export const sinkLimits = {
   setAsideKept: 10_000,
