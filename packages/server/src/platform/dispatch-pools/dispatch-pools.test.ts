@@ -32,7 +32,7 @@ describe("dispatch pools", () => {
   });
 
   test("together ask for no more calls at once than their router makes", async () => {
-    platform.close();
+    await platform.close();
     platform = setupPlatform({ poolConcurrencyMax: 100 });
     expect((await create({ code: "A", concurrency: 50 })).status).toBe(201);
     const over = await create({ code: "B", concurrency: 31 });
