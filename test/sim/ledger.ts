@@ -65,6 +65,7 @@ interface JobAtCall {
 }
 
 const OPEN_STATUSES = 2;
+const COMPLETED = 2;
 const FAILED = 3;
 const CANCELLED = 4;
 const EXPIRED = 5;
@@ -164,8 +165,7 @@ export class Ledger {
 
   #judgeState(call: SimulatedCall, job: JobAtCall): void {
     const { history } = this.#deps;
-    const isLateForCancel = job.status === CANCELLED && history.mustBeCancelled(call.jobId);
-    if (job.status >= OPEN_STATUSES && (job.status !== CANCELLED || isLateForCancel)) {
+    if (job.status >= OPEN_STATUSES && !this.#mayBeCalledStill(call, job.status)) {
       throw new Violation("settled", `${call.jobId} is ${statusNames[job.status]} and is called again`);
     }
     // What an archived subscription has with the router may still be sent, though it was paused before.
@@ -185,6 +185,13 @@ export class Ledger {
     if (isRepeat && owed.touchesThen === call.touchesThen) {
       throw new Violation("once", `${call.jobId} was acknowledged to this process and is called again`);
     }
+  }
+
+  #mayBeCalledStill(call: SimulatedCall, status: number): boolean {
+    if (status === CANCELLED) return !this.#deps.history.mustBeCancelled(call.jobId);
+    // It was cancelled and retried while it was called, that call came through, and the router has the retry already.
+    const owed = this.#owed.get(call.key);
+    return status === COMPLETED && owed?.acknowledged === true && owed.touchesThen < call.touchesThen;
   }
 
   #judgeOrder(call: SimulatedCall, job: JobAtCall): void {

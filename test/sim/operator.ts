@@ -276,6 +276,7 @@ export class Operator {
   async #cancel({ store, clock }: Incarnation): Promise<void> {
     const id = this.#anyJob("status IN (0, 1, 3)");
     if (id === null) return;
+    this.#deps.note(`operator cancels ${id}`);
     this.#deps.history.passedOver.add(id);
     const result = await store.jobCommands.cancel(id, clock.now(), anchorScope);
     if (result.kind === "done") this.#deps.history.cancelled(id);
@@ -285,6 +286,7 @@ export class Operator {
     const { dice, history } = this.#deps;
     const id = this.#anyJob("status >= 2");
     if (id === null) return;
+    this.#deps.note(`operator retries ${id}`);
     history.touched(id);
     history.passedOver.add(id);
     await store.jobCommands.retry(id, { replay: dice.chance(0.5), nowMs: clock.now() }, anchorScope);
