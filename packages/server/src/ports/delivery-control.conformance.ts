@@ -75,6 +75,17 @@ export function describeDeliveryControlConformance(name: string, setup: () => Pr
       expect([...resumed.pausedSubscriptions]).toEqual([]);
     });
 
+    test("answers when a secret is made, rotated or removed", async () => {
+      for (const change of [
+        () => fixture.secrets.put("r", "whsec_b25l", fixture.now()),
+        () => fixture.secrets.put("r", "whsec_dHdv", fixture.now() + 1_000),
+        () => fixture.secrets.remove("r"),
+      ]) {
+        const [before, after] = await waitFor(change);
+        expect(after.revision).toBeGreaterThan(before.revision);
+      }
+    });
+
     test("answers when jobs are cancelled, and remembers the last 10,000", async () => {
       const ids = Array.from({ length: 10_050 }, (_, n) => `job_${n}.1`);
       const [, after] = await waitFor(() => fixture.cancelJobs(ids));

@@ -5,7 +5,8 @@ import type { SubscriptionId } from "../domain/ids.ts";
 export interface DeliveryControl {
   /**
    * The whole of it, as of a revision; settles at once if `knownRevision` is not the current one, else when it changes,
-   * else after `waitMs` with the same revision.
+   * else after `waitMs` with the same revision. A secret that is made, rotated or removed is a change too: who keeps
+   * secrets forgets them then.
    */
   read(knownRevision: number | null, waitMs: number, signal: AbortSignal): Promise<ControlState>;
   /** Secrets valid now for a ref, newest first; empty: unknown. Callers cache for at most 60 s. */

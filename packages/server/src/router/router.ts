@@ -154,17 +154,21 @@ class RunningRouter implements Router {
     });
     this.#recorder = sink === null ? null : this.#createRecorder(sink);
     this.#settlement = new Settlement({ clock, random, pipeline: this.#pipeline, recorder: () => this.#recorder });
+    const keys = new SigningKeys(control, clock);
     this.#control = new ControlView({
       control,
       clock,
       random,
       warnings,
-      changed: (state) => this.#pools.apply(state.pools),
+      changed: (state) => {
+        keys.forget();
+        this.#pools.apply(state.pools);
+      },
     });
     this.#courier = new Courier({
       clock,
       control: this.#control,
-      keys: new SigningKeys(control, clock),
+      keys,
       mediator: new HttpMediator({ guard, transport }, { userAgent: config.userAgent }),
       settlement: this.#settlement,
       warnings,

@@ -3,24 +3,26 @@ import type { DeliveryControl } from "../ports/delivery-control.ts";
 import { signingKeyOf, type SigningKey } from "../domain/signature.ts";
 
 export const signingKeyLimits = {
-  /** So long a rotation or a revocation may go unnoticed. */
+  /** So long a rotation or a revocation may go unnoticed while the control cannot be followed. */
   knownMs: 60_000,
   /** An unknown ref is asked for again sooner: somebody is likely to be creating it. */
   unknownMs: 5_000,
   maxRefs: 10_000,
 } as const;
 
+type Asked = Map<string, Promise<readonly SigningKey[] | null>>;
 type Entry = { readonly keys: readonly SigningKey[] | null; readonly untilMs: number };
 
 /**
  * Secrets by ref, decoded once and kept for a minute; at most 10,000, the one fetched longest ago goes first. Many
- * deliveries that miss at once share one question.
+ * deliveries that miss at once share one question. All are forgotten when what operators have set changes, a rotated
+ * secret included.
  */
 export class SigningKeys {
   readonly #control: Pick<DeliveryControl, "secrets">;
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
-  readonly #asked = new Map<string, Promise<readonly SigningKey[] | null>>();
+  #asked: Asked = new Map();
 
   constructor(control: Pick<DeliveryControl, "secrets">, clock: Clock) {
     this.#control = control;
@@ -37,15 +39,23 @@ export class SigningKeys {
   fetch(ref: string): Promise<readonly SigningKey[] | null> {
     const asked = this.#asked.get(ref);
     if (asked !== undefined) return asked;
-    const answer = this.#fetch(ref).finally(() => this.#asked.delete(ref));
-    this.#asked.set(ref, answer);
+    const open = this.#asked;
+    const answer = this.#fetch(ref, open).finally(() => open.delete(ref));
+    open.set(ref, answer);
     return answer;
   }
 
-  async #fetch(ref: string): Promise<readonly SigningKey[] | null> {
+  /** Every key is asked for again; answers under way are used by those who wait for them, and not kept. */
+  forget(): void {
+    this.#entries.clear();
+    this.#asked = new Map();
+  }
+
+  async #fetch(ref: string, open: Asked): Promise<readonly SigningKey[] | null> {
     const secrets = await this.#control.secrets(ref);
     const decoded = secrets.map(signingKeyOf).filter((key) => key !== null);
     const keys = decoded.length > 0 ? decoded : null;
+    if (open !== this.#asked) return keys;
     const ageMs = keys === null ? signingKeyLimits.unknownMs : signingKeyLimits.knownMs;
     this.#entries.delete(ref);
     this.#entries.set(ref, { keys, untilMs: this.#clock.monotonicMs() + ageMs });

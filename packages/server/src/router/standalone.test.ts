@@ -43,6 +43,19 @@ describe("stand-alone messages", () => {
     expect(t.targets.calls[1]?.request.headers["webhook-signature"]).toStartWith("v1,");
   });
 
+  test("are signed with a rotated secret as soon as the router is told of a change", async () => {
+    const t = await setup();
+    await t.publishStandalone({ id: id("m1"), secretRef: "known" });
+    await t.elapse(10);
+    t.settings.secretsByRef.set("known", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", testSecret]);
+    t.settings.change({});
+    await t.elapse(10);
+    await t.publishStandalone({ id: id("m2"), secretRef: "known" });
+    await t.elapse(10);
+    const signatures = t.targets.calls.map(({ request }) => request.headers["webhook-signature"]?.split(" ").length);
+    expect(signatures).toEqual([1, 2]);
+  });
+
   test("that fail for good go to the dead letters with the reason", async () => {
     const t = await setup();
     t.targets.behaviour = () => answer(404);

@@ -10,7 +10,8 @@ import { openTestDatabase, type TestDatabase } from "./sqlite-store.fixture.ts";
 import { createSubscriptionRepository } from "./subscription-repository.ts";
 import { createStoreWakes } from "./wake-signal.ts";
 
-const setupSecrets = (store: TestDatabase) => createSecretStore({ ...store, secretBox: createSecretBox(newAppKey()) });
+const setupSecrets = (store: TestDatabase, wakes = createStoreWakes()) =>
+  createSecretStore({ ...store, secretBox: createSecretBox(newAppKey()), wakes });
 
 describeSecretStoreConformance("sqlite", async () => {
   const store = openTestDatabase();
@@ -27,7 +28,7 @@ describeDeliveryControlConformance("sqlite", async () => {
   const store = openTestDatabase();
   const wakes = createStoreWakes();
   const deps = { ...store, wakes };
-  const secrets = setupSecrets(store);
+  const secrets = setupSecrets(store, wakes);
   return {
     control: createDeliveryControl({ ...deps, secrets }),
     subscriptions: createSubscriptionRepository(deps),

@@ -9,9 +9,9 @@ import { readRevision } from "./revisions.ts";
 import type { StoreWakes } from "./wake-signal.ts";
 
 /**
- * What routers must know, over the store. Every change of a pool, a pause or a cancellation raises one revision in its
- * own transaction and wakes whoever waits here; the wait looks at the revision again before it answers, so a wake-up
- * that was for nothing, or one that came too early, does no harm.
+ * What routers must know, over the store. Every change of a pool, a pause, a cancellation or a secret raises one
+ * revision in its own transaction and wakes whoever waits here; the wait looks at the revision again before it answers,
+ * so a wake-up that was for nothing, or one that came too early, does no harm.
  */
 export interface DeliveryControlDeps {
   readonly database: SqliteDatabase;

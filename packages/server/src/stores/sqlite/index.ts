@@ -88,7 +88,7 @@ export function createSqliteStore(deps: SqliteStoreDeps, config: SqliteStoreConf
   releaseStaleLeases(database);
   dropReservations(database);
   const log = createEventLog({ ...deps, appended: wakes.appended }, config);
-  const secrets = createSecretStore(deps);
+  const secrets = createSecretStore({ ...deps, wakes });
   const searches = createSearches(deps);
   return {
     ...createSqliteJobs({ ...deps, random: deps.random ?? systemRandom(), wakes }, config),

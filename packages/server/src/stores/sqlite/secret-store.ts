@@ -1,13 +1,16 @@
 import type { Clock, SecretBox } from "@flowcatalyst/foundation";
 import type { SecretStore } from "../../ports/secret-store.ts";
 import type { SqliteDatabase } from "./database.ts";
+import { raiseRevision } from "./revisions.ts";
+import type { StoreWakes } from "./wake-signal.ts";
 
 /**
  * Signing secrets, sealed at rest: the box binds each to its ref, so a row copied to another ref does not open. What
  * was written is durable when `put` returns, because the secret has been shown to somebody by then.
  *
  * Opened secrets are kept for at most a minute and at most `cacheMaxRefs` refs, since every delivery needs one and
- * opening costs about 5 us. A change made through this store takes effect at once.
+ * opening costs about 5 us. A change made through this store takes effect at once, and raises the control revision:
+ * routers forget their own copies then, so that a receiver may change to the new secret as soon as it has it.
  */
 export const secretStoreLimits = {
   /** Of one ref; each signs every request, so rotating over and over within the overlap drops the oldest. */
@@ -20,6 +23,7 @@ export interface SecretStoreDeps {
   readonly database: SqliteDatabase;
   readonly clock: Pick<Clock, "now" | "monotonicMs">;
   readonly secretBox: SecretBox;
+  readonly wakes: Pick<StoreWakes, "control">;
 }
 
 interface SecretRow {
@@ -42,7 +46,7 @@ export const readSecrets = `
   SELECT sequence, sealed, valid_until_ms FROM secrets WHERE ref = ?1 ORDER BY sequence DESC`;
 
 export function createSecretStore(deps: SecretStoreDeps): SecretStore {
-  const { database, clock, secretBox } = deps;
+  const { database, clock, secretBox, wakes } = deps;
   const read = database.statement<SecretRow, [string]>(readSecrets);
   const insert = database.statement<never, [string, number, string]>(
     "INSERT INTO secrets (ref, sequence, sealed, valid_until_ms) VALUES (?1, ?2, ?3, NULL)",
@@ -68,6 +72,11 @@ export function createSecretStore(deps: SecretStoreDeps): SecretStore {
     return secrets;
   };
 
+  const changed = (ref: string): void => {
+    cache.delete(ref);
+    wakes.control.wake();
+  };
+
   return {
     put: async (ref, secret, overlapUntilMs) => {
       const sealed = secretBox.seal(secret, ref);
@@ -76,16 +85,20 @@ export function createSecretStore(deps: SecretStoreDeps): SecretStore {
         limit.run(ref, overlapUntilMs);
         dropOld.run(ref, clock.now(), sequence - secretStoreLimits.secretsPerRef);
         insert.run(ref, sequence, sealed);
+        raiseRevision(database, "control");
       });
-      cache.delete(ref);
+      changed(ref);
     },
     valid: async (ref, nowMs) =>
       opened(ref)
         .filter((one) => one.validUntilMs === null || one.validUntilMs > nowMs)
         .map((one) => one.secret),
     remove: async (ref) => {
-      database.durableTransaction(() => dropAll.run(ref));
-      cache.delete(ref);
+      database.durableTransaction(() => {
+        dropAll.run(ref);
+        raiseRevision(database, "control");
+      });
+      changed(ref);
     },
   };
 }

@@ -29,7 +29,7 @@ export interface StoreWakes {
   readonly appended: WakeSignal;
   /** A group of jobs became ready. */
   readonly jobsReady: WakeSignal;
-  /** Pools, pauses or cancellations changed. */
+  /** Pools, pauses, cancellations or secrets changed. */
   readonly control: WakeSignal;
 }
 
