@@ -8,7 +8,7 @@ import type { SqliteDatabase } from "./database.ts";
  * numbers must not be given again while a job names them, which is why the chore for idle groups removes those.
  */
 export interface ArchiveDrop {
-  /** Removes at most `maxRows` of either; call inside a transaction. Directories of feeds are out of date afterwards. */
+  /** Removes at most `maxRows` of either; call inside a transaction. Directories of feeds are outdated afterwards. */
   step(beforeMs: number, maxRows: number): number;
 }
 

@@ -7,8 +7,9 @@ import { createJobsOfEvents } from "./jobs-of-event.ts";
 /**
  * What is older than the retention goes: first jobs that are final, with their attempts and payloads, then events that
  * no job is left of. Open jobs stay however old they are, failed ones while they hold their group too, and their events
- * with them; so do events that the stream has not passed. Both are walked from the oldest up with a cursor, because the old rows that stay would otherwise be
- * looked at again by every step; at the end of a walk the cursors go back to the start.
+ * with them; so do events that the stream has not passed. Both are walked from the oldest up with a cursor, because the
+ * old rows that stay would otherwise be looked at again by every step; at the end of a walk the cursors go back to the
+ * start.
  */
 export interface HistoryDrop {
   /** Removes at most `maxRows` jobs or events. */
@@ -48,7 +49,7 @@ interface OldEventRow {
 /** By status code; the open ones are never dropped. */
 const counters: readonly (CounterName | null)[] = [null, null, "completed", "failed", "cancelled", "expired"];
 
-/** Where a walk ends. A time in the future was stamped by a clock that was ahead: such a row stays, and ends nothing. */
+/** Where a walk ends. A time in the future was stamped by a clock that was ahead: such a row stays and ends nothing. */
 function isRecent(createdAtMs: number, beforeMs: number, nowMs: number): boolean {
   return createdAtMs >= beforeMs && createdAtMs <= nowMs;
 }
