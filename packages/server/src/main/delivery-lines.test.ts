@@ -3,7 +3,9 @@ import { FakeClock } from "@flowcatalyst/foundation";
 import type { Transport, TransportRequest, TransportResult } from "../ports/transport.ts";
 import { createDeliveryLines, deliveryLinesPerSecond } from "./delivery-lines.ts";
 
-function setup(result: TransportResult = { kind: "response", status: 200, retryAfter: null, body: "" }) {
+const ok: TransportResult = { kind: "response", status: 200, retryAfter: null, body: "" };
+
+function setup(result: TransportResult = ok, isOpen = true) {
   const clock = new FakeClock();
   const lines: string[] = [];
   const documents: object[] = [];
@@ -18,6 +20,7 @@ function setup(result: TransportResult = { kind: "response", status: 200, retryA
     lines.push(...text());
   };
   const delivery = createDeliveryLines(inner, { clock, announce });
+  if (isOpen) delivery.open();
   const stop = new AbortController();
   const post = async (changes: Partial<TransportRequest> = {}): Promise<TransportResult> => {
     const headers = { "x-flowcatalyst-event-type": "order.created", "x-flowcatalyst-attempt": "1" };
@@ -33,13 +36,22 @@ test("a line for each answer, with its status and time; attempts after the first
   const { lines, documents, post } = setup();
   expect(await post()).toMatchObject({ kind: "response", status: 200 });
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d {2}order\.created → http:\/\/a\.example\/hook {2}200 in 12 ms$/);
-  const headers = { "content-type": "text/plain", "x-flowcatalyst-attempt": "3" };
+  const headers = { "webhook-id": "job_1", "x-flowcatalyst-attempt": "3" };
   await post({ headers });
-  expect(lines[1]).toContain("text/plain → http://a.example/hook  attempt 3  200 in 12 ms");
+  expect(lines[1]).toContain("job_1 → http://a.example/hook  attempt 3  200 in 12 ms");
   expect(documents).toMatchObject([
     { kind: "delivery", type: "order.created", attempt: 1, status: 200, tookMs: 12 },
     { kind: "delivery", type: null, attempt: 3, status: 200 },
   ]);
+});
+
+test("before the start is told, lines are kept; then they come in order", async () => {
+  const { lines, post, delivery } = setup(ok, false);
+  await post();
+  await post({ headers: { "webhook-id": "job_2" } });
+  expect(lines).toEqual([]);
+  delivery.open();
+  expect(lines.map((line) => line.includes("job_2"))).toEqual([false, true]);
 });
 
 test("what did not answer is told with its reason", async () => {

@@ -1,4 +1,4 @@
-import { deliveryHeaderNames, headerNames } from "@flowcatalyst/contracts";
+import { deliveryHeaderNames } from "@flowcatalyst/contracts";
 import { isoTime, type Clock, type Service } from "@flowcatalyst/foundation";
 import type { Announce } from "./process-context.ts";
 import type { Transport, TransportRequest, TransportResult } from "../ports/transport.ts";
@@ -13,6 +13,8 @@ export interface DeliveryLines {
   readonly transport: Transport;
   /** Tells each second what was not printed. */
   readonly service: Service;
+  /** Until then lines are kept back: what waited for a restart is delivered before the start is told, and would hide it. */
+  open(): void;
 }
 
 /** One printed line per delivery, for somebody who watches `flowcatalyst dev`. */
@@ -23,12 +25,17 @@ export function createDeliveryLines(
   const { clock, announce } = deps;
   let room = deliveryLinesPerSecond;
   let untold = 0;
+  let kept: (() => void)[] | null = [];
+  const tell: Announce = (document, text) => {
+    if (kept === null) announce(document, text);
+    else kept.push(() => announce(document, text));
+  };
   const observed = async (request: TransportRequest, signal: AbortSignal): Promise<TransportResult> => {
     const startedMs = clock.monotonicMs();
     const result = await inner.post(request, signal);
     const tookMs = Math.round(clock.monotonicMs() - startedMs);
     const nowMs = clock.now();
-    announce({ kind: "delivery", at: isoTime(nowMs), ...factsOf(request, result), tookMs }, () => [
+    tell({ kind: "delivery", at: isoTime(nowMs), ...factsOf(request, result), tookMs }, () => [
       onOneLine(`${timeOfDay(nowMs)}  ${describe(request)}  ${told(result)} in ${tookMs} ms`),
     ]);
     return result;
@@ -49,6 +56,8 @@ export function createDeliveryLines(
       run: async (signal) => {
         while (!signal.aborted) {
           await clock.sleep(tickMs, signal);
+          // Nor is there new room until then, so no more than one second's lines are ever kept.
+          if (kept !== null) continue;
           const count = untold;
           if (count > 0) {
             const text = `${timeOfDay(clock.now())}  … and ${count.toLocaleString("en")} more deliveries`;
@@ -58,6 +67,11 @@ export function createDeliveryLines(
           room = deliveryLinesPerSecond;
         }
       },
+    },
+    open() {
+      const lines = kept ?? [];
+      kept = null;
+      for (const line of lines) line();
     },
   };
 }
@@ -72,7 +86,7 @@ function factsOf({ url, headers }: TransportRequest, result: TransportResult): o
 }
 
 function describe({ url, headers }: TransportRequest): string {
-  const type = headers[deliveryHeaderNames.eventType] ?? headers[headerNames.contentType] ?? "";
+  const type = headers[deliveryHeaderNames.eventType] ?? headers[deliveryHeaderNames.webhookId] ?? "";
   const attempt = headers[deliveryHeaderNames.attempt] ?? "1";
   return attempt === "1" ? `${type} → ${url}` : `${type} → ${url}  attempt ${attempt}`;
 }

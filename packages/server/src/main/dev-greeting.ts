@@ -24,7 +24,7 @@ export function devGreeting(facts: {
     "",
     `curl -s ${api}/api/subscriptions ${json} -d '${subscription}'`,
     `curl -s ${api}/api/events ${json} -d '${event}'`,
-    `curl -s ${api}/dev/receiver/hello/requests?waitMs=5000${token}`,
+    `curl -s '${api}/dev/receiver/hello/requests?waitMs=5000'${token}`,
     "",
     "Deliveries:",
   ];

@@ -125,6 +125,7 @@ function compose(wired: Wired): Composition {
       const needsToken = config.apiTokens.length > 0;
       const facts = { version: context.version, addresses, database: store.database.path, needsToken };
       context.announce({ kind: "started", service: "dev", ...facts }, () => devGreeting(facts));
+      lines.open();
     },
     close: async () => {
       queue.close();
