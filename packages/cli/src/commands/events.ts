@@ -50,8 +50,8 @@ export function addEventCommands(program: Command, environment: Environment): vo
       const answer = await client.events.timeline(id);
       terminal.answer(answer, () =>
         terminal.table(
-          ["AT", "WHAT", "MORE"],
-          answer.entries.map((entry) => [entry.at, entry.kind, entry.message]),
+          ["AT", "WHAT", "JOB", "MORE"],
+          answer.entries.map((entry) => [entry.at, entry.kind, entry.jobId, entry.message]),
         ),
       );
       if (answer.truncated && !terminal.json) terminal.note(`there is more: flowcatalyst jobs list --event ${id}`);

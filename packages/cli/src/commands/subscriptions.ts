@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { SubscriptionOut } from "@flowcatalyst/contracts";
+import type { SubscriptionOut, SubscriptionStats } from "@flowcatalyst/contracts";
 import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
 import { contextOf, withExamples, type Environment } from "../context.ts";
 import { printPages, withPaging, type PagingOptions } from "../paging.ts";
@@ -50,8 +50,14 @@ function addReading(group: Command, environment: Environment): void {
       const id = await subscriptionNamed(client, given);
       const [subscription, stats] = await Promise.all([client.subscriptions.get(id), client.subscriptions.stats(id)]);
       terminal.answer({ ...subscription, stats }, () => {
-        const { subscriptionId: _same, ...jobs } = stats;
-        return details({ ...subscription, eventTypes: patterns(subscription), jobs });
+        const { subscriptionId: _same, filterFaults, ...counts } = stats;
+        const jobs = Object.entries(counts).map(([status, count]) => `${count} ${status}`);
+        return details({
+          ...subscription,
+          eventTypes: patterns(subscription),
+          jobs: jobs.join(", "),
+          filterFaults: filterFaults === null ? null : faultText(filterFaults),
+        });
       });
     });
   withExamples(get, ["flowcatalyst subscriptions get <subscription-id>"]);
@@ -130,6 +136,12 @@ function addSecret(group: Command, environment: Environment): void {
     "flowcatalyst subscriptions secret <subscription-id>",
     "flowcatalyst subscriptions secret <subscription-id> --rotate",
   ]);
+}
+
+type FilterFaults = NonNullable<SubscriptionStats["filterFaults"]>;
+
+function faultText({ count, lastReason, lastEventId, lastAt }: FilterFaults): string {
+  return `${count}, the last: ${lastReason} (${lastEventId}, ${lastAt})`;
 }
 
 function patterns(subscription: SubscriptionOut): string {

@@ -12,6 +12,8 @@ interface TriggerOptions {
   readonly wait: number;
 }
 
+/** `job_` and 13 characters. */
+const jobIdWidth = 17;
 const msPerSecond = 1_000;
 
 /** `trigger TYPE`. */
@@ -50,7 +52,8 @@ async function follow(context: CommandContext, event: CreateEvent, waitMs: numbe
     const key = JSON.stringify(entry);
     if (shown.has(key)) return;
     shown.add(key);
-    terminal.answer(entry, () => `${entry.at}  ${entry.kind.padEnd(11)}  ${oneLine(entry.message)}`);
+    const job = (entry.jobId ?? "-").padEnd(jobIdWidth);
+    terminal.answer(entry, () => `${entry.at}  ${entry.kind.padEnd(11)}  ${job}  ${oneLine(entry.message)}`);
   };
   const entries = await timelineUntil(context, id, {
     waitMs,
