@@ -12,6 +12,7 @@ import { bodyReaderDefaults } from "../../packages/server/src/http/body-reader.t
 import { jsonMaxDepth } from "../../packages/server/src/http/json-text.ts";
 import { maintenanceDefaults } from "../../packages/server/src/maintenance/maintenance.ts";
 import { sqliteQueueDefaults, sqliteQueueLimits } from "../../packages/server/src/queues/sqlite/sqlite-queue-config.ts";
+import { schemaWorkLimits } from "../../packages/server/src/platform/events/schema-work.ts";
 import { receiverLimits } from "../../packages/server/src/receiver/receiver-limits.ts";
 import { breakerLimits } from "../../packages/server/src/router/circuit-breaker.ts";
 import { pipelineLimits } from "../../packages/server/src/router/pipeline.ts";
@@ -100,6 +101,7 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   retryAfterLimits,
   routerDefaults,
   schedulerDefaults,
+  schemaWorkLimits,
   searchLimits,
   shareLimits,
   signingKeyLimits,
