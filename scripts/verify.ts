@@ -46,6 +46,10 @@ function report(step: Step, result: CommandResult, counts: TestCounts): void {
 async function main(): Promise<void> {
   const wanted = process.argv.slice(2);
   const names = STEPS.map(({ name }) => name);
+  if (wanted.includes("--help")) {
+    console.log(`usage: npm run verify [-- STEP...]; all steps if none is named: ${names.join(", ")}`);
+    return;
+  }
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
     console.error(`no such step: ${unknown.join(", ")} (steps: ${names.join(", ")})`);
