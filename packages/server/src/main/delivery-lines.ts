@@ -13,7 +13,7 @@ export interface DeliveryLines {
   readonly transport: Transport;
   /** Tells each second what was not printed. */
   readonly service: Service;
-  /** Until then lines are kept back: what waited for a restart is delivered before the start is told, and would hide it. */
+  /** Until then lines are kept back: what waited for a restart goes out before the start is told, and would hide it. */
   open(): void;
 }
 
