@@ -4,7 +4,7 @@
  * A result is recorded before its message is acked: until then the message would come back after a crash, and
  * afterwards nothing needs to. A result that comes after a pause is written at once. While many results come, the
  * writer lets them gather for a few milliseconds between two batches (at most 256 results each), because the jobs of a
- * batch share pages of the store: with 5 ms a delivery costs a tenth less (docs/decisions/0011). Nothing waits for
+ * batch share rows and pages of the store (docs/decisions/0011, with what it was measured to bring). Nothing waits for
  * it that matters to a target: after a 2xx the next delivery of the line starts before it is recorded.
  *
  * ```mermaid
