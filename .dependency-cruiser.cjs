@@ -69,8 +69,19 @@ const walls = [
   }),
   wall("adapters-apart", "an adapter imports domain, ports, contracts, foundation and its own family's shared files", {
     from: `^packages/server/src/(${FAMILIES})/`,
-    to: ["^packages/server/src/$1/", server("domain|ports"), pkg("contracts|foundation")],
+    to: ["^packages/server/src/$1/", server("domain|ports|postgres"), pkg("contracts|foundation")],
   }),
+  wall("postgres-below-adapters", "the way to PostgreSQL knows foundation, and nothing of what is kept there", {
+    from: server("postgres"),
+    to: [server("postgres"), pkg("foundation")],
+  }),
+  {
+    name: "postgres-for-its-engines",
+    comment: "only the adapters of PostgreSQL know the way to it",
+    severity: "error",
+    from: { path: "^packages/server/src/(stores|queues|leases|net)/(?!postgres/)", pathNot: TEST_FILES },
+    to: { path: server("postgres") },
+  },
   {
     name: "engines-apart",
     comment: "an engine's adapter does not import another engine's",
@@ -94,7 +105,7 @@ const walls = [
     comment: "main loads adapters with `await import()`, so that a process loads only the drivers it uses",
     severity: "error",
     from: { path: server("main"), pathNot: TEST_FILES },
-    to: { path: server("stores|queues|leases"), dynamic: false, dependencyTypesNot: ["type-only"] },
+    to: { path: server("stores|queues|leases|postgres"), dynamic: false, dependencyTypesNot: ["type-only"] },
   },
   {
     name: "main-for-cli-only",

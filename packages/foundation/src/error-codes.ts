@@ -296,6 +296,12 @@ export const errorCodes = {
     title: "The database was written by a newer version",
     advice: "Start the newer version, or restore a backup made by this one.",
   },
+  DATABASE_NOT_MIGRATED: {
+    status: 500,
+    scope: "process",
+    title: "The database is not migrated to this version",
+    advice: "Run `flowcatalyst migrate`, or start one process with `--migrate`.",
+  },
   PORT_IN_USE: {
     status: 500,
     scope: "process",

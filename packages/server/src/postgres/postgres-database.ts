@@ -1,0 +1,217 @@
+import pg from "pg";
+import type { Clock, Logger } from "@flowcatalyst/foundation";
+import { createNotifications } from "./notifications.ts";
+import { isRepeatable, toStoreError } from "./postgres-errors.ts";
+import type { SqlValue, Statement } from "./statement.ts";
+
+/**
+ * The way to PostgreSQL, for the store and for the queue that lives in the same database.
+ *
+ * Plans. Hot statements must be planned the same on an empty table as on a full one: a plan made from the statistics of
+ * an empty table scans it, and is kept. So a session of the profile `hot` takes generic plans only, made once per
+ * connection, and has the ways to scan a table as a whole turned off; each statement is written so that an index serves
+ * it, and plan tests hold it to that. A session of the profile `search` is planned anew for its values, is read-only,
+ * and is cut off after 2 s.
+ *
+ * Transactions run READ COMMITTED. One that loses a deadlock is done again from the start, so `work` must have no
+ * effect outside of it. To keep deadlocks rare, rows are locked in the order: leases, groups by id, jobs, feeds by id.
+ *
+ * Deadlines. A statement is ended by the server after 15 s, a transaction that sits idle for 10 s is rolled back (its
+ * process was stopped: it must not hold locks for ever), and a server that does not answer at all is given up after
+ * 20 s by closing the connection.
+ *
+ * Failures. Whatever breaks the connection is STORE_UNAVAILABLE and the connection is dropped; the next call makes a
+ * new one. Who called tries again, with the backoff of its own loop. A connection lost during COMMIT leaves open
+ * whether the transaction happened; writers are made for that (compare-and-set, unique keys, generations).
+ */
+export interface PostgresSession {
+  query<Row, Values extends readonly SqlValue[]>(
+    statement: Statement<Row, Values>,
+    values: NoInfer<Values>,
+  ): Promise<readonly Row[]>;
+  /** The first row; null: there is none. */
+  one<Row, Values extends readonly SqlValue[]>(
+    statement: Statement<Row, Values>,
+    values: NoInfer<Values>,
+  ): Promise<Row | null>;
+  /** How many rows were inserted, changed or deleted. */
+  run<Row, Values extends readonly SqlValue[]>(
+    statement: Statement<Row, Values>,
+    values: NoInfer<Values>,
+  ): Promise<number>;
+}
+
+export interface PostgresDatabase extends PostgresSession {
+  /** One transaction on one connection; rolled back if `work` throws. */
+  transaction<Result>(work: (session: PostgresSession) => Promise<Result>): Promise<Result>;
+  /** Calls back when another process, or this one, has notified the channel. Returns the unsubscriber. */
+  listen(channel: string, wake: () => void): () => void;
+  /** Wakes this process at once and others soon. A wake-up may be lost; everybody polls as well. Call after a commit. */
+  notify(channel: string): void;
+  /** Where it is, without user and password. */
+  readonly place: string;
+  close(): Promise<void>;
+}
+
+export interface PostgresConfig {
+  readonly url: string;
+  readonly profile: "hot" | "search";
+  readonly maxConnections: number;
+}
+
+export const postgresLimits = {
+  connectTimeoutMs: 5_000,
+  statementTimeoutMs: 15_000,
+  searchTimeoutMs: 2_000,
+  idleInTransactionTimeoutMs: 10_000,
+  /** After this the connection is given up: the server, or the way to it, hangs. */
+  answerTimeoutMs: 20_000,
+  transactionTries: 5,
+} as const;
+
+const sessionSettings: Readonly<Record<PostgresConfig["profile"], string>> = {
+  hot: [
+    "SET plan_cache_mode = force_generic_plan",
+    "SET enable_seqscan = off",
+    "SET enable_bitmapscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET enable_material = off",
+    "SET enable_memoize = off",
+    "SET jit = off",
+    `SET statement_timeout = ${postgresLimits.statementTimeoutMs}`,
+    `SET idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionTimeoutMs}`,
+  ].join("; "),
+  search: [
+    "SET default_transaction_read_only = on",
+    "SET jit = off",
+    `SET statement_timeout = ${postgresLimits.searchTimeoutMs}`,
+    `SET idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionTimeoutMs}`,
+  ].join("; "),
+};
+
+const bigintOid = 20;
+const textFormat = "text";
+
+/** Positions, times and counts are all below 2^53. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: "text" | "binary") =>
+    oid === bigintOid && format !== "binary"
+      ? Number
+      : pg.types.getTypeParser(oid, textFormat)) as pg.CustomTypesConfig["getTypeParser"],
+};
+
+/** Connects with the first call. Throws nothing itself. */
+export function createPostgresDatabase(
+  deps: { readonly clock: Clock; readonly logger: Logger },
+  config: PostgresConfig,
+): PostgresDatabase {
+  const { url, profile, maxConnections } = config;
+  const connection = {
+    connectionString: url,
+    types,
+    application_name: "flowcatalyst",
+    connectionTimeoutMillis: postgresLimits.connectTimeoutMs,
+    query_timeout: postgresLimits.answerTimeoutMs,
+    keepAlive: true,
+  };
+  const pool = new pg.Pool({
+    ...connection,
+    max: maxConnections,
+    // Ready before it is handed out: a session without its settings would plan from statistics.
+    onConnect: async (client) => {
+      await client.query(sessionSettings[profile]);
+    },
+  });
+  // Whoever uses it learns from the failed query; unheard, the event would end the process.
+  pool.on("connect", (client) => client.on("error", () => undefined));
+  // A connection that dies while idle is dropped by the pool; the next call makes another one.
+  pool.on("error", (error) => deps.logger.debug({ error }, "a database connection was lost"));
+  const session = sessionOf(pool);
+  const notifications = createNotifications({ ...deps, connect: () => new pg.Client(connection), session });
+  return {
+    ...session,
+    place: placeOf(url),
+    transaction: (work) => repeating(() => inTransaction(pool, work)),
+    listen: notifications.listen,
+    notify: notifications.notify,
+    close: async () => {
+      await notifications.close();
+      await pool.end();
+    },
+  };
+}
+
+type StatementText = { readonly name: string; readonly text: string };
+
+function sessionOf(runner: pg.Pool | pg.PoolClient): PostgresSession {
+  const ask = async ({ name, text }: StatementText, values: readonly SqlValue[]): Promise<pg.QueryResult> => {
+    try {
+      return await runner.query(name === "" ? { text, values: [...values] } : { name, text, values: [...values] });
+    } catch (error) {
+      throw isRepeatable(error) ? error : toStoreError(error);
+    }
+  };
+  return {
+    query: async (statement, values) => (await ask(statement, values)).rows,
+    one: async (statement, values) => (await ask(statement, values)).rows[0] ?? null,
+    run: async (statement, values) => (await ask(statement, values)).rowCount ?? 0,
+  };
+}
+
+async function repeating<Result>(attempt: () => Promise<Result>): Promise<Result> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isRepeatable(error)) throw error;
+      if (tried === postgresLimits.transactionTries) throw toStoreError(error);
+    }
+  }
+}
+
+async function inTransaction<Result>(
+  pool: pg.Pool,
+  work: (session: PostgresSession) => Promise<Result>,
+): Promise<Result> {
+  const client = await connect(pool);
+  let broken = false;
+  try {
+    await client.query("BEGIN");
+    const result = await work(sessionOf(client));
+    await client.query("COMMIT");
+    return result;
+  } catch (error) {
+    // A connection that cannot roll back is of no use to anybody.
+    broken = !(await rolledBack(client));
+    throw isRepeatable(error) ? error : toStoreError(error);
+  } finally {
+    client.release(broken);
+  }
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    throw toStoreError(error);
+  }
+}
+
+async function rolledBack(client: pg.PoolClient): Promise<boolean> {
+  try {
+    await client.query("ROLLBACK");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function placeOf(url: string): string {
+  try {
+    const { host, pathname } = new URL(url);
+    return `postgres://${host}${pathname}`;
+  } catch {
+    return "postgres";
+  }
+}
