@@ -13,7 +13,7 @@ import { createAttemptSink } from "../stores/sqlite/attempt-sink.ts";
 import { createEventLog } from "../stores/sqlite/event-log.ts";
 import { createJobAppender } from "../stores/sqlite/job-appender.ts";
 import { createJobClaims } from "../stores/sqlite/job-claims.ts";
-import { statusCodes } from "../stores/sqlite/job-row.ts";
+import { statusCodes } from "../stores/job-row.ts";
 import { createJobWriter } from "../stores/sqlite/job-writer.ts";
 import { createLeaseStore } from "../stores/sqlite/lease-store.ts";
 import { createReplayStore } from "../stores/sqlite/replay-store.ts";

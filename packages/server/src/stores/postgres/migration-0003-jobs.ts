@@ -71,7 +71,8 @@ CREATE TABLE poison_events (
 CREATE TABLE delivery_profiles (
   id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   key text COLLATE "C" NOT NULL UNIQUE,
-  body text NOT NULL
+  body text NOT NULL,
+  used_at bigint NOT NULL
 );
 
 CREATE TABLE job_feeds (
@@ -116,7 +117,7 @@ CREATE TABLE job_groups (
   head_from bigint NOT NULL DEFAULT 0,
   held_reason text,
   held_since bigint,
-  blocked_position bigint,
+  blocked_job_id text COLLATE "C",
   blocked_since bigint,
   blocked_total_ms bigint NOT NULL DEFAULT 0,
   used_at bigint NOT NULL

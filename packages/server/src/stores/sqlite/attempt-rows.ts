@@ -1,27 +1,9 @@
-import type { Attempt, AttemptOutcome } from "../../domain/attempt.ts";
+import type { Attempt } from "../../domain/attempt.ts";
 import { jobLimits } from "../../domain/dispatch-job.ts";
 import type { JobPosition } from "../../domain/ids.ts";
 import type { StoredAttempt } from "../../ports/job-store.ts";
+import { outcomeCode, outcomeName } from "../attempt-outcomes.ts";
 import type { SqliteDatabase } from "./database.ts";
-
-/** Outcomes are stored as their place in this list: append only. */
-const outcomes: readonly AttemptOutcome[] = [
-  "DELIVERED",
-  "NOT_YET",
-  "REDIRECT",
-  "REJECTED",
-  "GONE",
-  "RATE_LIMITED",
-  "SERVER_ERROR",
-  "NOT_IMPLEMENTED",
-  "TIMEOUT",
-  "CONNECTION_FAILED",
-  "DNS_FAILED",
-  "TLS_FAILED",
-  "BLOCKED_ADDRESS",
-];
-
-const outcomeCodes = new Map(outcomes.map((outcome, code) => [outcome, code]));
 
 export interface AttemptRow {
   readonly generation: number;
@@ -43,14 +25,12 @@ export const readAttempts = `SELECT generation, number, started_at, duration_ms,
   ORDER BY generation DESC, number DESC LIMIT (?4 + 0)`;
 
 export function toStoredAttempt(row: AttemptRow): StoredAttempt {
-  const outcome = outcomes[row.outcome];
-  if (outcome === undefined) throw new Error(`Not an attempt outcome: ${row.outcome}`);
   return {
     generation: row.generation,
     number: row.number,
     startedAtMs: row.started_at,
     durationMs: row.duration_ms,
-    outcome,
+    outcome: outcomeName(row.outcome),
     statusCode: row.status_code,
     burnt: row.burnt === 1,
     error: row.error,
@@ -95,7 +75,7 @@ export function createAttemptWrites(database: SqliteDatabase): AttemptWrites {
         attempt.number,
         attempt.startedAtMs,
         Math.round(attempt.durationMs),
-        outcomeCodes.get(attempt.outcome) ?? 0,
+        outcomeCode(attempt.outcome),
         attempt.statusCode,
         attempt.burnt ? 1 : 0,
         attempt.signed ? 1 : 0,

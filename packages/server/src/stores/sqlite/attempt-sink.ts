@@ -4,7 +4,7 @@ import { jobLimits } from "../../domain/dispatch-job.ts";
 import type { AttemptSink } from "../../ports/attempt-sink.ts";
 import { createAttemptWrites, type AttemptWrites } from "./attempt-rows.ts";
 import type { JobChanges } from "./job-changes.ts";
-import type { JobRow } from "./job-row.ts";
+import type { JobRow } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { createSubscriptionPauses, type SubscriptionPauses } from "./subscription-pauses.ts";
 

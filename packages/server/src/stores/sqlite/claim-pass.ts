@@ -4,7 +4,8 @@ import type { ClaimLimits, DueJob, DueRun } from "../../ports/job-claims.ts";
 import type { JobChanges } from "./job-changes.ts";
 import type { ClaimStatements, DueJobRow, ReadyFeedRow, ReadyGroupRow } from "./job-claim-statements.ts";
 import type { JobDirectory } from "./job-directory.ts";
-import { isDue } from "./job-row.ts";
+import { isDue } from "../job-row.ts";
+import { runMessageId } from "../run-message-id.ts";
 
 /**
  * One pass of the scheduler over what is ready.
@@ -238,13 +239,4 @@ export class ClaimPass {
     this.#jobsLeft -= rows.length;
     for (const row of rows) this.#bytesLeft -= row.payload_bytes;
   }
-}
-
-/** The same jobs in the same generations give the same id, so that a queue recognises what is published twice. */
-export function runMessageId(jobs: readonly DueJob[]): MessageId {
-  const first = jobs[0];
-  const last = jobs.at(-1);
-  if (first === undefined || last === undefined) throw new Error("A run has at least one job");
-  const head = `${first.jobId}:${first.generation}`;
-  return (jobs.length === 1 ? head : `${head}:${jobs.length}:${last.jobId}:${last.generation}`) as MessageId;
 }

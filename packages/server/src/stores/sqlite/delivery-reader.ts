@@ -5,7 +5,7 @@ import type { DeliveryReader } from "../../ports/delivery-reader.ts";
 import type { DueRun } from "../../ports/job-claims.ts";
 import type { SqliteDatabase, SqliteStatement } from "./database.ts";
 import type { JobDirectory } from "./job-directory.ts";
-import { feedClock, groupClock } from "./job-row.ts";
+import { feedClock, groupClock } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 
 /**

@@ -4,8 +4,8 @@ import { canRead, type Scope } from "../../domain/scope.ts";
 import type { HeldGroup } from "../../ports/job-claims.ts";
 import type { Page, PageRequest } from "../../ports/settings.ts";
 import type { SqliteDatabase } from "./database.ts";
-import { clientOfTaskFeed } from "./job-directory.ts";
-import { statusName } from "./job-row.ts";
+import { clientOfTaskFeed } from "../feed-key.ts";
+import { statusName } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { decodeCursor, encodeCursor } from "./page-cursor.ts";
 

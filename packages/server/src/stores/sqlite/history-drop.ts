@@ -1,7 +1,7 @@
 import type { EventPosition, JobPosition } from "../../domain/ids.ts";
 import type { SqliteDatabase } from "./database.ts";
 import type { CounterName, JobChanges } from "./job-changes.ts";
-import { statusCodes } from "./job-row.ts";
+import { statusCodes } from "../job-row.ts";
 import { createJobsOfEvents } from "./jobs-of-event.ts";
 
 /**

@@ -3,7 +3,7 @@ import type { EventPosition } from "../../domain/ids.ts";
 import type { PoisonEvent } from "../../ports/event-log.ts";
 import type { FanOut, JobAppender, StreamCheckpoint } from "../../ports/job-appender.ts";
 import type { JobChanges } from "./job-changes.ts";
-import { groupRowKey, subscriptionFeed } from "./job-directory.ts";
+import { groupRowKey, subscriptionFeed } from "../feed-key.ts";
 import { createJobInserts, type JobInserts } from "./job-inserts.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { holdsLease } from "./lease-store.ts";

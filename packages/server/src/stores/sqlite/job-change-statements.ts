@@ -1,7 +1,7 @@
 import type { HeldReason } from "../../domain/dispatch-job.ts";
 import type { JobPosition } from "../../domain/ids.ts";
 import type { SqliteDatabase, SqliteStatement } from "./database.ts";
-import { jobColumns, type JobRow } from "./job-row.ts";
+import { jobColumns, type JobRow } from "../job-row.ts";
 
 /** The rows and statements behind `JobChanges`. Rows are working copies: `settle` writes what was changed in them. */
 export interface FeedRow {

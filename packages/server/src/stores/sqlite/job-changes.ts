@@ -4,7 +4,7 @@ import { jobGenerationKey, type JobId, type JobPosition } from "../../domain/ids
 import { isFinal, transition, type JobCommand, type JobState, type Transition } from "../../domain/job-state.ts";
 import type { ChangeStatements, FeedRow, GroupHead, GroupRow } from "./job-change-statements.ts";
 import type { JobDirectory } from "./job-directory.ts";
-import { feedClock, groupClock, isDue, sortKey, statusCodes, toJobState, type JobRow } from "./job-row.ts";
+import { feedClock, groupClock, isDue, sortKey, statusCodes, toJobState, type JobRow } from "../job-row.ts";
 
 /**
  * The changes one transaction makes to jobs.

@@ -1,7 +1,7 @@
 import type { GroupKey } from "../../domain/ids.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { heldFeedCondition } from "./held-groups.ts";
-import { jobColumns, type JobRow } from "./job-row.ts";
+import { jobColumns, type JobRow } from "../job-row.ts";
 
 /**
  * The reads and writes of scheduling. All of them are on the hot path; job-plans.test.ts looks at their plans.

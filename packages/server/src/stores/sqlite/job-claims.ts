@@ -3,7 +3,7 @@ import { ClaimPass, type ClaimedRun, type ClaimedRuns } from "./claim-pass.ts";
 import { claimStatements, type ClaimStatements } from "./job-claim-statements.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { composeDeliveries } from "./delivery-reader.ts";
-import { queuedSortKey, statusCodes, type JobRow } from "./job-row.ts";
+import { queuedSortKey, statusCodes, type JobRow } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 import type { StoreWakes } from "./wake-signal.ts";
 

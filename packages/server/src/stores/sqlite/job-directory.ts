@@ -1,6 +1,6 @@
 import type { DeliveryProfile } from "../../domain/dispatch-job.ts";
-import type { ClientId, GroupKey, PoolCode, SubscriptionId } from "../../domain/ids.ts";
-import { BoundedCache } from "./bounded-cache.ts";
+import { BoundedCache } from "../bounded-cache.ts";
+import type { FeedKey } from "../feed-key.ts";
 import type { SqliteDatabase } from "./database.ts";
 
 /**
@@ -13,12 +13,6 @@ export const directoryLimits = {
   feedsCached: 20_000,
   groupsCached: 100_000,
 } as const;
-
-export interface FeedKey {
-  readonly key: string;
-  readonly subscriptionId: SubscriptionId | null;
-  readonly lane: PoolCode;
-}
 
 interface FeedEntry {
   readonly id: number;
@@ -115,29 +109,6 @@ export class JobDirectory {
   forgetGroups(): void {
     this.#groupIds.clear();
   }
-}
-
-/** Jobs of a subscription form one feed, tasks one per client and lane. */
-export function subscriptionFeed(subscriptionId: SubscriptionId, lane: PoolCode): FeedKey {
-  return { key: subscriptionId, subscriptionId, lane };
-}
-
-const taskFeedPrefix = "task:";
-const platformClient = "-";
-
-export function taskFeed(clientId: ClientId | null, lane: PoolCode): FeedKey {
-  return { key: `${taskFeedPrefix}${clientId ?? platformClient}:${lane}`, subscriptionId: null, lane };
-}
-
-/** Whose tasks a feed holds, from its key and lane as `taskFeed` makes them. */
-export function clientOfTaskFeed(key: string, lane: string): ClientId | null {
-  const client = key.slice(taskFeedPrefix.length, key.length - lane.length - 1);
-  return client === platformClient ? null : (client as ClientId);
-}
-
-/** Jobs of a feed that are not ordered share one group. No group key of an ordered one starts with a star. */
-export function groupRowKey(groupKey: GroupKey | null, feedKey: string): string {
-  return groupKey ?? `*${feedKey}`;
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Replay, ReplayFilter, ReplayStore } from "../../ports/job-store.ts
 import type { SqliteDatabase } from "./database.ts";
 import { createJobRetry, ownedJobColumns, type OwnedJobRow } from "./job-commands.ts";
 import type { JobChanges } from "./job-changes.ts";
-import { statusCodes } from "./job-row.ts";
+import { statusCodes } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { decodeCursor, encodeCursor } from "./page-cursor.ts";
 

@@ -2,7 +2,8 @@ import type { DispatchJob } from "../../domain/dispatch-job.ts";
 import type { Scope } from "../../domain/scope.ts";
 import type { JobSearch, SearchPage, SearchPaging } from "../../ports/search.ts";
 import type { SqliteDatabase } from "./database.ts";
-import { selectFullJob, statusCodes, toDispatchJob, type FullJobRow } from "./job-row.ts";
+import { statusCodes } from "../job-row.ts";
+import { selectFullJob, toDispatchJob, type FullJobRow } from "./job-row.ts";
 import { Conditions, pageOf, searchLimits, totalOf, type SearchSteps } from "./search-scan.ts";
 
 /**

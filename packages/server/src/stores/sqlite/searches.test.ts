@@ -6,7 +6,7 @@ import { createSamples } from "../../ports/sample-entities.fixture.ts";
 import { describeSearchConformance, type SearchableJob, type SearchFixture } from "../../ports/search.conformance.ts";
 import { openDatabase, type SqliteDatabase } from "./database.ts";
 import { createEventLog } from "./event-log.ts";
-import { statusCodes } from "./job-row.ts";
+import { statusCodes } from "../job-row.ts";
 import { findSliceEnd } from "./search-events.ts";
 import { createSearches, searchesDefaults } from "./searches.ts";
 import { openTestDatabase } from "./sqlite-store.fixture.ts";

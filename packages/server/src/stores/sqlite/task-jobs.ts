@@ -1,7 +1,7 @@
 import type { DispatchJob, NewTaskJob } from "../../domain/dispatch-job.ts";
 import type { JobCommands } from "../../ports/job-store.ts";
 import type { SqliteDatabase } from "./database.ts";
-import { groupRowKey, taskFeed } from "./job-directory.ts";
+import { groupRowKey, taskFeed } from "../feed-key.ts";
 import { createJobInserts, type JobBatch } from "./job-inserts.ts";
 import { selectFullJob, toDispatchJob, type FullJobRow } from "./job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
