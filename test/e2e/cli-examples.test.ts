@@ -117,6 +117,8 @@ async function runExample(bench: Bench, example: string): Promise<Ended> {
       FC_METRICS_PORT: String(ports.metrics),
       FC_LOG_LEVEL: "warn",
       BUN_CONFIG_MAX_HTTP_REQUESTS: "8192",
+      // A router reports to the platform named by it.
+      ...(example.startsWith("flowcatalyst router") ? { FC_API_BASE_URL: "" } : {}),
     },
   });
   sandbox.defer(() => command.kill("SIGKILL"));

@@ -11,6 +11,7 @@ import { createHealthRoutes } from "../http/health-routes.ts";
 import { createHttpService, madeOnFirstRequest } from "./http-service.ts";
 import type { ProcessContext } from "./process-context.ts";
 import type { OpenQueue } from "./queue-at.ts";
+import type { Standby } from "./router-standby.ts";
 
 /** The settings of `flowcatalyst dev` and `flowcatalyst router` that a router needs. */
 export interface RouterSettings {
@@ -28,9 +29,11 @@ export interface RouterParts {
   readonly queue: OpenQueue;
   readonly control: DeliveryControl;
   /** Null: the queue carries stand-alone messages only. */
-  readonly jobs: { readonly deliveries: DeliveryReader; readonly sink: AttemptSink } | null;
+  readonly jobs: { readonly deliveries: DeliveryReader | null; readonly sink: AttemptSink } | null;
   readonly transport: Transport;
   readonly guard: AddressGuard;
+  /** Null or absent: this router is active whatever others are. */
+  readonly standby?: Standby | null;
   /** Where the process is found. The router's own is corrected once it listens. */
   readonly addresses: Record<string, string>;
 }
@@ -43,6 +46,7 @@ export function createRouterServices(
   settings: RouterSettings,
   context: ProcessContext,
 ): readonly Service[] {
+  const standby = parts.standby ?? null;
   const router = createRouter(
     {
       queues: [parts.queue.queue],
@@ -56,6 +60,7 @@ export function createRouterServices(
       logger: context.logger,
       metrics: context.metrics,
       warnings: new Warnings(context.clock, context.logger),
+      ...(standby === null ? {} : { standby: () => standby.state() }),
     },
     {
       ...routerDefaults,
@@ -67,7 +72,7 @@ export function createRouterServices(
     },
   );
   context.health.register("queue", () => queueHealth(router));
-  return [routerService(router), routerHttp({ router, parts, settings }, context)];
+  return [routerService(router, standby), routerHttp({ router, parts, settings }, context)];
 }
 
 /** A queue that cannot be received from is tried again for ever; meanwhile readiness says so. */
@@ -84,8 +89,10 @@ function callsAtOnce(wanted: number, context: ProcessContext): number {
   throw new CodedError("TRANSPORT_LIMIT_TOO_LOW", { message });
 }
 
-function routerService(router: Router): Service {
-  return { name: "router", run: (signal) => router.run(signal), ready: () => router.ready() };
+/** One that stands by is as ready as it can be: it waits, perhaps for days, to become active. */
+function routerService(router: Router, standby: Standby | null): Service {
+  if (standby === null) return { name: "router", run: (signal) => router.run(signal), ready: () => router.ready() };
+  return { name: "router", run: (signal) => standby.run((active) => router.run(active), signal) };
 }
 
 function routerHttp(

@@ -1,22 +1,31 @@
 /**
- * `flowcatalyst router`: the router alone, for people who have a queue of stand-alone messages and no platform.
+ * `flowcatalyst router`: the router alone. Several may run side by side on one queue.
  *
- * It has no database. Pools are not configured anywhere, so every lane goes to the default pool, whose concurrency is
- * FC_ROUTER_POOL_CONCURRENCY; nothing can be paused or cancelled, and messages are not signed, because there is nobody
- * to ask for secrets.
+ * Where it gets pools, pauses, secrets and payloads, and where it reports to, is its home (router-home.ts): the
+ * database, a platform over HTTP, or nobody. With FC_STANDBY_ENABLED one of several routers is active
+ * (router-standby.ts).
  */
-import type { DispatchPool } from "../domain/dispatch-pool.ts";
-import type { DeliveryControl } from "../ports/delivery-control.ts";
 import { createFetchTransport } from "../net/index.ts";
 import { httpUrl } from "./http-service.ts";
 import type { RouterConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 import { openQueueAt } from "./queue-at.ts";
+import { openRouterHome, type RouterHome } from "./router-home.ts";
 import { createMetricsService, createRouterServices, createTargetGuard } from "./router-service.ts";
 
 const msPerSecond = 1_000;
 
 export async function composeRouter(config: RouterConfig, context: ProcessContext): Promise<Composition> {
+  const home = await openRouterHome(config, context);
+  try {
+    return await compose(home, config, context);
+  } catch (error) {
+    await home.close();
+    throw error;
+  }
+}
+
+async function compose(home: RouterHome, config: RouterConfig, context: ProcessContext): Promise<Composition> {
   const queue = await openQueueAt(
     { url: config.queueUrl, visibilityMs: config.routerVisibilityTimeoutSecs * msPerSecond, connection: null },
     context.clock,
@@ -28,35 +37,37 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
   const settings = { ...config, defaultPoolConcurrency: config.routerPoolConcurrency };
   const parts = {
     queue,
-    control: fixedControl([], context),
-    jobs: null,
+    control: home.control,
+    jobs: home.jobs,
     transport: createFetchTransport({ clock: context.clock }, { trustedCertificates: null, proxy: null }),
     guard: createTargetGuard(config.allowedTargetCidrs, context),
+    standby: config.standbyEnabled ? await openRouterStandby(config, context) : null,
     addresses,
   };
   return {
-    services: [createMetricsService(config, context, addresses), ...createRouterServices(parts, settings, context)],
+    services: [
+      createMetricsService(config, context, addresses),
+      ...home.services,
+      ...createRouterServices(parts, settings, context),
+    ],
     started: () => {
-      const facts = { version: context.version, addresses, queue: queue.uri };
+      const facts = { version: context.version, addresses, queue: queue.uri, home: home.kind, place: home.place };
       context.announce({ kind: "started", service: "router", ...facts }, () => [
         `FlowCatalyst router ${context.version} is up`,
         `  queue    ${queue.uri}`,
+        ...(home.place === null ? [] : [`  platform ${home.place}`]),
         `  publish  POST ${addresses.router}/api/router/publish`,
         `  health   ${addresses.metrics}/q/health`,
       ]);
     },
-    close: async () => queue.close(),
+    close: async () => {
+      queue.close();
+      await home.close();
+    },
   };
 }
 
-/** What never changes: these pools, no pauses, no secrets. */
-function fixedControl(pools: readonly DispatchPool[], context: ProcessContext): DeliveryControl {
-  const state = { revision: 1, pools, pausedSubscriptions: new Set<never>(), cancelledJobs: new Set<never>() };
-  return {
-    async read(knownRevision, waitMs, signal) {
-      if (knownRevision === state.revision) await context.clock.sleep(waitMs, signal);
-      return state;
-    },
-    secrets: async () => [],
-  };
+async function openRouterStandby(config: RouterConfig, context: ProcessContext) {
+  const { openStandby } = await import("./router-standby.ts");
+  return openStandby(config, context);
 }

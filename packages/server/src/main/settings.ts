@@ -322,6 +322,17 @@ export const platformAccessSettings = {
   }),
 };
 
+/** A router without a database may run without a platform too: on stand-alone messages. */
+export const optionalPlatformAccessSettings = {
+  apiBaseUrl: url({
+    key: "API_BASE_URL",
+    section: "Platform access",
+    description: platformAccessSettings.apiBaseUrl.description,
+    schemes: ["http", "https"],
+  }),
+  apiToken: platformAccessSettings.apiToken,
+};
+
 export const outboxSettings = {
   outboxDbType: choice(["postgres", "mysql", "mongodb", "sqlite"], {
     key: "OUTBOX_DB_TYPE",

@@ -51,6 +51,8 @@ export interface MonitoringDeps {
   readonly breakers: CircuitBreakers;
   readonly intakes: readonly Intake[];
   readonly isReady: () => boolean;
+  /** Absent: this router is active whatever others are. */
+  readonly standby?: () => StandbyState;
 }
 
 export function createMonitoring(deps: MonitoringDeps): RouterMonitoring {
@@ -78,7 +80,7 @@ export function createMonitoring(deps: MonitoringDeps): RouterMonitoring {
     inFlight: () => ({ items: listedDeliveries(pipeline, wallTime), total: pipeline.size }),
     warnings: () => warnings.list().map(warningView),
     consumers: () => intakes.map(consumerView),
-    standby: () => ({ enabled: false, active: deps.isReady(), instanceId: null, trustedUntil: null }),
+    standby: () => deps.standby?.() ?? { enabled: false, active: deps.isReady(), instanceId: null, trustedUntil: null },
     resetBreaker: (name) => {
       const breaker = breakers.find(name);
       breaker?.reset();

@@ -33,6 +33,7 @@
  * message is dropped. Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and
  * acks are flushed. A fault nobody foresaw ends `run`; run again, it goes on with what is in the pipeline.
  */
+import type { StandbyState } from "@flowcatalyst/contracts";
 import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
 import { poolLimits } from "../domain/dispatch-pool.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
@@ -72,6 +73,8 @@ export interface RouterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly warnings: Warnings;
+  /** Told at `/monitoring/standby`; absent: this router is active whatever others are. */
+  readonly standby?: () => StandbyState;
 }
 
 export interface RouterConfig {
@@ -187,6 +190,7 @@ class RunningRouter implements Router {
       breakers: this.#breakers,
       intakes: this.#intakes,
       isReady: () => this.#isReady(),
+      ...(deps.standby === undefined ? {} : { standby: deps.standby }),
     });
     metrics.watch(() => this.monitoring.gauges());
   }

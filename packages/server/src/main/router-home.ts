@@ -1,0 +1,57 @@
+import type { Service } from "@flowcatalyst/foundation";
+import type { AttemptSink } from "../ports/attempt-sink.ts";
+import type { DeliveryControl } from "../ports/delivery-control.ts";
+import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { RouterConfig } from "./process-config.ts";
+import type { ProcessContext } from "./process-context.ts";
+
+/**
+ * Where a router gets what is not on the queue, and reports to. One of three, chosen by the settings:
+ *
+ * - FC_DATABASE_URL: the platform's database itself (store-home.ts);
+ * - FC_API_BASE_URL without a database: the platform over HTTP (remote-home.ts);
+ * - neither: nobody (`standaloneHome`). Messages are stand-alone ones.
+ */
+export interface RouterHome {
+  readonly kind: "store" | "platform" | "none";
+  readonly control: DeliveryControl;
+  /** Null: the queue carries stand-alone messages only. `deliveries` null: it carries whole deliveries. */
+  readonly jobs: { readonly deliveries: DeliveryReader | null; readonly sink: AttemptSink } | null;
+  /** For the greeting and for `--json`: without user and password. */
+  readonly place: string | null;
+  /** What must run while the router does, started before it and stopped after it. */
+  readonly services: readonly Service[];
+  /** After everything has stopped, and once. */
+  close(): Promise<void>;
+}
+
+/** The seam of router.ts. Health checks of the home are registered in `context.health` by whoever opens it. */
+export async function openRouterHome(config: RouterConfig, context: ProcessContext): Promise<RouterHome> {
+  if (config.apiBaseUrl !== undefined) {
+    const { openRemoteHome } = await import("./remote-home.ts");
+    return openRemoteHome({ ...config, apiBaseUrl: config.apiBaseUrl }, context);
+  }
+  return standaloneHome(context);
+}
+
+/**
+ * Pools are configured nowhere, so every lane goes to the default pool; nothing can be paused or cancelled, and
+ * messages are not signed, because there is nobody to ask for secrets.
+ */
+export function standaloneHome({ clock }: Pick<ProcessContext, "clock">): RouterHome {
+  const state = { revision: 1, pools: [], pausedSubscriptions: new Set<never>(), cancelledJobs: new Set<never>() };
+  return {
+    kind: "none",
+    control: {
+      async read(knownRevision, waitMs, signal) {
+        if (knownRevision === state.revision) await clock.sleep(waitMs, signal);
+        return state;
+      },
+      secrets: async () => [],
+    },
+    jobs: null,
+    place: null,
+    services: [],
+    close: async () => undefined,
+  };
+}
