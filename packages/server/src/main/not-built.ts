@@ -28,7 +28,6 @@ export function notBuiltForRouter(config: RouterConfig, entries: readonly Config
   const alone = "is not built yet for a router on its own; leave it out";
   return asked(entries, [
     ["FC_DATABASE_URL", config.databaseUrl !== undefined, alone],
-    ["FC_API_BASE_URL", config.apiBaseUrl !== undefined, alone],
     ["FC_ROUTER_CONFIG_URL", config.routerConfigUrl !== undefined, alone],
     ["FC_STANDBY_ENABLED", config.standbyEnabled, alone],
     [
