@@ -25,3 +25,17 @@ test("metrics are in the Prometheus format", async () => {
   expect(response.headers.get("content-type")).toStartWith("text/plain");
   expect(await response.text()).toContain("things_total 3");
 });
+
+test("a scrape tells which checks are up", async () => {
+  const health = new HealthRegistry();
+  const app = createHealthRoutes(health, createMetrics());
+  const scrape = async (): Promise<string> => (await app.request("/metrics")).text();
+  health.set("database", "UP");
+  health.register("queue", () => {
+    throw new Error("gone");
+  });
+  expect(await scrape()).toContain('fc_health_check_up{check="database"} 1');
+  expect(await scrape()).toContain('fc_health_check_up{check="queue"} 0');
+  health.set("database", "DOWN");
+  expect(await scrape()).toContain('fc_health_check_up{check="database"} 0');
+});

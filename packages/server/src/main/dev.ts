@@ -183,9 +183,9 @@ function schedulerService({ store, queue, config, context }: Wired): Service {
 }
 
 function replayRunner({ store, context }: Wired): ReplayRunner {
-  const { clock, logger, holder } = context;
+  const { clock, logger, metrics, holder } = context;
   return createReplayRunner(
-    { replays: store.replays, leases: store.leases, clock, logger },
+    { replays: store.replays, leases: store.leases, clock, logger, metrics },
     { ...replayDefaults, holder },
   );
 }

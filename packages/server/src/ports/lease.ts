@@ -40,16 +40,31 @@ export interface LeaseKeeperConfig {
   readonly ttlMs: number;
 }
 
+/** Where a keeper shows whether it holds its lease: one gauge for all leases, asked when somebody scrapes. */
+export interface LeaseMeters {
+  gauge(name: string, help: string, labels: readonly ["lease"]): LeaseGauge;
+  onCollect(update: () => void): void;
+}
+
+interface LeaseGauge {
+  labels(values: { readonly lease: string }): { set(value: number): void };
+}
+
+export interface LeaseKeeperDeps {
+  readonly leases: LeaseStore;
+  readonly clock: { monotonicMs(): number };
+  /** Absent: nobody is told. */
+  readonly metrics?: LeaseMeters;
+}
+
 /** Renewed when this share of its time is over, so that two renewals may fail before it is lost. */
 const renewAfterShare = 1 / 3;
 
 /** `monotonicMs` measures how long the lease may be trusted; the wall clock is never asked. */
-export function createLeaseKeeper(
-  deps: { readonly leases: LeaseStore; readonly clock: { monotonicMs(): number } },
-  config: LeaseKeeperConfig,
-): LeaseKeeper {
+export function createLeaseKeeper(deps: LeaseKeeperDeps, config: LeaseKeeperConfig): LeaseKeeper {
   let held: HeldLease | null = null;
   let renewAtMonotonicMs = 0;
+  showLease(deps.metrics, config.name, () => held !== null && deps.clock.monotonicMs() < held.trustedUntilMonotonicMs);
   return {
     async epoch() {
       const nowMs = deps.clock.monotonicMs();
@@ -66,4 +81,11 @@ export function createLeaseKeeper(
       await deps.leases.release(config.name, config.holder);
     },
   };
+}
+
+/** `fc_lease_held{lease}` is 1 where the lease is held and may still be trusted; the sum over all processes is 1 or 0. */
+export function showLease(metrics: LeaseMeters | undefined, lease: string, isHeld: () => boolean): void {
+  if (metrics === undefined) return;
+  const gauge = metrics.gauge("fc_lease_held", "1 while this process holds the lease, else 0", ["lease"]);
+  metrics.onCollect(() => gauge.labels({ lease }).set(isHeld() ? 1 : 0));
 }

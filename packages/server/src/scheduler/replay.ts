@@ -1,4 +1,11 @@
-import { createWakeUp, describeError, type Clock, type Logger, type WakeUp } from "@flowcatalyst/foundation";
+import {
+  createWakeUp,
+  describeError,
+  type Clock,
+  type Logger,
+  type Metrics,
+  type WakeUp,
+} from "@flowcatalyst/foundation";
 import type { ReplayId } from "../domain/ids.ts";
 import type { Replay, ReplayStore } from "../ports/job-store.ts";
 import { createLeaseKeeper, type LeaseKeeper, type LeaseStore } from "../ports/lease.ts";
@@ -35,6 +42,8 @@ export interface ReplayRunnerDeps {
   readonly leases: LeaseStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Absent: the lease is not shown. */
+  readonly metrics?: Metrics;
 }
 
 export interface ReplayRunnerConfig {

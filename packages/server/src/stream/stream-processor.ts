@@ -183,13 +183,14 @@ class Stream implements StreamProcessor {
     const epoch = await this.#lease.epoch();
     if (epoch === null) {
       this.#checkpoint = null;
+      this.#meters.waitingSince(null);
       return { kind: "standby" };
     }
     const matcher = await this.#currentMatcher();
     const from = (this.#checkpoint ??= await this.#deps.jobs.checkpoint());
     const events = await this.#read(from, matcher);
+    this.#meters.waitingSince(events[0]?.createdAtMs ?? null);
     if (events.length === 0) {
-      this.#meters.caughtUp();
       this.#tellWaiters(from);
       return { kind: "idle" };
     }
@@ -307,12 +308,15 @@ function turnOfOthers(): Promise<void> {
 }
 
 interface StreamMeters {
-  /** `waitingSinceMs`: when the oldest event not passed yet was accepted. */
   passed(
     made: { readonly events: number; readonly jobs: readonly unknown[]; readonly poison: readonly unknown[] },
     waitingSinceMs: number | null,
   ): void;
-  caughtUp(): void;
+  /**
+   * When the oldest event not passed yet was accepted; null: there is none, or somebody else sees to it. Told before
+   * the jobs are written as well, so that the lag grows while the store takes none.
+   */
+  waitingSince(ms: number | null): void;
 }
 
 const msPerSecond = 1_000;
@@ -337,8 +341,8 @@ function createMeters({ metrics, clock }: StreamProcessorDeps, faultsTotal: () =
       if (made.poison.length > 0) poison.inc(made.poison.length);
       waitingSinceMs = sinceMs;
     },
-    caughtUp: () => {
-      waitingSinceMs = null;
+    waitingSince: (ms) => {
+      waitingSinceMs = ms;
     },
   };
 }
