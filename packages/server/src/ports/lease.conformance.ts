@@ -104,6 +104,26 @@ export function describeLeaseConformance(name: string, setup: () => Promise<Leas
       expect(numbers).toContain(await store.nodeNumbers.lease("one more", ttlMs));
     });
 
+    test("one that was given back is free at once", async () => {
+      for (let n = 0; n < 1_024; n++) await store.nodeNumbers.lease(`holder ${n}`, ttlMs);
+      const freed = await store.nodeNumbers.lease("holder 5", ttlMs);
+      await store.nodeNumbers.release("holder 5");
+      await store.nodeNumbers.release("nobody");
+      expect(await store.nodeNumbers.lease("one more", ttlMs)).toBe(freed);
+      const fault = await store.nodeNumbers.lease("holder 5", ttlMs).catch((error: unknown) => error);
+      expect(fault).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    });
+
+    test("a holder that was away for too long gets another if its own is somebody else's by now", async () => {
+      const numbers: number[] = [];
+      for (let n = 0; n < 1_024; n++) numbers.push(await store.nodeNumbers.lease(`holder ${n}`, ttlMs));
+      await store.advance(ttlMs);
+      const others = [];
+      for (let n = 0; n < 1_023; n++) others.push(await store.nodeNumbers.lease(`other ${n}`, ttlMs));
+      const back = await store.nodeNumbers.lease("holder 0", ttlMs);
+      expect(others).not.toContain(back);
+    });
+
     test("a renewed one is not given away", async () => {
       const mine = await store.nodeNumbers.lease("mine", ttlMs);
       await store.advance(ttlMs - 1);

@@ -17,7 +17,13 @@ export interface LeaseStore {
 
 /** Leases a number from 0 to 1,023, unique among live processes, for id generation. */
 export interface NodeNumbers {
+  /**
+   * Takes or renews. A holder whose number ran out keeps it unless somebody else has it by now; then it gets another.
+   * Throws STORE_UNAVAILABLE when all are taken.
+   */
   lease(holder: string, ttlMs: number): Promise<number>;
+  /** Gives it back early; no effect if the holder has none. */
+  release(holder: string): Promise<void>;
 }
 
 /** A stage's own side of its lease: takes it, renews it in time, and never lets it be used when in doubt. */

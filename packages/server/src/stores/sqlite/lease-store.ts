@@ -94,6 +94,10 @@ export function createNodeNumbers(deps: LeaseStoreDeps): NodeNumbers {
     INSERT INTO node_numbers (number, holder, expires_at_ms) VALUES (?1, ?2, ?3)
     ON CONFLICT (number) DO UPDATE SET holder = ?2, expires_at_ms = ?3`);
 
+  const free = database.statement<never, [string, number]>(
+    "UPDATE node_numbers SET holder = NULL, expires_at_ms = ?2 WHERE holder = ?1",
+  );
+
   const pick = (holder: string, nowMs: number): number | undefined => {
     const mine = own.get(holder);
     if (mine !== null) return mine.number;
@@ -115,5 +119,8 @@ export function createNodeNumbers(deps: LeaseStoreDeps): NodeNumbers {
         write.run(number, holder, nowMs + ttlMs);
         return number;
       }),
+    release: async (holder) => {
+      database.transaction(() => free.run(holder, clock.now()));
+    },
   };
 }
