@@ -52,7 +52,10 @@ afterAll(() => sandbox.end());
 async function setup(): Promise<Bench> {
   const server = await sandbox.start();
   const folder = sandbox.dataDir();
-  const commandLine = createCommandLine(folder, { FC_API_BASE_URL: server.apiUrl });
+  const commandLine = createCommandLine(folder, {
+    FC_API_BASE_URL: server.apiUrl,
+    FC_METRICS_PORT: String(server.ports.metrics),
+  });
   const targetUrl = `${server.apiUrl}/dev/receiver/base`;
   await subscribe(server.apiUrl, { name: "base", eventTypes: ["order.*"], targetUrl });
   return { server, commandLine, folder };

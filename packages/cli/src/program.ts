@@ -12,6 +12,7 @@ import { exitCodes } from "@flowcatalyst/foundation";
 import { addConfigCommands } from "./commands/config.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addGroupCommands } from "./commands/groups.ts";
+import { addHealthCommand } from "./commands/health.ts";
 import { addJobCommands } from "./commands/jobs.ts";
 import { addListenCommand } from "./commands/listen.ts";
 import { addPoolCommands } from "./commands/pools.ts";
@@ -51,6 +52,7 @@ export function createProgram(environment: Environment, version: string): Comman
   addGroupCommands(program, environment);
   addReplayCommand(program, environment);
   addListenCommand(program, environment);
+  addHealthCommand(program, environment);
   addConfigCommands(program, environment);
   addSignatureCommands(program, environment);
   withExamples(program, [

@@ -202,15 +202,19 @@ describe("run", () => {
       append: (made) => (down ? Promise.reject(new CodedError("STORE_FULL")) : bench.appender.append(made)),
     };
     const stop = new AbortController();
-    const processor = bench.processor({}, { jobs });
+    const processor = bench.processor({}, { jobs, metrics: bench.metrics });
+    const lagSeconds = async (): Promise<number> =>
+      Number(/^fc_stream_lag_seconds (\S+)$/m.exec(await bench.metrics.render())?.[1]);
     const running = processor.run(stop.signal);
     await bench.publish({});
     await bench.clock.advance(20_000);
     expect(madeJobs()).toHaveLength(0);
+    expect(await lagSeconds()).toBeGreaterThan(15);
     down = false;
     await bench.clock.advance(5_000);
     await processor.whenCaughtUp();
     expect(madeJobs()).toHaveLength(1);
+    expect(await lagSeconds()).toBe(0);
     stop.abort();
     await running;
   });
