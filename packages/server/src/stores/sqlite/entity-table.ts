@@ -2,7 +2,7 @@ import type { SQLQueryBindings } from "bun:sqlite";
 import type { Scope } from "../../domain/scope.ts";
 import type { CreateResult, Page, PageRequest, UpdateResult } from "../../ports/settings.ts";
 import type { SqliteDatabase } from "./database.ts";
-import { decodeCursor, encodeCursor } from "./page-cursor.ts";
+import { decodeCursor, encodeCursor } from "../page-cursor.ts";
 import { raiseRevision, type RevisionKind } from "./revisions.ts";
 
 /**

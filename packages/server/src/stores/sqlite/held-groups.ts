@@ -7,7 +7,7 @@ import type { SqliteDatabase } from "./database.ts";
 import { clientOfTaskFeed } from "../feed-key.ts";
 import { statusName } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
-import { decodeCursor, encodeCursor } from "./page-cursor.ts";
+import { decodeCursor, encodeCursor } from "../page-cursor.ts";
 
 /**
  * What is held and why: whole feeds first (paused, or their pool suspended), then ordered groups that are blocked or

@@ -9,7 +9,7 @@ import { createHeldGroups } from "./held-groups.ts";
 import { selectFullJob, toDispatchJob, type FullJobRow } from "./job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { createJobsOfEvents, type JobsOfEvents } from "./jobs-of-event.ts";
-import { decodeCursor, encodeCursor } from "./page-cursor.ts";
+import { decodeCursor, encodeCursor } from "../page-cursor.ts";
 
 export const readerLimits = {
   /** Where `stats` stops. */

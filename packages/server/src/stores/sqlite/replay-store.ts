@@ -7,7 +7,7 @@ import { createJobRetry, ownedJobColumns, type OwnedJobRow } from "./job-command
 import type { JobChanges } from "./job-changes.ts";
 import { statusCodes } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
-import { decodeCursor, encodeCursor } from "./page-cursor.ts";
+import { decodeCursor, encodeCursor } from "../page-cursor.ts";
 
 /**
  * Bulk retries. A replay walks the jobs by position, in slices, from its cursor to the newest job of the moment it was

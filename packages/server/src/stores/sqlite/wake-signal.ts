@@ -1,13 +1,8 @@
-/**
- * Tells whoever listens in this process that it is worth looking again. Carries no data and promises nothing: everybody
- * who listens polls as well. Call `wake` after the commit, never inside the transaction.
- */
-export interface WakeSignal {
-  wake(): void;
-  /** Returns the unsubscriber. */
-  subscribe(listener: () => void): () => void;
-}
+import type { StoreWakes, WakeSignal } from "../store-wakes.ts";
 
+export type { StoreWakes, WakeSignal } from "../store-wakes.ts";
+
+/** Wakes within this process: the only one that has the file. */
 export function createWakeSignal(): WakeSignal {
   const listeners = new Set<() => void>();
   return {
@@ -21,16 +16,6 @@ export function createWakeSignal(): WakeSignal {
       return () => listeners.delete(entry);
     },
   };
-}
-
-/** The wake-ups of one store: between stages of one process that share it. */
-export interface StoreWakes {
-  /** Events were accepted. */
-  readonly appended: WakeSignal;
-  /** A group of jobs became ready. */
-  readonly jobsReady: WakeSignal;
-  /** Pools, pauses, cancellations or secrets changed. */
-  readonly control: WakeSignal;
 }
 
 export function createStoreWakes(): StoreWakes {
