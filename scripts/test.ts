@@ -3,12 +3,15 @@
  *
  * Tests beside the code run in two processes with a fresh global object per file; tests under test/ start servers and
  * measure time, so they run one after another. `--all` names each test that passes, other flags go to `bun test`
- * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any; the exit code is 1
- * unless everything passed.
+ * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any and their names before it;
+ * the exit code is 1 unless everything else passed. Tests that need PostgreSQL or Redis are skipped where
+ * FC_TEST_POSTGRES_URL or FC_TEST_REDIS_URL is not set (`scripts/services run -- npm test` sets them).
  */
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT, runCommand } from "./run-command.ts";
+import { skippedTests } from "./skipped-tests.ts";
 import { addCounts, formatCounts, NO_TESTS, parseBunSummary, type TestCounts } from "./test-counts.ts";
 
 const UNIT_FOLDERS = ["packages", "scripts"];
@@ -43,21 +46,40 @@ function planRuns(args: readonly string[]): readonly TestRun[] {
   return [unit, serial].filter((run) => run.paths.length > 0);
 }
 
-async function runTests({ paths, flags }: TestRun): Promise<TestCounts> {
+interface TestOutcome {
+  readonly counts: TestCounts;
+  readonly skipped: readonly string[];
+}
+
+async function runTests({ paths, flags }: TestRun): Promise<TestOutcome> {
   const missing = paths.filter((path) => !existsSync(join(ROOT, path)));
   for (const path of missing) console.error(`no such test: ${path}`);
   const present = paths.filter((path) => !missing.includes(path)).map((path) => `./${path}`);
   const absent = { ...NO_TESTS, failed: missing.length };
-  if (present.length === 0) return absent;
+  if (present.length === 0) return { counts: absent, skipped: [] };
 
-  const command = [process.execPath, "--no-orphans", "test", ...flags, ...present];
-  const { output, exitCode } = await runCommand(command, { echo: true, timeoutMs: RUN_TIMEOUT_MS });
-  return addCounts(absent, parseBunSummary(output, exitCode));
+  const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-tests-"));
+  try {
+    const list = join(folder, "tests.xml");
+    const reporter = ["--reporter=junit", `--reporter-outfile=${list}`];
+    const command = [process.execPath, "--no-orphans", "test", ...flags, ...reporter, ...present];
+    const { output, exitCode } = await runCommand(command, { echo: true, timeoutMs: RUN_TIMEOUT_MS });
+    const skipped = existsSync(list) ? skippedTests(readFileSync(list, "utf8")) : [];
+    return { counts: addCounts(absent, parseBunSummary(output, exitCode)), skipped };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 async function main(): Promise<void> {
   let total = NO_TESTS;
-  for (const run of planRuns(process.argv.slice(2))) total = addCounts(total, await runTests(run));
+  const skipped: string[] = [];
+  for (const run of planRuns(process.argv.slice(2))) {
+    const outcome = await runTests(run);
+    total = addCounts(total, outcome.counts);
+    skipped.push(...outcome.skipped);
+  }
+  if (skipped.length > 0) console.log(`\nskipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`);
   console.log(`\n${formatCounts(total)}`);
   process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 }

@@ -18,6 +18,11 @@ export const EXEMPTIONS: readonly Exemption[] = [
     path: "packages/foundation/src/random.ts",
     reason: "is the chance that is passed in",
   },
+  {
+    rule: "whole-suite",
+    path: "packages/server/src/ports/needs-services.fixture.ts",
+    reason: "is what skips, by rule",
+  },
   { rule: "given-time-and-chance", path: "packages/sdk/", reason: "runs in applications, on the runtime's own clock" },
   { rule: "given-time-and-chance", path: "packages/cli/", reason: "a command lives with its user, in real time" },
   {

@@ -8,7 +8,8 @@ import { EXEMPTIONS, type Exemption } from "./tidy-exemptions.ts";
 import { RULES, type Violation } from "./tidy-rules.ts";
 
 const SKIPPED_PLACES = /^(\.git|data|dist)\/|(^|\/)node_modules\//;
-const TEXT_FILE = /\.(ts|mjs|cjs|js|json|md|toml|yml|yaml|css|html|vue|sh|sql|txt)$|^\.ci\/run$|^\.[a-z]+$/;
+const TEXT_FILE =
+  /\.(ts|mjs|cjs|js|json|md|toml|yml|yaml|css|html|vue|sh|sql|txt)$|^(\.ci\/run|scripts\/services)$|^\.[a-z]+$/;
 
 /** The repository's text files: what is on disk, so that a file is checked before it is committed. */
 async function listFiles(): Promise<readonly string[]> {

@@ -1,29 +1,16 @@
-import { describe, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { silentLogger, systemClock } from "@flowcatalyst/foundation";
+import { testPostgresUrl } from "../ports/needs-services.fixture.ts";
 import { migrate, type MigrationSet } from "./migrations.ts";
 import { createPostgresDatabase, type PostgresDatabase } from "./postgres-database.ts";
 
+export { describeWithPostgres, testPostgresUrl } from "../ports/needs-services.fixture.ts";
+
 /**
- * A database of its own for each test that asks, on the server that `scripts/services` has started. Made as a copy of a
- * template that is migrated once per process and set of migrations.
- *
- * Without FC_TEST_POSTGRES_URL such tests are skipped by name; with `FC_TEST_REQUIRE=postgres` that is a failure.
+ * A database of its own for each test that asks, on the server that FC_TEST_POSTGRES_URL names (`scripts/services`
+ * starts one). Made as a copy of a template that is migrated once per test file and set of migrations.
  */
-export const testPostgresUrl: string | undefined = process.env["FC_TEST_POSTGRES_URL"];
-
-const isRequired = (process.env["FC_TEST_REQUIRE"] ?? "").split(",").includes("postgres");
-
-/** `describe` for tests that need PostgreSQL. */
-export function describeWithPostgres(name: string, body: () => void): void {
-  if (testPostgresUrl !== undefined) describe(name, body);
-  else if (isRequired) {
-    test(name, () => {
-      throw new Error("FC_TEST_REQUIRE names postgres, and FC_TEST_POSTGRES_URL is not set: see scripts/services");
-    });
-  } else describe.skip(`${name} (needs PostgreSQL: FC_TEST_POSTGRES_URL)`, body);
-}
-
 export interface TestPostgres {
   readonly url: string;
   readonly database: PostgresDatabase;
@@ -33,10 +20,12 @@ export interface TestPostgres {
 }
 
 const templates = new Map<string, Promise<string>>();
+/** Test files run in several processes, and several in one: each has names of its own. */
+const prefix = `fc_${process.pid}_${randomBytes(4).toString("hex")}`;
 let databases = 0;
 
 export async function openTestPostgres(sets: readonly MigrationSet[]): Promise<TestPostgres> {
-  const name = `fc_${process.pid}_${++databases}`;
+  const name = `${prefix}_${++databases}`;
   const template = await templateOf(sets);
   await administer(`CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = databaseUrl(name);
@@ -65,8 +54,7 @@ function templateOf(sets: readonly MigrationSet[]): Promise<string> {
 }
 
 async function makeTemplate(key: string, sets: readonly MigrationSet[]): Promise<string> {
-  const name = `fc_${process.pid}_template_${key}`;
-  await administer(`DROP DATABASE IF EXISTS ${name}`);
+  const name = `${prefix}_template_${key}`;
   await administer(`CREATE DATABASE ${name}`);
   const database = openDatabase(databaseUrl(name), 1);
   for (const set of sets) await migrate(database, set);

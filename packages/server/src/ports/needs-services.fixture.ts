@@ -1,0 +1,43 @@
+import { beforeEach, describe } from "bun:test";
+
+/**
+ * Tests that need a server of PostgreSQL or Redis: `describeWithPostgres(name, body)` in place of `describe`.
+ *
+ * Their places come from FC_TEST_POSTGRES_URL and FC_TEST_REDIS_URL (`scripts/services` starts them and says where).
+ * Without them each of the tests is skipped, by its name; where FC_TEST_REQUIRE names the service, each fails.
+ */
+export type NeededService = "postgres" | "redis";
+
+const variables = { postgres: "FC_TEST_POSTGRES_URL", redis: "FC_TEST_REDIS_URL" } as const;
+
+export const testPostgresUrl = urlOf("postgres");
+export const testRedisUrl = urlOf("redis");
+
+/** `describe` for tests that need all of these services. */
+export function describeWith(services: readonly NeededService[], name: string, body: () => void): void {
+  const required = (process.env["FC_TEST_REQUIRE"] ?? "").split(",").map((service) => service.trim());
+  const missing = services.filter((service) => urlOf(service) === undefined);
+  if (missing.length === 0) describe(name, body);
+  else if (missing.some((service) => required.includes(service))) {
+    describe(name, () => {
+      beforeEach(() => {
+        const unset = missing.map((service) => variables[service]).join(", ");
+        throw new Error(`FC_TEST_REQUIRE wants this test, and ${unset} is not set: see scripts/services --help`);
+      });
+      body();
+    });
+  } else describe.skip(`${name} (needs ${missing.join(", ")})`, body);
+}
+
+export function describeWithPostgres(name: string, body: () => void): void {
+  describeWith(["postgres"], name, body);
+}
+
+export function describeWithRedis(name: string, body: () => void): void {
+  describeWith(["redis"], name, body);
+}
+
+function urlOf(service: NeededService): string | undefined {
+  const url = process.env[variables[service]];
+  return url === "" ? undefined : url;
+}
