@@ -1,0 +1,171 @@
+import type { HeldReason } from "../../domain/dispatch-job.ts";
+import type { JobId } from "../../domain/ids.ts";
+import { statement } from "../../postgres/statement.ts";
+import { jobColumns, type JobRow } from "../job-row.ts";
+
+/** The rows and statements behind `JobChanges`. */
+export interface GroupRow {
+  readonly id: number;
+  readonly key: string;
+  readonly feed_id: number;
+  readonly ordered: boolean;
+  ready_at: number | null;
+  outstanding: number;
+  queued_at: number | null;
+  run_from: number | null;
+  run_to: number | null;
+  /** No open job of the group that waits to be published has a lower sort key: where its readers start. */
+  head_from: number;
+  held_reason: HeldReason | null;
+  held_since: number | null;
+  blocked_job_id: JobId | null;
+  blocked_since: number | null;
+  blocked_total_ms: number;
+}
+
+/** Of the group's feed, as it was when the group was locked: its clock, and whom the lane serves. */
+export interface FeedPart {
+  readonly feed_held_since: number | null;
+  readonly feed_held_total_ms: number;
+}
+
+const groupColumns = `g.id, g.key, g.feed_id, g.ordered, g.ready_at, g.outstanding, g.queued_at, g.run_from, g.run_to,
+  g.head_from, g.held_reason, g.held_since, g.blocked_job_id, g.blocked_since, g.blocked_total_ms,
+  f.held_since AS feed_held_since, f.held_total_ms AS feed_held_total_ms`;
+
+/** Locks in the order of ids, so that two transactions never wait for each other. */
+export const lockGroups = statement<GroupRow & FeedPart, [ids: string]>(`
+  SELECT ${groupColumns}
+  FROM (SELECT DISTINCT id::bigint AS id FROM json_array_elements_text($1::json) AS r (id)) AS r
+  JOIN job_groups g ON g.id = r.id
+  JOIN job_feeds f ON f.id = g.feed_id
+  ORDER BY g.id FOR UPDATE OF g`);
+
+export const lockGroupsOfJobs = statement<GroupRow & FeedPart, [jobIds: string]>(`
+  SELECT ${groupColumns}
+  FROM (
+    SELECT DISTINCT o.group_id FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON o.id = r.id
+  ) AS r
+  JOIN job_groups g ON g.id = r.group_id
+  JOIN job_feeds f ON f.id = g.feed_id
+  ORDER BY g.id FOR UPDATE OF g`);
+
+const columnsOf = (table: string): string => jobColumns.replaceAll(/(\w+)/g, `${table}.$1`);
+
+export const readOpenJobs = statement<JobRow, [ids: string]>(`
+  SELECT ${columnsOf("o")} FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON o.id = r.id`);
+
+export const readFinalJobs = statement<JobRow, [ids: string]>(`
+  SELECT ${columnsOf("j")} FROM json_array_elements_text($1::json) AS r (id) JOIN jobs j ON j.id = r.id`);
+
+/** Open jobs of an ordered group behind a position, in their order: as many as a message can carry there. */
+export const readRestOfRun = statement<JobRow, [groupId: number, position: number, limit: number]>(`
+  SELECT ${jobColumns} FROM open_jobs WHERE group_id = $1 AND sort_key > $2 ORDER BY sort_key, position LIMIT $3`);
+
+export interface GroupHead {
+  readonly group_id: number;
+  readonly due_at: number;
+  readonly updated_at: number;
+  readonly generation: number;
+  readonly attempt_count: number;
+  readonly sort_key: number;
+}
+
+/** For each group the job that is next to be published, if there is one. */
+export const readGroupHeads = statement<GroupHead, [groups: string]>(`
+  SELECT r.id AS group_id, h.due_at, h.updated_at, h.generation, h.attempt_count, h.sort_key
+  FROM json_to_recordset($1::json) AS r (id bigint, head_from bigint)
+  CROSS JOIN LATERAL (
+    SELECT due_at, updated_at, generation, attempt_count, sort_key FROM open_jobs
+    WHERE group_id = r.id AND sort_key >= r.head_from ORDER BY sort_key, position LIMIT 1
+  ) AS h`);
+
+/** What a transition changes; the rest of a job never changes but for its group. */
+const changing = `status, generation, attempt_count, generation_attempts, unburnt_attempts, due_at, queued_at,
+  expires_clock, replay_count, updated_at, last_error`;
+const fixed = "id, position, event_id, task, profile_id, client_id, message_group, code, payload_bytes, created_at";
+const changed = changing.replaceAll(/(\w+)/g, "r.$1");
+const changes = `json_to_recordset($1::json) AS r (id text, group_id bigint, feed_id integer, status smallint,
+  generation integer, attempt_count integer, generation_attempts integer, unburnt_attempts integer, due_at bigint,
+  queued_at bigint, expires_clock bigint, replay_count integer, updated_at bigint, last_error text, sort_key bigint)`;
+
+export const rewriteOpenJobs = statement<never, [jobs: string]>(`
+  UPDATE open_jobs o SET (${changing}, sort_key) = (${changed}, r.sort_key)
+  FROM ${changes} WHERE o.id = r.id`);
+
+export const finishJobs = statement<never, [jobs: string]>(`
+  WITH r AS MATERIALIZED (SELECT * FROM ${changes}),
+    done AS (DELETE FROM open_jobs o USING r WHERE o.id = r.id RETURNING o.*)
+  INSERT INTO jobs (${fixed}, group_id, feed_id, ${changing})
+  SELECT ${fixed.replaceAll(/(\w+)/g, "done.$1")}, done.group_id, done.feed_id, ${changed}
+  FROM done JOIN r ON r.id = done.id`);
+
+export const reopenJobs = statement<never, [jobs: string]>(`
+  WITH r AS MATERIALIZED (SELECT * FROM ${changes}),
+    done AS (DELETE FROM jobs j USING r WHERE j.id = r.id RETURNING j.*)
+  INSERT INTO open_jobs (${fixed}, group_id, feed_id, ${changing}, sort_key)
+  SELECT ${fixed.replaceAll(/(\w+)/g, "done.$1")}, r.group_id, r.feed_id, ${changed}, r.sort_key
+  FROM done JOIN r ON r.id = done.id`);
+
+export const rewriteFinalJobs = statement<never, [jobs: string]>(`
+  UPDATE jobs j SET (${changing}) = (${changed}) FROM ${changes} WHERE j.id = r.id`);
+
+export const writeGroups = statement<never, [groups: string, nowMs: number]>(`
+  UPDATE job_groups g SET (ready_at, outstanding, queued_at, run_from, run_to, head_from, held_reason, held_since,
+      blocked_job_id, blocked_since, blocked_total_ms, used_at)
+    = (r.ready_at, r.outstanding, r.queued_at, r.run_from, r.run_to, r.head_from, r.held_reason, r.held_since,
+      r.blocked_job_id, r.blocked_since, r.blocked_total_ms, $2)
+  FROM json_to_recordset($1::json) AS r (id bigint, ready_at bigint, outstanding integer, queued_at bigint,
+    run_from bigint, run_to bigint, head_from bigint, held_reason text, held_since bigint, blocked_job_id text,
+    blocked_since bigint, blocked_total_ms bigint)
+  WHERE g.id = r.id`);
+
+/** So that what the next statement computes from groups is not older than what it is written over. */
+export const lockFeeds = statement<{ id: number }, [ids: string]>(`
+  SELECT f.id FROM json_array_elements_text($1::json) AS r (id) JOIN job_feeds f ON f.id = r.id::integer
+  ORDER BY f.id FOR UPDATE OF f`);
+
+export interface FeedChange {
+  readonly id: number;
+  readonly pending: number;
+  readonly queued: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly expired: number;
+  /** Ready at the latest then; null: no group became ready. */
+  readonly ready_at: number | null;
+  /** The publish window, if the feed was found with that many jobs out. */
+  readonly window: number | null;
+  /** Its time is taken from its groups anew; call `lockFeeds` before. */
+  readonly recompute: boolean;
+}
+
+export interface WrittenFeed {
+  readonly id: number;
+  readonly ready_at: number | null;
+  readonly held_since: number | null;
+}
+
+/**
+ * Counters are added to. A feed with a full window is not ready until results make room; then, and whenever a group
+ * becomes ready, its time is brought forward, which may always be done, because it is a lower bound.
+ */
+export const writeFeeds = statement<WrittenFeed, [feeds: string, nowMs: number]>(`
+  UPDATE job_feeds f SET
+    pending = f.pending + r.pending, queued = f.queued + r.queued, completed = f.completed + r.completed,
+    failed = f.failed + r.failed, cancelled = f.cancelled + r.cancelled, expired = f.expired + r.expired,
+    window_full = CASE
+      WHEN f.queued + r.queued < coalesce(f.window_full, r.window) THEN NULL
+      ELSE coalesce(f.window_full, r.window) END,
+    ready_at = CASE
+      WHEN f.queued + r.queued >= coalesce(f.window_full, r.window) THEN NULL
+      WHEN f.window_full IS NOT NULL THEN $2
+      WHEN r.recompute THEN (
+        SELECT greatest(g.ready_at, $2) FROM job_groups g WHERE g.feed_id = f.id AND g.ready_at IS NOT NULL
+        ORDER BY g.ready_at, g.id LIMIT 1)
+      ELSE least(f.ready_at, r.ready_at) END
+  FROM json_to_recordset($1::json) AS r (id integer, pending bigint, queued bigint, completed bigint, failed bigint,
+    cancelled bigint, expired bigint, ready_at bigint, "window" integer, recompute boolean)
+  WHERE f.id = r.id
+  RETURNING f.id, f.ready_at, f.held_since`);
