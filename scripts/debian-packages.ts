@@ -13,7 +13,7 @@ export async function installPackages(names: readonly string[], progress: (line:
   const byHand = `as root: apt-get install ${names.join(" ")}`;
   if (Bun.which("apt-get") === null) throw new ServiceFault(`there is no apt-get to install ${names.join(" ")} with`);
   const prefix = await administrator();
-  if (prefix === null) throw new ServiceFault(`not installed, and only root may: ${byHand}`);
+  if (prefix === null) throw new ServiceFault(`${names.join(" and ")} not installed; ${byHand}`);
   const install = [...prefix, "apt-get", "install", "-y", "--no-install-recommends", ...names];
   progress(`installing ${names.join(" ")} (apt-get)`);
   const wasForbidden = existsSync(policyFile);
