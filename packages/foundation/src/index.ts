@@ -96,5 +96,5 @@ export { seededRandom, systemRandom, type Random } from "./random.ts";
 export { REDACTED, redactText } from "./redaction.ts";
 export { createSecretBox, newAppKey, type SecretBox } from "./secret-box.ts";
 export { supervise, type Service, type StopReport, type SuperviseOptions, type Supervisor } from "./supervisor.ts";
-export { createTsidGenerator, isTsid, tsidTimeMs, type TsidGenerator, type TsidOptions } from "./tsid.ts";
+export { createTsidGenerator, isTsid, lowestTsidAt, tsidTimeMs, type TsidGenerator, type TsidOptions } from "./tsid.ts";
 export { createWakeUp, type WakeUp } from "./wake-up.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { CodedError } from "./coded-error.ts";
-import { createTsidGenerator, isTsid, TSID_EPOCH_MS, tsidTimeMs } from "./tsid.ts";
+import { createTsidGenerator, isTsid, lowestTsidAt, TSID_EPOCH_MS, tsidTimeMs } from "./tsid.ts";
 
 /** A wall clock that shows whatever the test sets. */
 function setup(startMs: number, node = 1) {
@@ -31,6 +31,17 @@ describe("tsid", () => {
         expect(tsidTimeMs(ids[0]!)).toBe(TSID_EPOCH_MS + ms);
       }),
     );
+  });
+
+  test("property: the lowest id of a time lies between the ids made before and those made from then on", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 2 ** 42 - 2 }), fc.integer({ min: 0, max: 1023 }), (ms, node) => {
+        const bound = lowestTsidAt(TSID_EPOCH_MS + ms);
+        expect(setup(TSID_EPOCH_MS + ms - 1, node).generator.next() < bound).toBe(true);
+        expect(setup(TSID_EPOCH_MS + ms, node).generator.next() >= bound).toBe(true);
+      }),
+    );
+    expect(lowestTsidAt(0)).toBe("0".repeat(13));
   });
 
   test("property: text order is order of making, whatever the clock does", () => {

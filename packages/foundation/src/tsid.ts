@@ -73,6 +73,12 @@ export function tsidTimeMs(id: string): number | undefined {
   return Math.floor(high / 4) + TSID_EPOCH_MS;
 }
 
+/** The lowest id any generator can give in that millisecond; before 2020 the lowest of all. Bounds of time in ids. */
+export function lowestTsidAt(timeMs: number): string {
+  const time = Math.min(Math.max(0, Math.floor(timeMs) - TSID_EPOCH_MS), MAX_TIME);
+  return `${timePrefix(time, 0)}000`;
+}
+
 /** Ten characters: 42 bits of time and the high 7 of the node, which with one leading zero bit are 50. */
 function timePrefix(time: number, node: number): string {
   // Divided rather than shifted: bit operators end at 32 bits.
