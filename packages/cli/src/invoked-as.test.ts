@@ -18,7 +18,16 @@ test("any other name changes nothing", () => {
 });
 
 test("a service is recognised behind the program's own options", () => {
-  for (const line of ["dev", "router --queue sqlite:q.db", "--json dev", "--url http://dev dev", "--token=x router"]) {
+  for (const line of [
+    "dev",
+    "router --queue sqlite:q.db",
+    "--json dev",
+    "--url http://dev dev",
+    "--token=x router",
+    "platform",
+    "stream",
+    "scheduler",
+  ]) {
     expect(startsService(line.split(" "))).toBe(true);
   }
   for (const line of ["", "--version", "events dev", "--url dev events", "publish router.started"]) {

@@ -36,9 +36,12 @@ export function commandLineOf(invocation: Invocation): readonly string[] {
   return args;
 }
 
+/** Services that go on running in this process; the outbox processor says that it is not built. */
+const services: ReadonlySet<string> = new Set(["platform", "stream", "scheduler", "router", "dev"]);
+
 /** Whether a command line starts a service that goes on running in this process. */
 export function startsService(args: readonly string[]): boolean {
   let at = 0;
   while (args[at]?.startsWith("-") === true) at += valueOptions.has(args[at] ?? "") ? 2 : 1;
-  return args[at] === "dev" || args[at] === "router";
+  return services.has(args[at] ?? "");
 }

@@ -2,7 +2,7 @@ import { Option, type Command } from "commander";
 import { exitCodes } from "@flowcatalyst/foundation";
 import { contextOf, withExamples, type Environment } from "../context.ts";
 
-const processes = ["dev", "platform", "stream", "scheduler", "router", "outbox"] as const;
+const processes = ["dev", "platform", "stream", "scheduler", "router", "outbox", "migrate"] as const;
 
 /** `config check`. */
 export function addConfigCommands(program: Command, environment: Environment): void {

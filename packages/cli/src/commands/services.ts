@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { exitCodes } from "@flowcatalyst/foundation";
+import type { ServiceName } from "@flowcatalyst/server";
 import { withExamples, type Environment } from "../context.ts";
 
 interface ServiceOptions {
@@ -12,10 +13,14 @@ interface ServiceOptions {
   readonly logLevel?: string;
   readonly queue?: string;
   readonly database?: string;
+  readonly migrate?: boolean;
 }
 
-/** Services of the production topology that this build does not have yet. */
-const notBuilt = ["platform", "stream", "scheduler", "outbox"] as const;
+/** A service of the production topology that this build does not have yet. */
+const notBuilt = ["outbox"] as const;
+const databaseUrl = "postgres://fc@localhost/flowcatalyst";
+/** Services of their own do not share a host's port 9090. */
+const metricsPorts = { platform: 9090, stream: 9091, scheduler: 9092, router: 9093 } as const;
 
 /**
  * Commands that start a service in this process. The server is imported only then, so that other commands start
@@ -27,18 +32,49 @@ export function addServiceCommands(program: Command, environment: Environment): 
     .description("Starts API, stream, scheduler, queue and router in one process. Data is kept in ./data.")
     .option("--api-port <port>", "platform API (8080)")
     .option("--router-port <port>", "router API (8081)")
+    .option("--data-dir <path>", "where data is kept (./data)")
     .option("--queue <url>", "queue; the database's own if absent")
-    .option("--database <url>", "sqlite:PATH or sqlite::memory:")
+    .option("--database <url>", "sqlite:PATH, sqlite::memory: or postgres://…")
     .action((options: ServiceOptions, command: Command) => start("dev", { options, command }, environment));
   withExamples(dev, ["flowcatalyst dev", "flowcatalyst dev --api-port 9000 --data-dir /tmp/flowcatalyst-data"]);
 
-  const router = withCommonFlags(program.command("router"))
-    .summary("start the router alone, on stand-alone messages")
-    .description("Takes messages from a queue and delivers them over HTTP; needs no platform.")
+  const platform = onSharedDatabase(program.command("platform"))
+    .summary("start the platform API alone")
+    .description("Takes events and settings over HTTP. Any number may run side by side on one database.")
+    .option("--api-port <port>", "platform API (8080)")
+    .action((options: ServiceOptions, command: Command) => start("platform", { options, command }, environment));
+  withExamples(platform, [`FC_APP_KEY=$KEY flowcatalyst platform --database ${databaseUrl} --migrate`]);
+
+  const stream = onSharedDatabase(program.command("stream"))
+    .summary("start the stream alone: from events to jobs")
+    .description("Makes a job for each event and subscription that wants it. One instance is active, others stand by.")
+    .action((options: ServiceOptions, command: Command) => start("stream", { options, command }, environment));
+  withExamples(stream, [`flowcatalyst stream --database ${databaseUrl} --metrics-port ${metricsPorts.stream}`]);
+
+  const scheduler = onSharedDatabase(program.command("scheduler"))
+    .summary("start the scheduler alone: from jobs to the queue")
+    .description(
+      "Publishes what is due, and runs replays and housekeeping. Of each one instance is active, others stand by.",
+    )
+    .option("--queue <url>", "queue; the database's own if absent")
+    .action((options: ServiceOptions, command: Command) => start("scheduler", { options, command }, environment));
+  withExamples(scheduler, [
+    `flowcatalyst scheduler --database ${databaseUrl} --metrics-port ${metricsPorts.scheduler}`,
+  ]);
+
+  const router = onSharedDatabase(program.command("router"))
+    .summary("start the router alone: from the queue to the targets")
+    .description(
+      "Takes messages from a queue and delivers them over HTTP. Without a database it reports to the platform of " +
+        "FC_API_BASE_URL; without that too it delivers stand-alone messages.",
+    )
     .option("--router-port <port>", "router API (8081)")
-    .option("--queue <url>", "queue, e.g. sqlite:./queue.db")
+    .option("--queue <url>", "queue, e.g. sqlite:./queue.db; the database's own if absent")
     .action((options: ServiceOptions, command: Command) => start("router", { options, command }, environment));
-  withExamples(router, ["flowcatalyst router --queue sqlite:./queue.db"]);
+  withExamples(router, [
+    `FC_APP_KEY=$KEY flowcatalyst router --database ${databaseUrl} --metrics-port ${metricsPorts.router}`,
+    "flowcatalyst router --queue sqlite:./queue.db",
+  ]);
 
   for (const name of notBuilt) {
     program
@@ -46,9 +82,7 @@ export function addServiceCommands(program: Command, environment: Environment): 
       .allowUnknownOption()
       .argument("[arguments...]")
       .action(() => {
-        environment.err(
-          `flowcatalyst ${name}: not built yet; \`flowcatalyst dev\` runs it together with all the others`,
-        );
+        environment.err(`flowcatalyst ${name}: not built yet; publish through the API or an SDK`);
         process.exitCode = exitCodes.failed;
       });
   }
@@ -56,11 +90,16 @@ export function addServiceCommands(program: Command, environment: Environment): 
 
 function withCommonFlags(command: Command): Command {
   return command
-    .option("--data-dir <path>", "where data is kept (./data)")
     .option("--host <address>", "address of all ports (127.0.0.1)")
     .option("--metrics-port <port>", "health and metrics (9090)")
     .option("--config-path <file>", "TOML or YAML file of settings")
     .option("--log-level <level>", "debug, info, warn, error or silent");
+}
+
+function onSharedDatabase(command: Command): Command {
+  return withCommonFlags(command)
+    .option("--database <url>", "postgres://…")
+    .option("--migrate", "bring the tables up to this build first");
 }
 
 interface Given {
@@ -68,10 +107,10 @@ interface Given {
   readonly command: Command;
 }
 
-async function start(name: "dev" | "router", { options, command }: Given, environment: Environment): Promise<void> {
+async function start(name: ServiceName, { options, command }: Given, environment: Environment): Promise<void> {
   const { runService } = await import("@flowcatalyst/server");
-  const { queue, database, ...same } = options;
-  const flags: Record<string, string> = {};
+  const { queue, database, migrate, ...same } = options;
+  const flags: Record<string, string> = migrate === true ? { migrate: "true" } : {};
   for (const [property, value] of Object.entries({ ...same, queueUrl: queue, databaseUrl: database })) {
     if (typeof value === "string") flags[property] = value;
   }

@@ -1,32 +1,39 @@
 import { expect, test } from "bun:test";
-import { notBuiltForDev, notBuiltForRouter, refuse } from "./not-built.ts";
-import { requireProcessConfig } from "./process-config.ts";
+import { notBuilt, refuse } from "./not-built.ts";
+import { requireProcessConfig, type ProcessName } from "./process-config.ts";
 
 const facts = { isTerminal: false, hostName: "here", pid: 1 };
+const postgres = { FC_DATABASE_URL: "postgres://db/fc", FC_APP_KEY: "x" };
 
-async function keysRefusedByDev(env: Record<string, string>): Promise<readonly string[]> {
-  const { config, entries } = await requireProcessConfig("dev", { env, facts });
-  return notBuiltForDev(config, entries).map(({ key }) => key);
+async function faultsOf(name: ProcessName, env: Record<string, string>) {
+  const { config, entries } = await requireProcessConfig(name, { env, facts });
+  return notBuilt(config, entries);
 }
 
-async function keysRefusedByRouter(env: Record<string, string>): Promise<readonly string[]> {
-  const { config, entries } = await requireProcessConfig("router", { env, facts });
-  return notBuiltForRouter(config, entries).map(({ key }) => key);
-}
+const keysRefused = async (name: ProcessName, env: Record<string, string>): Promise<readonly string[]> =>
+  (await faultsOf(name, env)).map(({ key }) => key);
 
 test("what this build has is not refused", async () => {
-  expect(await keysRefusedByDev({})).toEqual([]);
-  expect(await keysRefusedByDev({ FC_DATABASE_URL: "sqlite::memory:", FC_QUEUE_URL: "sqlite:./q.db" })).toEqual([]);
-  expect(await keysRefusedByRouter({ FC_QUEUE_URL: "sqlite:./q.db" })).toEqual([]);
+  expect(await keysRefused("dev", {})).toEqual([]);
+  expect(await keysRefused("dev", { FC_DATABASE_URL: "sqlite::memory:", FC_QUEUE_URL: "sqlite:./q.db" })).toEqual([]);
+  expect(await keysRefused("router", { FC_QUEUE_URL: "sqlite:./q.db" })).toEqual([]);
+  for (const name of ["platform", "stream", "scheduler", "router", "dev", "migrate"] as const) {
+    expect(await keysRefused(name, postgres)).toEqual([]);
+    expect(await keysRefused(name, { ...postgres, FC_QUEUE_URL: "postgres://queue/fc" })).toEqual([]);
+  }
 });
 
 test("what this build does not have is refused, all of it at once, with the setting's name and place", async () => {
-  const elsewhere = { FC_DATABASE_URL: "postgres://db/fc", FC_QUEUE_URL: "nats://broker" };
-  expect(await keysRefusedByDev(elsewhere)).toEqual(["FC_DATABASE_URL", "FC_QUEUE_URL"]);
-  const asked = { ...elsewhere, FC_ROUTER_CONFIG_URL: "http://127.0.0.1:8080/api/config/router" };
-  expect(await keysRefusedByRouter(asked)).toEqual(["FC_DATABASE_URL", "FC_ROUTER_CONFIG_URL", "FC_QUEUE_URL"]);
-  const { config, entries } = await requireProcessConfig("dev", { env: elsewhere, facts });
-  const faults = notBuiltForDev(config, entries);
+  const elsewhere = { FC_DATABASE_URL: "mongodb://db/fc", FC_QUEUE_URL: "nats://broker" };
+  expect(await keysRefused("dev", elsewhere)).toEqual(["FC_DATABASE_URL", "FC_QUEUE_URL"]);
+  const asked = {
+    ...postgres,
+    FC_QUEUE_URL: "nats://broker",
+    FC_ROUTER_CONFIG_URL: "http://127.0.0.1:8080/api/config/router",
+  };
+  expect(await keysRefused("router", asked)).toEqual(["FC_QUEUE_URL", "FC_ROUTER_CONFIG_URL"]);
+  expect(await keysRefused("outbox", { FC_OUTBOX_DB_URL: "postgres://app/db" })).toEqual(["FC_OUTBOX_DB_URL"]);
+  const faults = await faultsOf("dev", elsewhere);
   expect(faults.every(({ source }) => source !== "")).toBe(true);
   expect(() => refuse(faults)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
   expect(() => refuse([])).not.toThrow();

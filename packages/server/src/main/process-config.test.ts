@@ -40,18 +40,19 @@ test("flowcatalyst dev needs no configuration", async () => {
   });
 });
 
+const postgres = { FC_DATABASE_URL: "postgres://db/fc", FC_APP_KEY: "a-key" };
+
 test("outside development, no private address may be called unless allowed", async () => {
-  expect((await load("platform")).allowedTargetCidrs).toEqual([]);
-  expect((await load("platform", { FC_ALLOWED_TARGET_CIDRS: "10.0.0.0/8, fd00::/8" })).allowedTargetCidrs).toEqual([
-    "10.0.0.0/8",
-    "fd00::/8",
-  ]);
-  expect(await faultsOf("platform", { FC_ALLOWED_TARGET_CIDRS: "10.0.0.0" })).toHaveLength(1);
+  expect((await load("platform", postgres)).allowedTargetCidrs).toEqual([]);
+  expect(
+    (await load("platform", { ...postgres, FC_ALLOWED_TARGET_CIDRS: "10.0.0.0/8, fd00::/8" })).allowedTargetCidrs,
+  ).toEqual(["10.0.0.0/8", "fd00::/8"]);
+  expect(await faultsOf("platform", { ...postgres, FC_ALLOWED_TARGET_CIDRS: "10.0.0.0" })).toHaveLength(1);
 });
 
 test("one environment serves every process: each accepts what any other knows", async () => {
   const env = {
-    FC_DATABASE_URL: "postgres://db/fc",
+    ...postgres,
     FC_OUTBOX_DB_URL: "postgres://app/db",
     FC_STANDBY_ENABLED: "true",
     FC_STREAM_BATCH_SIZE: "100",
@@ -64,6 +65,7 @@ test("one environment serves every process: each accepts what any other knows", 
 test("names of other builds are understood", async () => {
   const config = await load("router", {
     DATABASE_URL: "postgres://db/fc",
+    FC_APP_KEY: "a-key",
     POOL_CONCURRENCY: "20",
     VISIBILITY_TIMEOUT: "120",
     FC_DRAIN_TIMEOUT_SECONDS: "10",
@@ -108,6 +110,28 @@ describe("the queue", () => {
   });
 });
 
+describe("services of their own", () => {
+  test("share a PostgreSQL database; a file is for one process", async () => {
+    for (const name of ["platform", "stream", "scheduler"] as const) {
+      expect((await faultsOf(name, { FC_APP_KEY: "a-key" })).join()).toContain("must be postgres://");
+      expect(await faultsOf(name, postgres)).toEqual([]);
+    }
+    expect((await faultsOf("router", { FC_DATABASE_URL: "sqlite:x.db" })).join()).toContain("must be postgres://");
+    expect((await faultsOf("scheduler", { ...postgres, FC_QUEUE_URL: "sqlite:q.db" })).join()).toContain("is a file");
+  });
+
+  test("that see secrets need the key they are sealed with", async () => {
+    const { FC_DATABASE_URL } = postgres;
+    for (const name of ["platform", "router"] as const) {
+      expect((await faultsOf(name, { FC_DATABASE_URL })).join()).toMatch(/FC_APP_KEY.*openssl rand -base64 32/);
+    }
+    for (const name of ["stream", "scheduler", "dev", "migrate"] as const) {
+      expect(await faultsOf(name, { FC_DATABASE_URL })).toEqual([]);
+    }
+    expect(await faultsOf("router", { FC_QUEUE_URL: "sqlite:q.db" })).toEqual([]);
+  });
+});
+
 describe("access", () => {
   test("another address than loopback needs tokens", async () => {
     expect((await faultsOf("dev", { FC_HOST: "0.0.0.0" })).join()).toContain("FC_HOST");
@@ -120,8 +144,8 @@ describe("access", () => {
     for (const mode of ["embedded", "remote"]) {
       expect((await faultsOf("platform", { FC_AUTH_MODE: mode })).join()).toContain("not built yet");
     }
-    expect(await faultsOf("platform", { FC_AUTH_MODE: "token" })).toHaveLength(1);
-    expect(await faultsOf("platform", { AUTH_MODE: "none", FC_API_TOKENS: "one-token" })).toHaveLength(1);
+    expect(await faultsOf("platform", { ...postgres, FC_AUTH_MODE: "token" })).toHaveLength(1);
+    expect(await faultsOf("platform", { ...postgres, AUTH_MODE: "none", FC_API_TOKENS: "one-token" })).toHaveLength(1);
   });
 });
 
@@ -132,7 +156,7 @@ test("ports of one process differ, but may all be free ones", async () => {
 });
 
 test("a lease must outlive a missed renewal", async () => {
-  const env = { FC_DATABASE_URL: "postgres://db/fc", FC_STANDBY_REFRESH_INTERVAL_SECS: "16" };
+  const env = { ...postgres, FC_STANDBY_REFRESH_INTERVAL_SECS: "16" };
   expect((await faultsOf("router", env)).join()).toContain("half of FC_STANDBY_LOCK_TTL_SECS");
 });
 

@@ -10,15 +10,19 @@ import {
   type NamedSchema,
 } from "@flowcatalyst/foundation";
 import {
+  databaseAccessSettings,
   databaseSettings,
+  deduplicationSettings,
   defaultPoolSettings,
   generalSettings,
+  maintenanceSettings,
   optionalDatabaseSettings,
   optionalPlatformAccessSettings,
   outboxSettings,
   platformAccessSettings,
   platformSettings,
   queueSettings,
+  routerLimitSettings,
   routerSettings,
   schedulerSettings,
   secretsSettings,
@@ -65,6 +69,35 @@ function queueHasDatabase(config: { readonly queueUrl: string; readonly database
   return { property: "queueUrl", reason: "is db:, which needs FC_DATABASE_URL; else name a queue" } as const;
 }
 
+/** A file has one process, and two of these always share their database. */
+function databaseIsShared(config: { readonly databaseUrl: string | undefined }) {
+  if (config.databaseUrl === undefined || isPostgres(config.databaseUrl)) return undefined;
+  const reason = "must be postgres://… for services of their own; `flowcatalyst dev` runs everything on a SQLite file";
+  return { property: "databaseUrl", reason } as const;
+}
+
+function queueIsShared(config: { readonly queueUrl: string }) {
+  if (!config.queueUrl.startsWith("sqlite:")) return undefined;
+  const reason = "is a file, which one process has for itself; routers could not receive from it";
+  return { property: "queueUrl", reason } as const;
+}
+
+/** Whoever reads a secret must have the key of whoever stored it. */
+function sharedSecretsHaveKey(config: {
+  readonly databaseUrl: string | undefined;
+  readonly appKey: string | undefined;
+}) {
+  if (config.databaseUrl === undefined || !isPostgres(config.databaseUrl) || config.appKey !== undefined) {
+    return undefined;
+  }
+  const reason = "is needed with PostgreSQL, the same for all processes; `openssl rand -base64 32` makes one";
+  return { property: "appKey", reason } as const;
+}
+
+export function isPostgres(url: string): boolean {
+  return url.startsWith("postgres:") || url.startsWith("postgresql:");
+}
+
 function leaseOutlivesRenewal(config: {
   readonly standbyLockTtlSecs: number;
   readonly standbyRefreshIntervalSecs: number;
@@ -93,23 +126,36 @@ const platformSchema = defineConfig({
   settings: {
     ...generalSettings,
     ...platformSettings,
+    ...deduplicationSettings,
     ...databaseSettings,
+    ...databaseAccessSettings,
     ...queueSettings,
+    ...routerLimitSettings,
     ...securitySettings,
     ...secretsSettings,
     ...targetSettings([]),
   },
-  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer],
+  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer, databaseIsShared, sharedSecretsHaveKey],
 });
 
 const streamSchema = defineConfig({
   ...NAMES,
-  settings: { ...generalSettings, ...streamSettings, ...databaseSettings },
+  settings: { ...generalSettings, ...streamSettings, ...databaseSettings, ...databaseAccessSettings },
+  rules: [databaseIsShared],
 });
 
 const schedulerSchema = defineConfig({
   ...NAMES,
-  settings: { ...generalSettings, ...schedulerSettings, ...databaseSettings, ...queueSettings },
+  settings: {
+    ...generalSettings,
+    ...schedulerSettings,
+    ...maintenanceSettings,
+    ...deduplicationSettings,
+    ...databaseSettings,
+    ...databaseAccessSettings,
+    ...queueSettings,
+  },
+  rules: [databaseIsShared, queueIsShared],
 });
 
 const routerSchema = defineConfig({
@@ -119,6 +165,7 @@ const routerSchema = defineConfig({
     ...routerSettings,
     ...defaultPoolSettings,
     ...optionalDatabaseSettings,
+    ...databaseAccessSettings,
     ...queueSettings,
     ...securitySettings,
     ...secretsSettings,
@@ -126,7 +173,15 @@ const routerSchema = defineConfig({
     ...optionalPlatformAccessSettings,
     ...standbySettings("router"),
   },
-  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer, queueHasDatabase, leaseOutlivesRenewal],
+  rules: [
+    hostNeedsTokens,
+    authModeIsBuilt,
+    portsDiffer,
+    queueHasDatabase,
+    databaseIsShared,
+    sharedSecretsHaveKey,
+    leaseOutlivesRenewal,
+  ],
 });
 
 const outboxSchema = defineConfig({
@@ -140,16 +195,25 @@ const devSchema = defineConfig({
   settings: {
     ...generalSettings,
     ...platformSettings,
+    ...deduplicationSettings,
     ...streamSettings,
     ...schedulerSettings,
     ...routerSettings,
+    ...maintenanceSettings,
     ...databaseSettings,
+    ...databaseAccessSettings,
     ...queueSettings,
     ...securitySettings,
     ...secretsSettings,
     ...targetSettings(DEV_TARGET_CIDRS),
   },
   rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer],
+});
+
+/** `flowcatalyst migrate`, which ends when it is done. */
+const migrateSchema = defineConfig({
+  ...NAMES,
+  settings: { ...generalSettings, ...databaseSettings, ...queueSettings },
 });
 
 /** The schema of every process, in the order of the pipeline. */
@@ -160,10 +224,15 @@ export const processSchemas = {
   router: routerSchema,
   outbox: outboxSchema,
   dev: devSchema,
+  migrate: migrateSchema,
 } as const;
 
 export type ProcessName = keyof typeof processSchemas;
 export type ProcessConfig<P extends ProcessName> = ConfigOf<(typeof processSchemas)[P]["settings"]>;
+export type PlatformConfig = ProcessConfig<"platform">;
+export type StreamConfig = ProcessConfig<"stream">;
+export type SchedulerConfig = ProcessConfig<"scheduler">;
+export type MigrateConfig = ProcessConfig<"migrate">;
 export type RouterConfig = ProcessConfig<"router">;
 export type DevConfig = ProcessConfig<"dev">;
 

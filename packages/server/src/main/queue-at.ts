@@ -1,35 +1,59 @@
-import type { Clock } from "@flowcatalyst/foundation";
+import type { HealthResult } from "@flowcatalyst/foundation";
 import type { DeadLetterReader, QueueConsumer, QueuePublisher } from "../ports/queue.ts";
-import type { SqliteConnection } from "../queues/sqlite/index.ts";
+import type { OpenStore } from "./open-store.ts";
+import type { RouterQueue } from "../platform/platform-deps.ts";
+import { isPostgres } from "./process-config.ts";
+import type { ProcessContext } from "./process-context.ts";
 
 /** A queue that was opened for this process. */
 export interface OpenQueue {
   readonly queue: QueueConsumer & QueuePublisher & DeadLetterReader;
-  /** As routers and people are told of it. */
+  /** As routers and people are told of it: without user and password. */
   readonly uri: string;
-  readonly close: () => void;
+  /** Of a queue that has a connection of its own; absent: the health of the store is its health. */
+  readonly probe?: () => Promise<HealthResult>;
+  /** After everybody who uses it has stopped, and before the store is closed. */
+  close(): Promise<void> | void;
 }
 
 export interface QueuePlace {
   readonly url: string;
   readonly visibilityMs: number;
-  /** The database that `db:` means; null: there is none. */
-  readonly connection: SqliteConnection | null;
+  /** Connections at most, of a PostgreSQL database of its own. */
+  readonly poolSize: number;
+  /** Whether migrations that are missing are run; else the queue is refused. */
+  readonly migrates: boolean;
+  /** The store that `db:` means; null: there is none, which was refused before this. */
+  readonly store: Pick<OpenStore, "openQueue"> | null;
+}
+
+/** A queue as routers are told of it at `/api/config/router`: without user and password, which they have themselves. */
+export function routerQueueOf(queueUrl: string): RouterQueue {
+  const queueName = queueUrl.slice(0, queueUrl.indexOf(":"));
+  const url = URL.parse(queueUrl);
+  if (url === null || url.host === "") return { queueName, queueUri: queueUrl };
+  url.username = "";
+  url.password = "";
+  return { queueName, queueUri: url.href };
 }
 
 const fileScheme = "sqlite:";
 
 /**
- * Opens the queue of FC_QUEUE_URL: `db:` in the database, `sqlite:PATH` in a file of its own; other kinds were refused
- * before this. Throws what opening the file throws.
+ * Opens the queue of FC_QUEUE_URL: `db:` in the store's database, `postgres://…` in a database and `sqlite:PATH` in a
+ * file of its own; other kinds were refused before this. Throws what opening it throws.
  */
-export async function openQueueAt(place: QueuePlace, clock: Clock): Promise<OpenQueue> {
-  const { url, visibilityMs, connection } = place;
-  const { createSqliteQueue, openSqliteQueue } = await import("../queues/sqlite/index.ts");
-  if (url === "db:" && connection !== null) {
-    const queue = createSqliteQueue({ connection, clock }, { name: "db", visibilityMs });
-    return { queue, uri: url, close: () => queue.close() };
+export async function openQueueAt(place: QueuePlace, context: ProcessContext): Promise<OpenQueue> {
+  const { url, visibilityMs, store } = place;
+  if (!url.startsWith(fileScheme) && !isPostgres(url) && store !== null) return store.openQueue({ visibilityMs });
+  if (isPostgres(url)) {
+    const { openPostgresQueue } = await import("./open-postgres-queue.ts");
+    return openPostgresQueue(place, context);
   }
-  const { queue, close } = openSqliteQueue({ clock }, { path: url.slice(fileScheme.length), visibilityMs });
+  const { openSqliteQueue } = await import("../queues/sqlite/index.ts");
+  const { queue, close } = openSqliteQueue(
+    { clock: context.clock },
+    { path: url.slice(fileScheme.length), visibilityMs },
+  );
   return { queue, uri: url, close };
 }

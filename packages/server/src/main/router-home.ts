@@ -2,13 +2,15 @@ import type { Service } from "@flowcatalyst/foundation";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import { openSharedStore } from "./composed-process.ts";
+import type { OpenStore } from "./open-store.ts";
 import type { RouterConfig } from "./process-config.ts";
 import type { ProcessContext } from "./process-context.ts";
 
 /**
  * Where a router gets what is not on the queue, and reports to. One of three, chosen by the settings:
  *
- * - FC_DATABASE_URL: the platform's database itself (store-home.ts);
+ * - FC_DATABASE_URL: the platform's database itself (`storeHome`);
  * - FC_API_BASE_URL without a database: the platform over HTTP (remote-home.ts);
  * - neither: nobody (`standaloneHome`). Messages are stand-alone ones.
  */
@@ -17,6 +19,8 @@ export interface RouterHome {
   readonly control: DeliveryControl;
   /** Null: the queue carries stand-alone messages only. `deliveries` null: it carries whole deliveries. */
   readonly jobs: { readonly deliveries: DeliveryReader | null; readonly sink: AttemptSink } | null;
+  /** Whose database has the queue that `db:` names; null: there is none. */
+  readonly store: Pick<OpenStore, "openQueue"> | null;
   /** For the greeting and for `--json`: without user and password. */
   readonly place: string | null;
   /** What must run while the router does, started before it and stopped after it. */
@@ -27,11 +31,28 @@ export interface RouterHome {
 
 /** The seam of router.ts. Health checks of the home are registered in `context.health` by whoever opens it. */
 export async function openRouterHome(config: RouterConfig, context: ProcessContext): Promise<RouterHome> {
+  if (config.databaseUrl !== undefined) return storeHome({ ...config, databaseUrl: config.databaseUrl }, context);
   if (config.apiBaseUrl !== undefined) {
     const { openRemoteHome } = await import("./remote-home.ts");
     return openRemoteHome({ ...config, apiBaseUrl: config.apiBaseUrl }, context);
   }
   return standaloneHome(context);
+}
+
+async function storeHome(
+  config: RouterConfig & { readonly databaseUrl: string },
+  context: ProcessContext,
+): Promise<RouterHome> {
+  const store = await openSharedStore(config, context);
+  return {
+    kind: "store",
+    control: store.control,
+    jobs: { deliveries: store.deliveryReader, sink: store.attemptSink },
+    store,
+    place: store.place,
+    services: store.services,
+    close: () => store.close(),
+  };
 }
 
 /**
@@ -50,6 +71,7 @@ export function standaloneHome({ clock }: Pick<ProcessContext, "clock">): Router
       secrets: async () => [],
     },
     jobs: null,
+    store: null,
     place: null,
     services: [],
     close: async () => undefined,

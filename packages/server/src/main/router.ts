@@ -26,10 +26,9 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
 }
 
 async function compose(home: RouterHome, config: RouterConfig, context: ProcessContext): Promise<Composition> {
-  const queue = await openQueueAt(
-    { url: config.queueUrl, visibilityMs: config.routerVisibilityTimeoutSecs * msPerSecond, connection: null },
-    context.clock,
-  );
+  const { queueUrl: url, databasePoolSize: poolSize, migrate: migrates, routerVisibilityTimeoutSecs } = config;
+  const visibilityMs = routerVisibilityTimeoutSecs * msPerSecond;
+  const queue = await openQueueAt({ url, visibilityMs, poolSize, migrates, store: home.store }, context);
   const addresses = {
     router: httpUrl(config.host, config.routerPort),
     metrics: httpUrl(config.host, config.metricsPort),
@@ -61,7 +60,7 @@ async function compose(home: RouterHome, config: RouterConfig, context: ProcessC
       ]);
     },
     close: async () => {
-      queue.close();
+      await queue.close();
       await home.close();
     },
   };

@@ -9,12 +9,10 @@
  * affair.
  */
 import {
-  CodedError,
   createLogger,
   createMetrics,
   describeConfig,
   describeFault,
-  errorCodes,
   exitCodes,
   HealthRegistry,
   supervise,
@@ -22,14 +20,14 @@ import {
   systemRandom,
   type ConfigEntry,
   type ConfigFacts,
-  type ConfigFault,
   type LogFormat,
   type Logger,
   type LogLevel,
 } from "@flowcatalyst/foundation";
 import { hostname } from "node:os";
 import { maxSimultaneousRequests } from "../net/index.ts";
-import { notBuiltForDev, notBuiltForRouter, refuse } from "./not-built.ts";
+import { notBuilt, refuse } from "./not-built.ts";
+import { whyItEnded } from "./why-it-ended.ts";
 import type { Announce, Composition, ProcessContext } from "./process-context.ts";
 import { loadProcessConfig, requireProcessConfig, type ProcessName } from "./process-config.ts";
 
@@ -52,44 +50,67 @@ const msPerSecond = 1_000;
 /** A pid comes back after a restart; a number beside it keeps the new process apart from the old one. */
 const holderNumbers = 1_000_000;
 
-/** Runs `flowcatalyst dev` or `flowcatalyst router` until it is told to stop; gives the exit code. */
-export async function runService(name: "dev" | "router", input: ServiceInput): Promise<number> {
+/** Processes that go on until they are told to stop. */
+export const serviceNames = ["platform", "stream", "scheduler", "router", "dev"] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+/** Runs a service until it is told to stop; gives the exit code. */
+export async function runService(name: ServiceName, input: ServiceInput): Promise<number> {
   try {
-    return name === "dev" ? await runDev(input) : await runRouter(input);
+    return await run(name, input);
   } catch (error) {
     input.printError(`flowcatalyst: ${whyItEnded(error)}`);
     return exitCodes.failed;
   }
 }
 
-/** What happened, and what to do about it. */
-function whyItEnded(error: unknown): string {
-  if (!(error instanceof CodedError)) return error instanceof Error ? (error.stack ?? error.message) : String(error);
-  const said = error.publicMessage;
-  const { advice } = errorCodes[error.code];
-  if (said.includes(advice)) return said;
-  if (said.includes("\n")) return `${said}\n${advice}`;
-  return `${said}${/[.?!]$/.test(said) ? "" : "."} ${advice}`;
+/** The composition root is loaded only when it is the one that is started. */
+async function run(name: ServiceName, input: ServiceInput): Promise<number> {
+  const sources = sourcesOf(input);
+  switch (name) {
+    case "platform":
+      return start(await requireProcessConfig(name, sources), input, async (config, context) =>
+        (await import("./platform.ts")).composePlatform(config, context),
+      );
+    case "stream":
+      return start(await requireProcessConfig(name, sources), input, async (config, context) =>
+        (await import("./stream.ts")).composeStream(config, context),
+      );
+    case "scheduler":
+      return start(await requireProcessConfig(name, sources), input, async (config, context) =>
+        (await import("./scheduler.ts")).composeScheduler(config, context),
+      );
+    case "router":
+      return start(await requireProcessConfig(name, sources), input, async (config, context) =>
+        (await import("./router.ts")).composeRouter(config, context),
+      );
+    case "dev":
+      return start(await requireProcessConfig(name, sources), input, async (config, context) =>
+        (await import("./dev.ts")).composeDev(config, context),
+      );
+  }
 }
 
-async function runDev(input: ServiceInput): Promise<number> {
-  const { config, entries } = await requireProcessConfig("dev", sourcesOf(input));
-  refuse(notBuiltForDev(config, entries));
+/** What of its configuration the life of any process depends on. */
+interface LifeConfig {
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  readonly databaseUrl?: string | undefined;
+  readonly queueUrl?: string;
+  readonly routerConfigUrl?: string | undefined;
+  /** Of processes that deliver: calls under way may finish. */
+  readonly routerDrainTimeoutSecs?: number;
+}
+
+async function start<Config extends LifeConfig>(
+  { config, entries }: { readonly config: Config; readonly entries: readonly ConfigEntry[] },
+  input: ServiceInput,
+  compose: (config: Config, context: ProcessContext) => Promise<Composition>,
+): Promise<number> {
+  refuse(notBuilt(config, entries));
   const context = contextOf(config, input);
-  const { composeDev } = await import("./dev.ts");
-  return runComposition(await composeDev(config, context), { context, drainMs: drainMsOf(config) });
-}
-
-async function runRouter(input: ServiceInput): Promise<number> {
-  const { config, entries } = await requireProcessConfig("router", sourcesOf(input));
-  refuse(notBuiltForRouter(config, entries));
-  const context = contextOf(config, input);
-  const { composeRouter } = await import("./router.ts");
-  return runComposition(await composeRouter(config, context), { context, drainMs: drainMsOf(config) });
-}
-
-function drainMsOf(config: { readonly routerDrainTimeoutSecs: number }): number {
-  return config.routerDrainTimeoutSecs * msPerSecond;
+  const drainMs = (config.routerDrainTimeoutSecs ?? 0) * msPerSecond;
+  return runComposition(await compose(config, context), { context, drainMs });
 }
 
 async function runComposition(
@@ -186,22 +207,6 @@ export async function checkConfig(
 ): Promise<{ readonly entries: readonly ConfigEntry[]; readonly faults: readonly string[] }> {
   const loaded = await loadProcessConfig(name, sourcesOf(input));
   const entries = describeConfig(loaded);
-  const faults = loaded.kind === "faulty" ? loaded.faults : await notBuilt(name, input);
+  const faults = loaded.kind === "faulty" ? loaded.faults : notBuilt(loaded.config, loaded.entries);
   return { entries, faults: faults.map((fault) => describeFault(fault)) };
-}
-
-/** What a start would refuse of a valid configuration. */
-async function notBuilt(
-  name: ProcessName,
-  input: Pick<ServiceInput, "env" | "flags" | "isTerminal">,
-): Promise<readonly ConfigFault[]> {
-  if (name === "dev") {
-    const { config, entries } = await requireProcessConfig(name, sourcesOf(input));
-    return notBuiltForDev(config, entries);
-  }
-  if (name === "router") {
-    const { config, entries } = await requireProcessConfig(name, sourcesOf(input));
-    return notBuiltForRouter(config, entries);
-  }
-  return [];
 }

@@ -75,6 +75,29 @@ export const databaseSettings = {
   }),
 };
 
+/** Of PostgreSQL; a file has the one connection it needs. */
+export const databaseAccessSettings = {
+  databasePoolSize: int({
+    key: "DATABASE_POOL_SIZE",
+    section: "Storage",
+    description:
+      "Connections a process opens to PostgreSQL at most. A few more are used for wake-ups and, by the platform, for " +
+      "searches. The server's max_connections must be above the sum over all processes.",
+    default: 10,
+    min: 2,
+    max: 1_000,
+    unit: "connections",
+  }),
+  migrate: bool({
+    key: "MIGRATE",
+    section: "Storage",
+    description:
+      "Bring the tables up to this build at the start, as `flowcatalyst migrate` does. Without it a process refuses " +
+      "a database that lacks a migration; `flowcatalyst dev` always migrates.",
+    default: false,
+  }),
+};
+
 /** A router may run without a database: on stand-alone messages, or reporting to the platform by HTTP. */
 export const optionalDatabaseSettings = {
   databaseUrl: url({
@@ -91,7 +114,8 @@ export const queueSettings = {
     key: "QUEUE_URL",
     section: "Storage",
     description:
-      "The queue: `db:` (tables in the database), `sqlite:PATH`, `nats://…`, `sqs://…` or `https://sqs.…`, `amqp://…`.",
+      "The queue: `db:` (tables in the database), `postgres://…` (tables in a database of its own), `sqlite:PATH`, " +
+      "`nats://…`, `sqs://…` or `https://sqs.…`, `amqp://…`.",
     schemes: ["db", "sqlite", "postgres", "postgresql", "nats", "tls", "sqs", "https", "http", "amqp", "amqps"],
     default: "db:",
     aliases: [
@@ -131,7 +155,8 @@ export const secretsSettings = {
     section: "Security",
     description:
       "Key that stored secrets are sealed with: base64 of 32 bytes; several, comma separated, while it is rotated " +
-      "(the first seals). Without it, on an embedded database, one is made and kept in FC_DATA_DIR.",
+      "(the first seals). All processes of a PostgreSQL database need the same one. Without it `flowcatalyst dev` " +
+      "makes one and keeps it in FC_DATA_DIR.",
     secret: true,
   }),
 };
@@ -165,6 +190,10 @@ export const platformSettings = {
     aliases: ["CORS_ORIGINS"],
     item: (origin) => (origin === "*" || URL.canParse(origin) ? undefined : "is no origin like https://example.org"),
   }),
+};
+
+/** The platform remembers ids, and housekeeping forgets them. */
+export const deduplicationSettings = {
   dedupWindowHours: int({
     key: "DEDUP_WINDOW_HOURS",
     section: "Platform",
@@ -174,9 +203,13 @@ export const platformSettings = {
     max: 8_760,
     unit: "hours",
   }),
+};
+
+/** Housekeeping runs beside the scheduler. */
+export const maintenanceSettings = {
   retentionDays: int({
     key: "RETENTION_DAYS",
-    section: "Platform",
+    section: "Scheduler",
     description: "Events, jobs and attempts older than this are deleted.",
     default: 90,
     min: 1,
@@ -236,7 +269,21 @@ export const schedulerSettings = {
   }),
 };
 
+/** The platform refuses pools that together ask for more than a router may do. */
+export const routerLimitSettings = {
+  routerMaxInFlight: int({
+    key: "ROUTER_MAX_IN_FLIGHT",
+    section: "Router",
+    description: "Calls at once in the whole process; the pools together may not ask for more.",
+    default: 4_096,
+    min: 1,
+    max: 65_336,
+    unit: "calls",
+  }),
+};
+
 export const routerSettings = {
+  ...routerLimitSettings,
   routerPort: port({
     key: "ROUTER_PORT",
     section: "Router",
@@ -262,15 +309,6 @@ export const routerSettings = {
     max: 3_600,
     unit: "seconds",
     aliases: ["FC_DRAIN_TIMEOUT_SECONDS"],
-  }),
-  routerMaxInFlight: int({
-    key: "ROUTER_MAX_IN_FLIGHT",
-    section: "Router",
-    description: "Calls at once in the whole process; the pools together may not ask for more.",
-    default: 4_096,
-    min: 1,
-    max: 65_336,
-    unit: "calls",
   }),
   routerConfigUrl: url({
     key: "ROUTER_CONFIG_URL",
