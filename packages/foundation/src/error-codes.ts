@@ -302,6 +302,19 @@ export const errorCodes = {
     title: "The database is not migrated to this version",
     advice: "Run `flowcatalyst migrate`, or start one process with `--migrate`.",
   },
+  DATABASE_UNREACHABLE: {
+    status: 500,
+    scope: "process",
+    title: "The database did not answer when the process started",
+    advice:
+      "Check that it runs and takes connections from here, and FC_DATABASE_URL or FC_QUEUE_URL; then start again.",
+  },
+  APP_KEY_DIFFERS: {
+    status: 500,
+    scope: "process",
+    title: "The application key is not the one that the secrets of this database are sealed with",
+    advice: "Set FC_APP_KEY as the other processes have it; while it is rotated, both keys, the new one first.",
+  },
   PORT_IN_USE: {
     status: 500,
     scope: "process",

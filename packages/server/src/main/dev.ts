@@ -6,8 +6,9 @@
  * ```
  *
  * This is the production pipeline: the same stages, wired by the same functions as the services of their own
- * (stages.ts, platform-api.ts, router-service.ts), handed ports and not knowing that they share a process. What is added for a developer is the receiver at `/dev/receiver/{name}`, a key for secrets that is made and
- * kept in the data directory, and a printed line per delivery.
+ * (stages.ts, platform-api.ts, router-service.ts), handed ports and not knowing that they share a process. What is
+ * added for a developer is the receiver at `/dev/receiver/{name}`, a key for secrets that is made and kept in the data
+ * directory, migrations without being asked for them, and a printed line per delivery.
  *
  * Start: the services in the order below, each ready before the next; the API, which has the built-in receiver, before
  * the router, or what waited for that receiver would find it closed. Stop: in reverse, so nothing more is matched and

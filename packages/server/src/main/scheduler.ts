@@ -1,6 +1,6 @@
 /**
- * `flowcatalyst scheduler`: from jobs to the queue, as a process of its own, on PostgreSQL. Replays and housekeeping run
- * beside it, because they are of the same kind: one instance of each is active, and nobody waits for their answer.
+ * `flowcatalyst scheduler`: from jobs to the queue, as a process of its own, on PostgreSQL. Replays and housekeeping
+ * run beside it, because they are of the same kind: one instance of each is active, and nobody waits for their answer.
  *
  * Each of the three has a lease of its own, so that of two scheduler processes one may publish and the other drop old
  * history; the others stand by and take over within seconds.
