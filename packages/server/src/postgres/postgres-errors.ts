@@ -7,7 +7,8 @@ import { CodedError, isCodedError } from "@flowcatalyst/foundation";
  *
  * A server that is gone, starting, stopping, read-only (a standby after a failover) or out of connections heals: the
  * transaction did not happen, unless the connection broke during COMMIT, which nobody can tell apart; every writer is
- * made for that. What is left (a syntax error, a constraint nobody expected) is a fault of this code and passes through.
+ * made for that. What is left (a syntax error, a constraint nobody expected) is a fault of this code and passes
+ * through.
  */
 const fullStates: ReadonlySet<string> = new Set(["53100"]);
 const repeatableStates: ReadonlySet<string> = new Set(["40001", "40P01"]);
@@ -43,6 +44,11 @@ export function toStoreError(error: unknown): unknown {
 /** Two transactions were in each other's way: the loser is rolled back, and may just be done again. */
 export function isRepeatable(error: unknown): boolean {
   return error instanceof pg.DatabaseError && repeatableStates.has(error.code ?? "");
+}
+
+/** Two rows would be the same to a unique index. The transaction is over; what it collided with is committed. */
+export function isUniqueViolation(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === "23505";
 }
 
 export function isUnavailable(error: unknown): boolean {

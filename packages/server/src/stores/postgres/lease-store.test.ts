@@ -159,7 +159,7 @@ describeWithPostgres("postgres leases", () => {
     expect(await numbers.lease("c", ttlMs)).toBe(2);
     await database.run(
       adHoc("INSERT INTO node_numbers SELECT n, 'x' || n, $1::bigint FROM generate_series(3, 1023) AS n"),
-      [Date.now() + ttlMs],
+      [store.clock.now() + ttlMs],
     );
     expect(await numbers.lease("d", ttlMs)).toBe(0);
   });

@@ -16,6 +16,9 @@ export const migration0001: Migration = {
   number: 1,
   name: "settings",
   sql: `
+CREATE FUNCTION flowcatalyst_now_ms() RETURNS bigint LANGUAGE sql VOLATILE
+  AS 'SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
+
 CREATE TABLE revisions (
   kind text COLLATE "C" PRIMARY KEY,
   revision bigint NOT NULL

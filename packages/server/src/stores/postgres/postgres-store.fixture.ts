@@ -12,7 +12,7 @@ export interface TestStoreDatabase {
   readonly clock: FakeClock;
   /** A further connection pool: another process, as far as the server can tell. */
   open(maxConnections?: number): PostgresDatabase;
-  /** Time passes: for whoever has `clock`, and for the database (see `letDatabaseTimePass`). */
+  /** Time passes: for whoever has `clock`, and for the database. */
   advance(ms: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -20,22 +20,24 @@ export interface TestStoreDatabase {
 export async function openTestStore(): Promise<TestStoreDatabase> {
   const postgres = await openTestPostgres([storeMigrations]);
   const clock = new FakeClock(sampleTimeMs);
+  let databaseMs = sampleTimeMs;
+  await setDatabaseClock(postgres.database, databaseMs);
   return {
     ...postgres,
     clock,
     advance: async (ms) => {
-      await letDatabaseTimePass(postgres.database, ms);
+      databaseMs += ms;
+      await setDatabaseClock(postgres.database, databaseMs);
       await clock.advance(ms);
     },
   };
 }
 
-/**
- * The database's clock cannot be moved, so what runs out by it is moved the other way: the same, seen from the rows.
- * The real milliseconds of the test pass besides.
- */
-export async function letDatabaseTimePass(session: PostgresSession, ms: number): Promise<void> {
-  for (const table of ["leases", "node_numbers", "idempotency_keys"]) {
-    await session.run(adHoc(`UPDATE ${table} SET expires_at_ms = expires_at_ms - $1::bigint`), [ms]);
-  }
+/** From now on it is `nowMs` by the database's clock, for all of its sessions, until it is set again. */
+export async function setDatabaseClock(session: PostgresSession, nowMs: number): Promise<void> {
+  await session.run(
+    adHoc(`CREATE OR REPLACE FUNCTION flowcatalyst_now_ms() RETURNS bigint LANGUAGE sql VOLATILE
+      AS 'SELECT ${Math.floor(nowMs)}::bigint'`),
+    [],
+  );
 }
