@@ -97,12 +97,18 @@ export class JobChanges {
     this.nowMs = nowMs;
   }
 
-  /** Locks groups and keeps them. Throws StaleDirectory if one is missing. */
-  async lockGroups(ids: Iterable<number>): Promise<void> {
+  /** Locks groups and keeps them. Throws StaleDirectory if one is missing, unless that is expected. */
+  async lockGroups(ids: Iterable<number>, whenMissing: "throw" | "skipMissing" = "throw"): Promise<void> {
     const missing = [...new Set(ids)].filter((id) => !this.#groups.has(id));
     if (missing.length === 0) return;
     for (const row of await this.session.query(lockGroups, [JSON.stringify(missing)])) this.#keepGroup(row);
+    if (whenMissing === "skipMissing") return;
     for (const id of missing) if (!this.#groups.has(id)) throw new StaleDirectory(`No group ${id}`);
+  }
+
+  /** It was locked, and is there. */
+  hasGroup(id: number): boolean {
+    return this.#groups.has(id);
   }
 
   /** Locks the groups of those of the jobs that are open. */
@@ -168,8 +174,8 @@ export class JobChanges {
   }
 
   /** The value of `expires_clock` for a job that is published now. */
-  newExpiry(row: JobRow): number {
-    return this.groupTime(row.group_id) + this.profile(row).maxAgeSeconds * 1_000;
+  newExpiryOf(groupId: number, profileId: number): number {
+    return this.groupTime(groupId) + this.#deps.directory.profile(profileId).maxAgeSeconds * 1_000;
   }
 
   /** The time on the clock of a group that was locked. */
@@ -339,7 +345,10 @@ export class JobChanges {
   }
 
   #moved(row: JobRow, next: JobState, clearsExpiry: boolean): JobRow {
-    const expires = next.status === "QUEUED" ? (row.expires_clock ?? this.newExpiry(row)) : row.expires_clock;
+    const expires =
+      next.status === "QUEUED"
+        ? (row.expires_clock ?? this.newExpiryOf(row.group_id, row.profile_id))
+        : row.expires_clock;
     return {
       ...row,
       status: statusCodes[next.status],
