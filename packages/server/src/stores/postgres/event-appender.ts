@@ -6,6 +6,7 @@ import type { PostgresDatabase, PostgresSession } from "../../postgres/postgres-
 import { statement, toJsonRows } from "../../postgres/statement.ts";
 import { claimDeduplication, type Repeat } from "./event-deduplication.ts";
 import { newRowColumns, newRowTypes, toNewRow } from "./event-row.ts";
+import { storeChannels } from "./wake-signal.ts";
 
 /**
  * Accepts events: the one place where a caller waits for the disk.
@@ -43,9 +44,6 @@ export const appenderLimits = {
   overloadedRetryAfterSeconds: 1,
 } as const;
 
-/** Woken after each commit. */
-export const appendedChannel = "fc_events";
-
 export interface EventAppenderDeps {
   readonly database: PostgresDatabase;
   readonly clock: Pick<Clock, "now">;
@@ -77,7 +75,7 @@ export function createEventAppender(deps: EventAppenderDeps, config: EventAppend
     try {
       const answers = await commit(deps, config, calls);
       if (answers.some((answer) => answer.some(({ kind }) => kind === "created"))) {
-        deps.database.notify(appendedChannel);
+        deps.database.notify(storeChannels.appended);
       }
       queue.free(calls);
       for (const [index, call] of calls.entries()) call.resolve(answers[index] ?? []);

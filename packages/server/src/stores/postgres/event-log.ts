@@ -5,7 +5,6 @@ import type { EventFeed, EventReader, FeedEvent } from "../../ports/event-log.ts
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
 import { statement } from "../../postgres/statement.ts";
 import {
-  appendedChannel,
   createEventAppender,
   type ClosableEventAppender,
   type EventAppenderConfig,
@@ -20,6 +19,7 @@ import {
   type EventHeadRow,
   type EventRow,
 } from "./event-row.ts";
+import { storeChannels } from "./wake-signal.ts";
 
 /** The event log: what is accepted (event-appender.ts), read forward by the stream and one by one by the API. */
 export interface PostgresEventLog {
@@ -36,7 +36,7 @@ export function createEventLog(deps: EventAppenderDeps, config: EventAppenderCon
     feed: {
       readAfter: createReadAfter(database),
       newest: async () => (await database.one(readNewest, []))?.newest ?? (0 as EventPosition),
-      onAppended: (wake) => database.listen(appendedChannel, wake),
+      onAppended: (wake) => database.listen(storeChannels.appended, wake),
     },
   };
 }

@@ -24,9 +24,9 @@ import { adHoc, statement } from "../../postgres/statement.ts";
  * attached, all in one transaction, one month of one table at a time, under a lock of the database, so that processes
  * that do this at once find each other's work done. Writers of that table wait meanwhile: one that had already chosen
  * DEFAULT for its row would be refused once the row belongs elsewhere. Readers wait as well, as each of them visits
- * DEFAULT. It takes some 10 ms. While somebody reads DEFAULT for long (a backup), its lock is not to be had; so that not
- * everybody queues up behind the request, it is given up soon, reported as STORE_UNAVAILABLE, and made another time:
- * there are three months for it.
+ * DEFAULT. It takes some 10 ms. While somebody reads DEFAULT for long (a backup), its lock is not to be had; so that
+ * not everybody queues up behind the request, it is given up soon, reported as STORE_UNAVAILABLE, and made another
+ * time: there are three months for it.
  */
 export interface HistoryTable {
   readonly table: string;
