@@ -13,7 +13,7 @@
 import { createHash } from "node:crypto";
 import { lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants, tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   answersPostgres,
   createPostgresServer,
@@ -208,6 +208,7 @@ async function stop(): Promise<number> {
     await forget(name, known);
     progress(`${name} stopped`);
   }
+  rmSync(dirname(notePath("postgres")), { recursive: true, force: true });
   return 0;
 }
 

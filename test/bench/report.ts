@@ -1,5 +1,6 @@
 import { cpus, totalmem } from "node:os";
 import type { ProcessUsage } from "../harness/process-usage.ts";
+import type { DatabaseFigures, StatementFigures } from "./bench-database.ts";
 import type { Percentiles, Rig } from "./rig.ts";
 
 /** One run of one scenario, as printed and as kept in JSON. */
@@ -14,6 +15,12 @@ export interface Report {
   /** pipeline / yardstick; absent when the run is invalid or the receiver was the bound. */
   readonly ratio?: number;
   readonly usage?: Readonly<Record<string, UsagePerThousand>>;
+  readonly database?: DatabaseReport;
+}
+
+/** What the server of the database says of itself. */
+export interface DatabaseReport extends DatabaseFigures {
+  readonly perDelivery: Readonly<Record<string, number>>;
 }
 
 export interface UsagePerThousand {
@@ -23,6 +30,7 @@ export interface UsagePerThousand {
 
 /** Below this the yardstick says more of the receiver than of the pipeline. */
 const receiverBoundBelow = 35_000;
+const statementShownChars = 90;
 
 export function withRatio(report: Report, deliveredPerSecond: number): Report {
   if (!report.valid || report.yardstickPerSecond === undefined) return report;
@@ -32,12 +40,39 @@ export function withRatio(report: Report, deliveredPerSecond: number): Report {
   return { ...report, ratio: Number((deliveredPerSecond / report.yardstickPerSecond).toFixed(3)) };
 }
 
-export function usagePerThousand(rig: Rig, delivered: number): Record<string, UsagePerThousand> {
+/** What the run has used, by process, and what the database counted. Stops the system, which ends its statistics. */
+export async function resourcesOf(
+  rig: Rig,
+  delivered: number,
+): Promise<{ usage: Record<string, UsagePerThousand>; database?: DatabaseReport }> {
   const per = (usage: ProcessUsage): UsagePerThousand => ({
     cpuSecondsPerThousand: Number(((usage.cpuSeconds * 1000) / Math.max(1, delivered)).toFixed(4)),
     peakMemoryMb: Math.round(usage.peakMemoryMb),
   });
-  return Object.fromEntries(Object.entries(rig.usage()).map(([name, usage]) => [name, per(usage)]));
+  const usage = Object.fromEntries(Object.entries(rig.usage()).map(([name, used]) => [name, per(used)]));
+  if (rig.system.database === null) return { usage };
+  await rig.system.stop();
+  const figures = await rig.system.database.figures();
+  return { usage, database: { ...figures, perDelivery: perDelivery(figures, delivered) } };
+}
+
+function perDelivery(figures: DatabaseFigures, delivered: number): Record<string, number> {
+  const { statements } = figures;
+  const calls = (counted: readonly StatementFigures[]): number =>
+    counted.reduce((total, { calls }) => total + calls, 0);
+  const counted =
+    statements === null
+      ? {}
+      : { statements: calls(statements), "writing statements": calls(statements.filter(({ writes }) => writes)) };
+  const totals = {
+    "row writes": figures.rowWrites,
+    ...counted,
+    transactions: figures.transactions,
+    "WAL bytes": figures.walBytes,
+  };
+  return Object.fromEntries(
+    Object.entries(totals).map(([name, total]) => [name, Number((total / Math.max(1, delivered)).toFixed(3))]),
+  );
 }
 
 export function print(report: Report): void {
@@ -58,7 +93,30 @@ export function print(report: Report): void {
   for (const [name, usage] of Object.entries(report.usage ?? {})) {
     lines.push(`  ${name.padEnd(10)} ${usage.cpuSecondsPerThousand} CPU s per 1,000, peak ${usage.peakMemoryMb} MB`);
   }
+  if (report.database !== undefined) lines.push(...databaseLines(report.database));
   console.log(lines.join("\n"));
+}
+
+/** A statement of its own would have one call for each delivery; these have many rows a call. */
+function databaseLines(database: DatabaseReport): string[] {
+  const settings = Object.entries(database.settings).map(([name, value]) => `${name}=${value}`);
+  const lines = [`  PostgreSQL ${database.version}: ${settings.join(" ")}`];
+  for (const [name, value] of Object.entries(database.perDelivery)) {
+    lines.push(`  ${`${name}/delivery`.padEnd(28)} ${format(value)}`);
+  }
+  const writing = (database.statements ?? []).filter(({ writes }) => writes);
+  if (writing.length > 0) lines.push("  writing statements: calls, rows a call, ms a call");
+  for (const { calls, rows, milliseconds, text } of writing) {
+    const figures = [String(calls), format(rows / calls), (milliseconds / calls).toFixed(2)];
+    lines.push(`  ${figures.map((figure) => figure.padStart(9)).join(" ")}  ${text.slice(0, statementShownChars)}`);
+  }
+  lines.push("  tables: MB, MB of indexes, rows, dead rows, inserted, updated (in place), deleted, vacuums");
+  for (const table of database.tables) {
+    const { tableMb, indexMb, liveRows, deadRows, inserted, updated, updatedInPlace, deleted, vacuums } = table;
+    const sizes = `${tableMb} ${indexMb} ${liveRows} ${deadRows}`;
+    lines.push(`    ${table.name}: ${sizes} ${inserted} ${updated} (${updatedInPlace}) ${deleted} ${vacuums}`);
+  }
+  return lines;
 }
 
 export function machineLine(report: Report, extra: Record<string, unknown>): string {

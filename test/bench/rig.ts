@@ -1,29 +1,36 @@
 import { join } from "node:path";
-import { removeDataDir, startServer, temporaryDataDir, type ServerProcess } from "../harness/server-process.ts";
 import { processUsage, type ProcessUsage } from "../harness/process-usage.ts";
-import type { GeneratorPlan, GeneratorResult } from "./generator.ts";
 import type { LedgerSummary } from "../harness/ledger.ts";
+import type { GeneratorPlan, GeneratorResult } from "./generator.ts";
+import { startSystem, type System } from "./system.ts";
 
-/** What every scenario works with: the system, the receiver and the generator as three processes, and the yardstick. */
+/** What every scenario works with: the system, the receiver and the generator, in processes apart, and the yardstick. */
 export interface Rig {
-  readonly server: ServerProcess;
+  readonly system: System;
   readonly receiver: Receiver;
   readonly options: RigOptions;
   api(method: string, path: string, body?: unknown): Promise<unknown>;
   generate(plan: Omit<GeneratorPlan, "url">): Promise<GeneratorResult>;
   startGenerator(plan: Omit<GeneratorPlan, "url">): { result: Promise<GeneratorResult>; pid: number };
   yardstick(concurrency: number, dataBytes: number): Promise<number>;
-  /** Waits until the receiver's ledger counts this many; throws when nothing moved for `stallSeconds`. */
-  drained(expected: number, stallSeconds?: number): Promise<boolean>;
+  /** Waits until the receiver's ledger counts this many; false when nothing moved for `stallSeconds`. */
+  drained(expected: number, options?: DrainOptions): Promise<boolean>;
   usage(): Record<string, ProcessUsage>;
   storeCounters(): Promise<Record<string, number>>;
-  restartServer(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface DrainOptions {
+  readonly stallSeconds?: number;
+  /** Told each time the ledger is looked at. */
+  readonly onProgress?: (delivered: number) => void;
 }
 
 export interface RigOptions {
   readonly short: boolean;
   readonly store: string;
+  /** The services as processes of their own. */
+  readonly services: boolean;
   readonly queue: string;
   readonly seconds: number | null;
   readonly rate: number | null;
@@ -55,53 +62,43 @@ export interface Percentiles {
   readonly max: number;
 }
 
-/** What a router without a platform needs to do the same as one with: room for 64 calls, and loopback targets. */
-const serverEnv = { FC_ROUTER_POOL_CONCURRENCY: "64", FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8" };
-
 const here = import.meta.dir;
 const bun = process.execPath;
+const stallSecondsDefault = 30;
 
 export async function createRig(options: RigOptions, serverArgs: readonly string[] = ["dev"]): Promise<Rig> {
-  const dataDir = temporaryDataDir();
   const receiver = await startReceiver();
-  const runtimeArgs = options.profile ? ["--cpu-prof", "--cpu-prof-dir=/tmp/flowcatalyst-profile"] : [];
-  const startOptions = { args: serverArgs, dataDir, runtimeArgs, env: serverEnv };
-  let server = await startServer(startOptions).catch((error: unknown) => {
+  const { store, services, profile } = options;
+  const system = await startSystem({ args: serverArgs, store, services, profile }).catch((error: unknown) => {
     process.kill(receiver.pid, "SIGKILL");
     throw error;
   });
   const generatorUsage: ProcessUsage[] = [];
 
   const rig: Rig = {
-    get server() {
-      return server;
-    },
+    system,
     receiver,
     options,
-    api: (method, path, body) => callApi(server.apiUrl, { method, path, body }),
+    api: (method, path, body) => callApi(system.apiUrl, { method, path, body }),
     generate: (plan) => rig.startGenerator(plan).result,
-    startGenerator: (plan) =>
-      startGenerator(
-        { ...plan, url: plan.messageTarget === undefined ? server.apiUrl : server.routerUrl },
-        generatorUsage,
-      ),
+    startGenerator: (plan) => {
+      const url = plan.messageTarget === undefined ? system.apiUrl : system.routerUrl;
+      return startGenerator({ ...plan, url }, generatorUsage);
+    },
     yardstick: (concurrency, dataBytes) => runYardstick(receiver, concurrency, dataBytes),
-    drained: (expected, stallSeconds = 30) => untilDrained(receiver, expected, stallSeconds),
+    drained: (expected, drain = {}) => untilDrained(receiver, expected, drain),
     usage: () => ({
-      server: processUsage(server.pid),
+      ...system.usage(),
+      ...(system.database === null ? {} : { postgres: system.database.usage() }),
       receiver: processUsage(receiver.pid),
       generator: generatorUsage.at(-1) ?? { cpuSeconds: 0, peakMemoryMb: 0, residentMemoryMb: 0 },
     }),
-    storeCounters: () => readCounters(server.metricsUrl),
-    restartServer: async () => {
-      await server.kill();
-      server = await startServer({ ...startOptions, ports: server.ports });
-    },
+    storeCounters: () => readCounters(system.metricsUrls),
     close: async () => {
-      await server.stop();
-      if (options.verbose) console.error(server.output());
+      await system.stop();
+      if (options.verbose) console.error(system.output());
       process.kill(receiver.pid, "SIGKILL");
-      removeDataDir(dataDir);
+      await system.close();
     },
   };
   return rig;
@@ -161,11 +158,13 @@ async function runYardstick(receiver: Receiver, concurrency: number, dataBytes: 
   return (JSON.parse(await firstLine(child.stdout)) as { perSecond: number }).perSecond;
 }
 
-async function untilDrained(receiver: Receiver, expected: number, stallSeconds: number): Promise<boolean> {
+async function untilDrained(receiver: Receiver, expected: number, drain: DrainOptions): Promise<boolean> {
+  const { stallSeconds = stallSecondsDefault, onProgress } = drain;
   let last = -1;
   let movedAt = performance.now();
   for (;;) {
     const { delivered } = await receiver.ledger();
+    onProgress?.(delivered);
     if (delivered >= expected) return true;
     if (delivered !== last) {
       last = delivered;
@@ -176,11 +175,11 @@ async function untilDrained(receiver: Receiver, expected: number, stallSeconds: 
   }
 }
 
-/** Sums of the counters whose names end in `_total`, over their labels. */
-async function readCounters(metricsUrl: string): Promise<Record<string, number>> {
-  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
+/** Sums of the counters whose names end in `_total`, over their labels and the processes. */
+async function readCounters(metricsUrls: readonly string[]): Promise<Record<string, number>> {
+  const texts = await Promise.all(metricsUrls.map(async (url) => (await fetch(`${url}/metrics`)).text()));
   const sums: Record<string, number> = {};
-  for (const line of text.split("\n")) {
+  for (const line of texts.join("\n").split("\n")) {
     const match = /^(fc_[a-z_]+_total)(?:\{[^}]*\})? ([0-9.e+]+)$/.exec(line);
     if (match?.[1] !== undefined) sums[match[1]] = (sums[match[1]] ?? 0) + Number(match[2]);
   }

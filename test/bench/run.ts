@@ -28,7 +28,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 };
 
 const usage = `usage: npm run bench -- <scenario> [--short] [--seconds N] [--rate N] [--groups N] [--events N]
-       [--data-bytes N] [--searching] [--store sqlite] [--queue db] [--executable PATH]
+       [--data-bytes N] [--searching] [--store sqlite|postgres] [--services] [--queue db] [--executable PATH]
        [--json FILE] [--profile] [--verbose]
 scenarios: ${Object.keys(scenarios).join(" ")}`;
 
@@ -44,6 +44,7 @@ async function main(): Promise<number> {
       "data-bytes": { type: "string" },
       searching: { type: "boolean", default: false },
       store: { type: "string", default: "sqlite" },
+      services: { type: "boolean", default: false },
       queue: { type: "string", default: "db" },
       executable: { type: "string" },
       json: { type: "string" },
@@ -62,8 +63,9 @@ async function main(): Promise<number> {
     console.error(usage);
     return 2;
   }
-  if (values.store !== "sqlite" || values.queue !== "db") {
-    console.error(`there is no ${values.store} store with a ${values.queue} queue yet; sqlite and db are here`);
+  const refusal = refusalOf(name, values);
+  if (refusal !== null) {
+    console.error(refusal);
     return 2;
   }
   const report = await scenario({
@@ -75,15 +77,26 @@ async function main(): Promise<number> {
     dataBytes: numberOf(values["data-bytes"]),
     searching: values.searching,
     store: values.store,
+    services: values.services,
     queue: values.queue,
     executable: values.executable ?? null,
     profile: values.profile,
     verbose: values.verbose,
   });
   print(report);
-  const line = machineLine(report, { store: values.store, queue: values.queue });
+  const line = machineLine(report, { store: values.store, queue: values.queue, services: values.services });
   if (values.json !== undefined) appendFileSync(values.json, `${line}\n`);
   return report.valid ? 0 : 1;
+}
+
+/** Null: the combination can be run. */
+function refusalOf(scenario: string, values: { store: string; queue: string; services: boolean }): string | null {
+  const { store, queue, services } = values;
+  if (store !== "sqlite" && store !== "postgres") return `there is no ${store} store; sqlite and postgres are here`;
+  if (queue !== "db") return `there is no ${queue} queue; db is here`;
+  if (services && store !== "postgres") return "services of their own need --store postgres";
+  if (store === "postgres" && ["router", "startup"].includes(scenario)) return `${scenario} does not measure a store`;
+  return null;
 }
 
 function numberOf(text: string | undefined): number | null {

@@ -1,5 +1,5 @@
 import { createRig, type Rig } from "./rig.ts";
-import { usagePerThousand, type Report } from "./report.ts";
+import { resourcesOf, type Report } from "./report.ts";
 import { judge, subscribe, sum, type Scenario, type ScenarioOptions } from "./scenarios.ts";
 
 /** 200 events a second, one by one, timed from their scheduled time to arrival. */
@@ -21,6 +21,7 @@ export const latency: Scenario = async (options) => {
       backlog = filled.accepted;
     }
     await subscribe(rig, "latency");
+    await rig.system.database?.mark();
     const stop = new AbortController();
     const searching = options.searching ? searchAllTheTime(rig, stop.signal) : Promise.resolve(0);
     const load = await rig.generate({
@@ -33,7 +34,7 @@ export const latency: Scenario = async (options) => {
       rampSeconds: options.short ? 1 : 5,
       seconds: options.seconds ?? (options.short ? 3 : 60),
     });
-    const drained = await rig.drained(load.accepted, 30);
+    const drained = await rig.drained(load.accepted);
     stop.abort();
     const searches = await searching;
     const ledger = await rig.receiver.ledger();
@@ -47,7 +48,7 @@ export const latency: Scenario = async (options) => {
         searches,
       },
       latency: ledger.latencies,
-      usage: usagePerThousand(rig, ledger.delivered),
+      ...(await resourcesOf(rig, ledger.delivered)),
     };
   } finally {
     await rig.close();
@@ -117,14 +118,14 @@ async function hangingRun(options: ScenarioOptions, withHanging: boolean): Promi
     });
     // Types are drawn in turn, so exactly a twentieth went to the target that never answers.
     const expected = withHanging ? load.accepted - Math.floor(load.accepted / targets) : load.accepted;
-    const drained = await rig.drained(expected, 20);
+    const drained = await rig.drained(expected, { stallSeconds: 20 });
     const ledger = await rig.receiver.ledger();
     return {
       scenario: "hanging",
       ...judge(ledger, { expected, drained }),
       figures: { delivered: ledger.delivered },
       latency: ledger.latencies,
-      usage: usagePerThousand(rig, ledger.delivered),
+      ...(await resourcesOf(rig, ledger.delivered)),
     };
   } finally {
     await rig.close();
@@ -142,6 +143,7 @@ export const backlog: Scenario = async (options) => {
     const yardstick = await rig.yardstick(64, dataBytes);
     await rig.receiver.control("/reset");
     await rig.receiver.control("/down");
+    await rig.system.database?.mark();
     const load = await rig.generate({
       type: "bench.order.created",
       groups: 100,
@@ -152,24 +154,58 @@ export const backlog: Scenario = async (options) => {
     });
     await rig.receiver.control("/up");
     // Heads of groups may be in their retry wait and the breaker open: drain counts from the first arrival.
-    const drained = await rig.drained(load.accepted, 150);
+    const curve = drainCurve(load.accepted);
+    const drained = await rig.drained(load.accepted, { stallSeconds: 150, onProgress: curve.add });
     const ledger = await rig.receiver.ledger();
+    const rates = curve.rates(ledger.firstUpAt);
     const seconds = (Date.now() - ledger.firstUpAt) / 1000;
-    const usage = usagePerThousand(rig, ledger.delivered);
+    const resources = await resourcesOf(rig, ledger.delivered);
+    const verdict = judge(ledger, { expected: load.accepted, drained });
     return {
       scenario: "backlog",
-      ...judge(ledger, { expected: load.accepted, drained }),
+      valid: verdict.valid,
+      notes: [...verdict.notes, ...(verdict.valid ? [`drain/s by tenths: ${rates.tenths.join(" ")}`] : [])],
       figures: {
         "drain/s": Math.round(ledger.delivered / seconds),
+        "drain/s, first half": rates.firstHalf,
+        "drain/s, second half": rates.secondHalf,
+        "second half / first half, %": rates.percent,
         "accepted/s": Math.round(load.accepted / load.seconds),
         delivered: ledger.delivered,
         duplicates: sum(ledger, "duplicates"),
-        "server peak MB": usage["server"]?.peakMemoryMb ?? 0,
+        "server peak MB": resources.usage["server"]?.peakMemoryMb ?? 0,
       },
       yardstickPerSecond: yardstick,
-      usage,
+      ...resources,
     };
   } finally {
     await rig.close();
   }
 };
+
+/** When each tenth of a backlog was delivered, as seen by whoever asks often enough. */
+function drainCurve(expected: number): {
+  add: (delivered: number) => void;
+  rates: (startedAtMs: number) => { firstHalf: number; secondHalf: number; percent: number; tenths: number[] };
+} {
+  const reachedAtMs: number[] = [];
+  const rate = (tenths: number, ms: number): number => Math.round((expected * tenths * 100) / Math.max(1, ms));
+  return {
+    add: (delivered) => {
+      while (reachedAtMs.length < 10 && delivered >= (expected * (reachedAtMs.length + 1)) / 10) {
+        reachedAtMs.push(Date.now());
+      }
+    },
+    rates: (startedAtMs) => {
+      const at = (tenth: number): number => (tenth === 0 ? startedAtMs : (reachedAtMs[tenth - 1] ?? startedAtMs));
+      const firstHalf = rate(5, at(5) - at(0));
+      const secondHalf = rate(5, at(10) - at(5));
+      return {
+        firstHalf,
+        secondHalf,
+        percent: Math.round((secondHalf * 100) / Math.max(1, firstHalf)),
+        tenths: Array.from({ length: 10 }, (_, tenth) => rate(1, at(tenth + 1) - at(tenth))),
+      };
+    },
+  };
+}

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
 import { processUsage } from "../harness/process-usage.ts";
 import { createRig } from "./rig.ts";
-import { usagePerThousand, withRatio, type Report } from "./report.ts";
+import { resourcesOf, withRatio, type Report } from "./report.ts";
 import { judge, sum, type Scenario } from "./scenarios.ts";
 
 /** Router alone: stand-alone messages from a queue to HTTP, no platform. */
@@ -38,7 +38,7 @@ export const router: Scenario = async (options) => {
           duplicates: sum(ledger, "duplicates"),
         },
         yardstickPerSecond: yardstick,
-        usage: usagePerThousand(rig, ledger.delivered),
+        ...(await resourcesOf(rig, ledger.delivered)),
       },
       perSecond,
     );

@@ -1,5 +1,5 @@
 import { createRig, type Rig, type RigOptions, type ReceiverLedger } from "./rig.ts";
-import { usagePerThousand, withRatio, type Report } from "./report.ts";
+import { resourcesOf, withRatio, type Report } from "./report.ts";
 
 /**
  * The scenarios of docs/guides/benchmarks.md. Each builds its own rig, runs, checks the ledger, and reports. A scenario
@@ -53,6 +53,7 @@ async function closedLoop(options: ScenarioOptions, plan: ClosedLoop): Promise<R
     const yardstick = await rig.yardstick(64, dataBytes);
     await rig.receiver.control("/reset");
     const before = await rig.storeCounters();
+    await rig.system.database?.mark();
     const startedAt = performance.now();
     const generating = rig.generate({
       type: eventType,
@@ -89,7 +90,7 @@ async function closedLoop(options: ScenarioOptions, plan: ClosedLoop): Promise<R
         ...perDelivery({ before, after, delivered: ledger.delivered }),
       },
       yardstickPerSecond: yardstick,
-      usage: usagePerThousand(rig, ledger.delivered),
+      ...(await resourcesOf(rig, ledger.delivered)),
     };
     return withRatio(report, perSecond);
   } finally {
@@ -227,7 +228,7 @@ export const restart: Scenario = (options) =>
     },
     duringLoad: async (rig) => {
       await Bun.sleep(options.short ? 1_000 : 8_000);
-      await rig.restartServer();
+      await rig.system.restart();
     },
   });
 
@@ -245,6 +246,7 @@ export const failing: Scenario = async (options) => {
       dispatchPoolId: "BENCH",
       maxRetries: 0,
     });
+    await rig.system.database?.mark();
     const startedAt = performance.now();
     const dead = rig.generate({
       type: "bench.dead",
@@ -264,7 +266,7 @@ export const failing: Scenario = async (options) => {
       ...(options.short ? { events: 2_000 } : { events: 60_000 }),
     });
     const deadLoad = await dead;
-    const drained = await rig.drained(load.accepted, 90);
+    const drained = await rig.drained(load.accepted, { stallSeconds: 90 });
     const wholeSeconds = (performance.now() - startedAt) / 1000;
     const ledger = await rig.receiver.ledger();
     const counts = (await rig.api("GET", "/api/bff/dispatch-jobs?code=bench.dead&status=COMPLETED")) as {
@@ -285,7 +287,7 @@ export const failing: Scenario = async (options) => {
         "events to the dead target": deadLoad.accepted,
         "whole seconds": wholeSeconds,
       },
-      usage: usagePerThousand(rig, ledger.delivered),
+      ...(await resourcesOf(rig, ledger.delivered)),
     };
   } finally {
     await rig.close();

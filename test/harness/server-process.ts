@@ -22,6 +22,10 @@ export interface ServerProcess {
   stop(): Promise<number>;
   /** SIGKILL, then waits until it is gone. */
   kill(): Promise<void>;
+  /** SIGSTOP: nothing of it runs, and nobody is told. */
+  freeze(): void;
+  /** SIGCONT: it goes on as if no time had passed. */
+  thaw(): void;
 }
 
 export interface ServerPorts {
@@ -31,7 +35,7 @@ export interface ServerPorts {
 }
 
 export interface ServerOptions {
-  /** `dev` or `router`, with further arguments. */
+  /** The service (`dev` if absent), with further arguments. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Kept and given back to go on with the same data. */
@@ -85,8 +89,11 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
     routerUrl: `http://127.0.0.1:${ports.router}`,
     metricsUrl: `http://127.0.0.1:${ports.metrics}`,
   };
-  const probe = options.args?.[0] === "router" ? `${urls.metricsUrl}/q/ready` : `${urls.apiUrl}/q/ready`;
-  await untilReady(probe, child, { withinMs: options.readyWithinMs ?? 20_000, output });
+  const hasApi = ["dev", "platform"].includes(options.args?.[0] ?? "dev");
+  await untilReady(`${hasApi ? urls.apiUrl : urls.metricsUrl}/q/ready`, child, {
+    withinMs: options.readyWithinMs ?? 20_000,
+    output,
+  });
   return {
     pid: child.pid,
     ...urls,
@@ -103,6 +110,8 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
       child.kill("SIGKILL");
       await child.exited;
     },
+    freeze: () => child.kill("SIGSTOP"),
+    thaw: () => child.kill("SIGCONT"),
   };
 }
 
