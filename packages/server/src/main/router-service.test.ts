@@ -63,6 +63,7 @@ function setup(changes: Partial<ProcessContext> = {}, hangs = false) {
     version: "1.2.3",
     holder: "here:1:1",
     clock,
+    steerClock: () => undefined,
     random: seededRandom(1),
     logger: silentLogger(),
     metrics: createMetrics(),

@@ -27,6 +27,7 @@ import {
 import { hostname } from "node:os";
 import { maxSimultaneousRequests } from "../net/index.ts";
 import { notBuilt, refuse } from "./not-built.ts";
+import { createSteeredClock } from "./steered-clock.ts";
 import { whyItEnded } from "./why-it-ended.ts";
 import type { Announce, Composition, ProcessContext } from "./process-context.ts";
 import { loadProcessConfig, requireProcessConfig, type ProcessName } from "./process-config.ts";
@@ -166,13 +167,14 @@ function onSignals(soft: AbortController, hard: AbortController): () => void {
 }
 
 function contextOf(config: { logLevel: LogLevel; logFormat: LogFormat }, input: ServiceInput): ProcessContext {
-  const clock = systemClock();
+  const clock = createSteeredClock(systemClock());
   const random = systemRandom();
   const logger: Logger = createLogger({ level: config.logLevel, format: config.logFormat });
   return {
     version: input.version,
     holder: `${hostname()}:${process.pid}:${Math.floor(random.next() * holderNumbers)}`,
     clock,
+    steerClock: clock.steer,
     random,
     logger,
     metrics: createMetrics(),

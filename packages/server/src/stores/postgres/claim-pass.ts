@@ -175,7 +175,7 @@ export class ClaimPass {
         if (groupVisit === undefined) break;
         const { ordered } = groupVisit.group;
         picks.push({ visit, groupVisit, max: ordered ? Math.min(jobLimits.runMaxJobs, ofVisit) : ofVisit });
-        const likely = ordered ? Math.min(this.#deps.runJobs, ofVisit) : ofVisit;
+        const likely = ordered ? Math.min(Math.ceil(this.#deps.runJobs), ofVisit) : ofVisit;
         ofVisit -= likely;
         left -= likely;
       }
