@@ -28,14 +28,14 @@ interface KeyRow {
 }
 
 /** Waits for another transaction that has the key; with it, either a row of ours or none. */
-const reserveKey = statement<{ key: string }, [key: string, bodyDigest: string, reservationMs: number]>(`
+export const reserveKey = statement<{ key: string }, [key: string, bodyDigest: string, reservationMs: number]>(`
   INSERT INTO idempotency_keys AS k (key, body_digest, expires_at_ms) VALUES ($1, $2, ${databaseNowMs} + $3::bigint)
   ON CONFLICT (key) DO UPDATE SET
     body_digest = excluded.body_digest, status = NULL, headers = NULL, body = NULL,
     expires_at_ms = excluded.expires_at_ms
   WHERE k.expires_at_ms <= ${databaseNowMs}
   RETURNING key`);
-const readKey = statement<KeyRow, [key: string]>(
+export const readKey = statement<KeyRow, [key: string]>(
   "SELECT body_digest, status, headers, body FROM idempotency_keys WHERE key = $1",
 );
 const answerKey = statement<never, [key: string, status: number, headers: string, body: string, keptMs: number]>(`

@@ -7,10 +7,10 @@ import { databaseNowMs } from "./database-clock.ts";
 /**
  * Leases as rows: of several instances of a stage one is active, and a write of any other is refused.
  *
- * States. A lease is free (no row, no holder, or run out), or held by one holder until `expires_at_ms`. Each tenancy has
- * an *epoch* from one sequence for all leases, so an epoch names one tenancy of one lease, and a later tenancy of the
- * lease has a higher one: the number is drawn when the row is locked already. Renewing, even late, keeps the epoch as
- * long as nobody else came in between.
+ * States. A lease is free (no row, no holder, or run out), or held by one holder until `expires_at_ms`. Each tenancy
+ * has an *epoch* from one sequence for all leases, so an epoch names one tenancy of one lease, and a later tenancy of
+ * the lease has a higher one: the number is drawn when the row is locked already. Renewing, even late, keeps the epoch
+ * as long as nobody else came in between.
  *
  * What is trusted, and when.
  * - *Whose turn it is* says the database's clock, read when the row is locked. Wall clocks of the instances may be an
@@ -22,7 +22,8 @@ import { databaseNowMs } from "./database-clock.ts";
  *   to a machine whose clock is ahead) by more than what is left of the lease.
  * - *What may be written* depends on neither: every transaction of a holder calls `fence` with its epoch, and commits
  *   only if the epoch still is its lease's newest. This, not the lease, keeps a holder harmless that slept for a minute
- *   between looking at its clock and writing. A lease without fenced writes (a router's standby) has the two clocks only.
+ *   between looking at its clock and writing. A lease without fenced writes (a router's standby) has the two clocks
+ *   only.
  *
  * Takeover and writers in flight. `fence` locks the row against a change of the epoch (FOR KEY SHARE) until its
  * transaction ends. A takeover changes the epoch, so it waits for transactions that were fenced before it, and whoever
@@ -46,7 +47,7 @@ export interface LeaseStoreDeps {
   readonly clock: Pick<Clock, "monotonicMs">;
 }
 
-const findEpoch = statement<{ found: number }, [LeaseEpoch]>(
+export const findEpoch = statement<{ found: number }, [LeaseEpoch]>(
   "SELECT 1 AS found FROM leases WHERE epoch = $1 FOR KEY SHARE",
 );
 
@@ -64,7 +65,7 @@ export async function fence(session: PostgresSession, epoch: LeaseEpoch): Promis
 }
 
 /** Who comes in vain reads only: no lock of it makes the holder wait. */
-const acquireLease = statement<{ epoch: LeaseEpoch }, [name: string, holder: string, ttlMs: number]>(`
+export const acquireLease = statement<{ epoch: LeaseEpoch }, [name: string, holder: string, ttlMs: number]>(`
   WITH renewed AS (
     UPDATE leases SET expires_at_ms = ${databaseNowMs} + $3::bigint WHERE name = $1 AND holder = $2
     RETURNING epoch

@@ -4,7 +4,7 @@ import { statement } from "../../postgres/statement.ts";
 /** What has a counter that rises with each change, so that readers ask "has it changed?" by one small read. */
 export type RevisionKind = "subscriptions" | "dispatch-pools" | "event-types" | "control";
 
-const selectRevision = statement<{ revision: number }, [RevisionKind]>(
+export const selectRevision = statement<{ revision: number }, [RevisionKind]>(
   "SELECT revision FROM revisions WHERE kind = $1",
 );
 const incrementRevision = statement<never, [RevisionKind]>(
