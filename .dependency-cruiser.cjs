@@ -12,7 +12,7 @@ const server = (folders) => `^packages/server/src/(${folders})(/|\\.ts$)`;
 const pkg = (names) => `^packages/(${names})/`;
 
 const STAGES = "outbox|stream|scheduler|router|maintenance";
-const FAMILIES = "stores|queues|leases|net";
+const FAMILIES = "stores|queues|leases|remote|net";
 
 /** A row of the table: files under `from` may import of ours nothing but `to`, which names their own folder too. */
 function wall(name, comment, { from, to, testsToo = false }) {
@@ -79,7 +79,7 @@ const walls = [
     name: "postgres-for-its-engines",
     comment: "only the adapters of PostgreSQL know the way to it",
     severity: "error",
-    from: { path: "^packages/server/src/(stores|queues|leases|net)/(?!postgres/)", pathNot: TEST_FILES },
+    from: { path: "^packages/server/src/(stores|queues|leases|remote|net)/(?!postgres/)", pathNot: TEST_FILES },
     to: { path: server("postgres") },
   },
   {
@@ -105,7 +105,7 @@ const walls = [
     comment: "main loads adapters with `await import()`, so that a process loads only the drivers it uses",
     severity: "error",
     from: { path: server("main"), pathNot: TEST_FILES },
-    to: { path: server("stores|queues|leases|postgres"), dynamic: false, dependencyTypesNot: ["type-only"] },
+    to: { path: server("stores|queues|leases|remote|postgres"), dynamic: false, dependencyTypesNot: ["type-only"] },
   },
   {
     name: "main-for-cli-only",
@@ -194,6 +194,7 @@ const hygiene = [
 /** A library is imported only in the places that are there to use it. Left: the library. Right: where it may appear. */
 const LIBRARIES = {
   "bun:sqlite": [server("stores/sqlite|queues/sqlite|leases")],
+  ioredis: [server("leases/redis")],
   "(@hono/[^/]+|hono|swagger-ui-dist)": [server("http|platform|router|receiver|main")],
   "(ajv|ajv-formats)": [server("platform|domain")],
   "@marcbachmann/cel-js": [server("domain")],

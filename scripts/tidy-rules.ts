@@ -78,7 +78,7 @@ const fileName: Rule = {
 
 /** The folders of the server that the import walls know; a file elsewhere would stand outside them all. */
 const SERVER_FOLDERS = new Set(
-  "main domain ports platform outbox stream scheduler router maintenance stores queues leases postgres net receiver http".split(
+  "main domain ports platform outbox stream scheduler router maintenance stores queues leases remote postgres net receiver http".split(
     " ",
   ),
 );

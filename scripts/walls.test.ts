@@ -28,6 +28,9 @@ const LAWFUL = [
   `${SRC}/stores/sqlite/event-log.ts`,
   `${SRC}/stores/postgres/event-log.ts`,
   `${SRC}/queues/sqlite/queue.ts`,
+  `${SRC}/leases/redis/lease.ts`,
+  `${SRC}/remote/client.ts`,
+  `${SRC}/postgres/database.ts`,
   `${SRC}/net/resolver.ts`,
   `${SRC}/ports/event-log.conformance.ts`,
   "scripts/tidy.ts",
@@ -70,6 +73,19 @@ const FIXTURES: readonly Fixture[] = [
   { file: `${SRC}/receiver/a.ts`, imports: [at("../ports/event-log.ts")], breaks: ["receiver-apart"] },
   { file: `${SRC}/queues/sqlite/a.ts`, imports: [at("../../stores/sqlite/event-log.ts")], breaks: ["adapters-apart"] },
   { file: `${SRC}/net/a.ts`, imports: [at("../platform/app.ts")], breaks: ["adapters-apart"] },
+  { file: `${SRC}/remote/a.ts`, imports: [at("../platform/app.ts")], breaks: ["adapters-apart"] },
+  { file: `${SRC}/remote/b.ts`, imports: [at("./client.ts"), typed("../ports/event-log.ts")], breaks: [] },
+  { file: `${SRC}/router/a.ts`, imports: [at("../leases/redis/lease.ts")], breaks: ["stages-apart"] },
+  { file: `${SRC}/leases/redis/a.ts`, imports: [at("ioredis")], breaks: [] },
+  { file: `${SRC}/leases/a.ts`, imports: [at("ioredis")], breaks: ["library-ioredis"] },
+  { file: `${SRC}/main/d.ts`, imports: [at("../remote/client.ts")], breaks: ["adapters-lazily"] },
+  { file: `${SRC}/postgres/a.ts`, imports: [at("../ports/event-log.ts")], breaks: ["postgres-below-adapters"] },
+  { file: `${SRC}/stores/postgres/a.ts`, imports: [at("../../postgres/database.ts")], breaks: [] },
+  {
+    file: `${SRC}/stores/sqlite/c.ts`,
+    imports: [at("../../postgres/database.ts")],
+    breaks: ["postgres-for-its-engines"],
+  },
   { file: `${SRC}/stores/sqlite/a.ts`, imports: [at("../postgres/event-log.ts")], breaks: ["engines-apart"] },
   { file: `${SRC}/stores/sqlite/b.ts`, imports: [at("../columns.ts"), at("bun:sqlite")], breaks: [] },
   { file: `${SRC}/stores/a.ts`, imports: [at("./sqlite/event-log.ts")], breaks: ["family-files-below-engines"] },
@@ -143,7 +159,7 @@ function write(path: string, text: string) {
 
 /** A repository of empty lawful files, one file per fixture, and a stub for each library. */
 function writeFixtureTree() {
-  const libraries = ["hono", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander", "prom-client"];
+  const libraries = ["hono", "ioredis", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander", "prom-client"];
   for (const name of libraries) {
     write(`node_modules/${name}/package.json`, JSON.stringify({ name, version: "1.0.0", main: "index.js" }));
     write(`node_modules/${name}/index.js`, "");

@@ -163,6 +163,8 @@ export {
 } from "./dispatch-job.ts";
 export {
   attemptOutcomeSchema,
+  checkDeliveriesAnswerSchema,
+  checkDeliveriesSchema,
   deliveryReportSchema,
   deliveryResultSchema,
   reportAttemptsAnswerSchema,
@@ -173,6 +175,8 @@ export {
   routerControlSchema,
   routerSecretsQuerySchema,
   routerSecretsSchema,
+  type CheckDeliveries,
+  type CheckDeliveriesAnswer,
   type DeliveryReportWire,
   type DeliveryResultWire,
   type ReportAttempts,

@@ -110,9 +110,12 @@ export const routerWarningSchema = z
 export const standbyStateSchema = z
   .object({
     enabled: z.boolean(),
-    active: z.boolean(),
-    instanceId: z.string().nullable(),
-    trustedUntil: timeOutSchema.nullable(),
+    active: z.boolean().meta({ description: "Whether this router receives. Without standby every router does." }),
+    instanceId: z.string().nullable().meta({ description: "This router's name among those that compete." }),
+    holder: z.string().nullable().meta({ description: "Who has the lease, as last seen; null: nobody, or not known." }),
+    since: timeOutSchema.nullable().meta({ description: "When active became what it is." }),
+    leaseUntil: timeOutSchema.nullable().meta({ description: "Until when this router trusts its lease." }),
+    error: z.string().nullable().meta({ description: "Why the lease cannot be asked for at the moment." }),
   })
   .meta({ id: "StandbyState" });
 

@@ -86,6 +86,32 @@ export const reportAttemptsAnswerSchema = z
   .object({ verdicts: z.array(reportVerdictSchema).meta({ description: "By position." }) })
   .meta({ id: "ReportAttemptsAnswer" });
 
+const jobReferenceSchema = z.strictObject({
+  jobId: z.string().min(1).max(wireLimits.keyMaxChars),
+  generation: z.int().min(1),
+});
+
+export const checkDeliveriesSchema = z
+  .strictObject({ jobs: z.array(jobReferenceSchema).min(1).max(wireLimits.deliveryChecksMax) })
+  .meta({ id: "CheckDeliveries", description: "Jobs as a message names them that was received again, or is old." });
+
+export const checkDeliveriesAnswerSchema = z
+  .object({
+    jobs: z
+      .array(
+        z
+          .object({
+            jobId: z.string(),
+            generation: z.int(),
+            attemptCount: z.int().meta({ description: "Attempts that burnt one of the budget." }),
+            generationAttempts: z.int().meta({ description: "Attempts recorded of this generation." }),
+          })
+          .meta({ id: "OwedDelivery" }),
+      )
+      .meta({ description: "Those still owed in the generation that was asked for; do not start the others." }),
+  })
+  .meta({ id: "CheckDeliveriesAnswer" });
+
 export const routerControlQuerySchema = z.strictObject({
   revision: z.coerce.number().int().min(0).optional(),
   waitMs: z.coerce.number().int().min(0).max(wireLimits.controlWaitMaxMs).default(0),
@@ -132,6 +158,8 @@ export type DeliveryResultWire = z.infer<typeof deliveryResultSchema>;
 export type ReportVerdictWire = z.infer<typeof reportVerdictSchema>;
 export type ReportAttempts = z.infer<typeof reportAttemptsSchema>;
 export type ReportAttemptsAnswer = z.infer<typeof reportAttemptsAnswerSchema>;
+export type CheckDeliveries = z.infer<typeof checkDeliveriesSchema>;
+export type CheckDeliveriesAnswer = z.infer<typeof checkDeliveriesAnswerSchema>;
 export type RouterControl = z.infer<typeof routerControlSchema>;
 export type RouterSecrets = z.infer<typeof routerSecretsSchema>;
 export type RouterConfig = z.infer<typeof routerConfigSchema>;

@@ -41,7 +41,9 @@ export const wireLimits = {
   searchDefaultItems: 20,
   searchMaxItems: 100,
   jobBatchMaxJobs: 500,
-  attemptReportsMax: 1_000,
+  attemptReportsMax: 256,
+  /** What 256 messages of 32 jobs name. */
+  deliveryChecksMax: 8_192,
   attemptTextMaxChars: 5_000,
   inFlightCheckMaxIds: 5_000,
   routerPublishMaxMessages: 1_000,

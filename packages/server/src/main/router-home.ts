@@ -1,7 +1,7 @@
 import type { Service } from "@flowcatalyst/foundation";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
-import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { DeliveryCheck, DeliveryReader } from "../ports/delivery-reader.ts";
 import { openSharedStore } from "./composed-process.ts";
 import type { OpenStore } from "./open-store.ts";
 import type { RouterConfig } from "./process-config.ts";
@@ -17,16 +17,25 @@ import type { ProcessContext } from "./process-context.ts";
 export interface RouterHome {
   readonly kind: "store" | "platform" | "none";
   readonly control: DeliveryControl;
-  /** Null: the queue carries stand-alone messages only. `deliveries` null: it carries whole deliveries. */
-  readonly jobs: { readonly deliveries: DeliveryReader | null; readonly sink: AttemptSink } | null;
-  /** Whose database has the queue that `db:` names; null: there is none. */
-  readonly store: Pick<OpenStore, "openQueue"> | null;
+  /** Null: the queue carries stand-alone messages only. */
+  readonly jobs: RouterJobs | null;
+  /** Whose database has the queue that `db:` names, and leases; null: there is none. */
+  readonly store: Pick<OpenStore, "openQueue" | "leases"> | null;
   /** For the greeting and for `--json`: without user and password. */
   readonly place: string | null;
   /** What must run while the router does, started before it and stopped after it. */
   readonly services: readonly Service[];
   /** After everything has stopped, and once. */
   close(): Promise<void>;
+}
+
+/** What a router needs for jobs of the platform. */
+export interface RouterJobs {
+  /** Null: the queue carries whole deliveries. */
+  readonly deliveries: DeliveryReader | null;
+  /** Null or absent: `deliveries` says what is owed. */
+  readonly check?: DeliveryCheck | null;
+  readonly sink: AttemptSink;
 }
 
 /** The seam of router.ts. Health checks of the home are registered in `context.health` by whoever opens it. */

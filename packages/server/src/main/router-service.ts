@@ -1,9 +1,8 @@
 import { CodedError, type HealthResult, type Service } from "@flowcatalyst/foundation";
 import { createAddressPolicy } from "../domain/address-policy.ts";
 import { createDnsAddressGuard, systemResolveHost } from "../net/index.ts";
-import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
-import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { Standby } from "../ports/standby-lease.ts";
 import type { AddressGuard, Transport } from "../ports/transport.ts";
 import { createRouter, routerDefaults, type Router } from "../router/router.ts";
 import { Warnings } from "../router/warnings.ts";
@@ -11,7 +10,7 @@ import { createHealthRoutes } from "../http/health-routes.ts";
 import { createHttpService, madeOnFirstRequest } from "./http-service.ts";
 import type { ProcessContext } from "./process-context.ts";
 import type { OpenQueue } from "./queue-at.ts";
-import type { Standby } from "./router-standby.ts";
+import type { RouterJobs } from "./router-home.ts";
 
 /** The settings of `flowcatalyst dev` and `flowcatalyst router` that a router needs. */
 export interface RouterSettings {
@@ -29,11 +28,13 @@ export interface RouterParts {
   readonly queue: OpenQueue;
   readonly control: DeliveryControl;
   /** Null: the queue carries stand-alone messages only. */
-  readonly jobs: { readonly deliveries: DeliveryReader | null; readonly sink: AttemptSink } | null;
+  readonly jobs: RouterJobs | null;
   readonly transport: Transport;
   readonly guard: AddressGuard;
   /** Null or absent: this router is active whatever others are. */
   readonly standby?: Standby | null;
+  /** HTTP requests at once, at most, to where results go and settings come from; absent: none. */
+  readonly callsHome?: number;
   /** Where the process is found. The router's own is corrected once it listens. */
   readonly addresses: Record<string, string>;
 }
@@ -46,11 +47,11 @@ export function createRouterServices(
   settings: RouterSettings,
   context: ProcessContext,
 ): readonly Service[] {
-  const standby = parts.standby ?? null;
   const router = createRouter(
     {
       queues: [parts.queue.queue],
       deliveries: parts.jobs?.deliveries ?? null,
+      check: parts.jobs?.check ?? null,
       sink: parts.jobs?.sink ?? null,
       control: parts.control,
       transport: parts.transport,
@@ -60,7 +61,7 @@ export function createRouterServices(
       logger: context.logger,
       metrics: context.metrics,
       warnings: new Warnings(context.clock, context.logger),
-      ...(standby === null ? {} : { standby: () => standby.state() }),
+      standby: parts.standby ?? null,
     },
     {
       ...routerDefaults,
@@ -68,11 +69,11 @@ export function createRouterServices(
       visibilityMs: settings.routerVisibilityTimeoutSecs * msPerSecond,
       drainMs: settings.routerDrainTimeoutSecs * msPerSecond,
       defaultPoolConcurrency: settings.defaultPoolConcurrency ?? routerDefaults.defaultPoolConcurrency,
-      maxInFlight: callsAtOnce(settings.routerMaxInFlight, context),
+      maxInFlight: callsAtOnce(settings.routerMaxInFlight, parts.callsHome ?? 0, context),
     },
   );
   context.health.register("queue", () => queueHealth(router));
-  return [routerService(router, standby), routerHttp({ router, parts, settings }, context)];
+  return [routerService(router), routerHttp({ router, parts, settings }, context)];
 }
 
 /** A queue that cannot be received from is tried again for ever; meanwhile readiness says so. */
@@ -82,17 +83,20 @@ function queueHealth({ monitoring }: Router): HealthResult {
   return { status: "DOWN", data: { reason: failing.map(({ name, error }) => `${name}: ${error}`).join("; ") } };
 }
 
-/** Beyond the runtime's own limit a call would wait for some other target's to end, so such a start is refused. */
-function callsAtOnce(wanted: number, context: ProcessContext): number {
-  if (wanted <= context.maxSimultaneousRequests) return wanted;
-  const message = `The runtime makes ${context.maxSimultaneousRequests} requests at once; ${wanted} are configured`;
+/**
+ * Beyond the runtime's own limit a call would wait for some other target's to end, so such a start is refused. Calls
+ * to the platform count too: results must not wait for targets that hang.
+ */
+function callsAtOnce(wanted: number, callsHome: number, context: ProcessContext): number {
+  if (wanted + callsHome <= context.maxSimultaneousRequests) return wanted;
+  const forHome = callsHome === 0 ? "" : `, and ${callsHome} are needed for the platform`;
+  const message = `The runtime makes ${context.maxSimultaneousRequests} requests at once; ${wanted} are configured${forHome}`;
   throw new CodedError("TRANSPORT_LIMIT_TOO_LOW", { message });
 }
 
 /** One that stands by is as ready as it can be: it waits, perhaps for days, to become active. */
-function routerService(router: Router, standby: Standby | null): Service {
-  if (standby === null) return { name: "router", run: (signal) => router.run(signal), ready: () => router.ready() };
-  return { name: "router", run: (signal) => standby.run((active) => router.run(active), signal) };
+function routerService(router: Router): Service {
+  return { name: "router", run: (signal) => router.run(signal), ready: () => router.ready() };
 }
 
 function routerHttp(

@@ -14,6 +14,8 @@ import { openRouterHome, type RouterHome } from "./router-home.ts";
 import { createMetricsService, createRouterServices, createTargetGuard } from "./router-service.ts";
 
 const msPerSecond = 1_000;
+/** A long poll, a batch of results, a check for each lane of the queue, and secrets of which many deliveries wait. */
+const callsHome = 64;
 
 export async function composeRouter(config: RouterConfig, context: ProcessContext): Promise<Composition> {
   const home = await openRouterHome(config, context);
@@ -26,6 +28,7 @@ export async function composeRouter(config: RouterConfig, context: ProcessContex
 }
 
 async function compose(home: RouterHome, config: RouterConfig, context: ProcessContext): Promise<Composition> {
+  const standby = config.standbyEnabled ? await openRouterStandby(home, config, context) : null;
   const { queueUrl: url, databasePoolSize: poolSize, migrate: migrates, routerVisibilityTimeoutSecs } = config;
   const visibilityMs = routerVisibilityTimeoutSecs * msPerSecond;
   const queue = await openQueueAt({ url, visibilityMs, poolSize, migrates, store: home.store }, context);
@@ -40,13 +43,15 @@ async function compose(home: RouterHome, config: RouterConfig, context: ProcessC
     jobs: home.jobs,
     transport: createFetchTransport({ clock: context.clock }, { trustedCertificates: null, proxy: null }),
     guard: createTargetGuard(config.allowedTargetCidrs, context),
-    standby: config.standbyEnabled ? await openRouterStandby(config, context) : null,
+    standby: standby?.standby ?? null,
+    callsHome: home.kind === "platform" ? callsHome : 0,
     addresses,
   };
   return {
     services: [
       createMetricsService(config, context, addresses),
       ...home.services,
+      ...(standby === null ? [] : [standby.service]),
       ...createRouterServices(parts, settings, context),
     ],
     started: () => {
@@ -60,13 +65,14 @@ async function compose(home: RouterHome, config: RouterConfig, context: ProcessC
       ]);
     },
     close: async () => {
+      standby?.close();
       await queue.close();
       await home.close();
     },
   };
 }
 
-async function openRouterStandby(config: RouterConfig, context: ProcessContext) {
+async function openRouterStandby(home: RouterHome, config: RouterConfig, context: ProcessContext) {
   const { openStandby } = await import("./router-standby.ts");
-  return openStandby(config, context);
+  return openStandby(config, home.store?.leases ?? null, context);
 }

@@ -3,6 +3,7 @@ import type { FilterFaults } from "../domain/filter-faults.ts";
 import type { IdSource, SubscriptionId } from "../domain/ids.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
+import type { DeliveryReader } from "../ports/delivery-reader.ts";
 import type { EventAppender, EventFeed, EventReader } from "../ports/event-log.ts";
 import type { IdempotencyStore } from "../ports/idempotency.ts";
 import type { JobAppender } from "../ports/job-appender.ts";
@@ -39,6 +40,8 @@ export interface PlatformDeps {
   readonly replays: ReplayStore;
   readonly attemptSink: AttemptSink;
   readonly control: DeliveryControl;
+  /** Tells routers without a database what is still owed. */
+  readonly deliveryReader: DeliveryReader;
   readonly secrets: SecretStore;
   readonly idempotency: IdempotencyStore;
   readonly addressGuard: AddressGuard;

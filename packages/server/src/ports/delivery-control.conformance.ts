@@ -110,13 +110,13 @@ export function describeDeliveryControlConformance(name: string, setup: () => Pr
     });
 
     test("gives the secrets valid now, and learns of a new one", async () => {
-      expect(await fixture.control.secrets("r")).toEqual([]);
+      expect(await fixture.control.secrets("r", stop.signal)).toEqual([]);
       await fixture.secrets.put("r", "whsec_b25l", fixture.now());
       await fixture.advance(60_000);
-      expect(await fixture.control.secrets("r")).toEqual(["whsec_b25l"]);
+      expect(await fixture.control.secrets("r", stop.signal)).toEqual(["whsec_b25l"]);
       await fixture.secrets.put("r", "whsec_dHdv", fixture.now() + 1_000);
       await fixture.advance(60_000);
-      expect(await fixture.control.secrets("r")).toEqual(["whsec_dHdv"]);
+      expect(await fixture.control.secrets("r", stop.signal)).toEqual(["whsec_dHdv"]);
     });
   });
 }

@@ -9,8 +9,11 @@ export interface DeliveryControl {
    * secrets forgets them then.
    */
   read(knownRevision: number | null, waitMs: number, signal: AbortSignal): Promise<ControlState>;
-  /** Secrets valid now for a ref, newest first; empty: unknown. Callers cache for at most 60 s. */
-  secrets(ref: string): Promise<readonly string[]>;
+  /**
+   * Secrets valid now for a ref, newest first; empty: unknown. Callers cache for at most 60 s. When the signal aborts,
+   * an answer that has to be waited for is given up.
+   */
+  secrets(ref: string, signal: AbortSignal): Promise<readonly string[]>;
 }
 
 export interface ControlState {

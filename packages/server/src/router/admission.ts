@@ -6,12 +6,16 @@
  * the store in one call, and those that are stale need none; the rest gets its place. A message with nothing left to
  * deliver is acked.
  *
- * When the store cannot be read the whole batch is given back for a second: nothing is known of it yet.
+ * A message that carries whole deliveries is believed only when it is young and comes for the first time. Any other may
+ * hold what was recorded, taken back, cancelled or recovered since: what of it is still owed, and after how many
+ * attempts, is asked in one call, with the same answer as for references (docs/decisions/0018).
+ *
+ * When the store cannot be asked the whole batch is given back for a second: nothing is known of it yet.
  */
 import type { Clock } from "@flowcatalyst/foundation";
 import type { JobId } from "../domain/ids.ts";
 import type { JobDelivery, JobItem, JobReference, PlatformMessage, StandaloneMessage } from "../domain/message.ts";
-import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { DeliveryCheck, DeliveryReader, OwedDelivery } from "../ports/delivery-reader.ts";
 import type { ReceivedMessage } from "../ports/queue.ts";
 import { Delivery, Line, type InFlightMessage } from "./in-flight.ts";
 import { jobKey, keyOf, pipelineLimits, type Pipeline } from "./pipeline.ts";
@@ -31,6 +35,11 @@ export const admissionLimits = {
   standaloneTimeoutSeconds: 30,
   /** A message that comes back this little before its time is tried all the same: clocks differ. */
   earlyMs: 50,
+  /**
+   * A message of deliveries that was published longer ago is asked about, and one from so far in the future: then the
+   * clocks differ too much to tell its age.
+   */
+  believedMs: 30_000,
 } as const;
 
 export interface AdmissionDeps {
@@ -42,6 +51,8 @@ export interface AdmissionDeps {
   readonly visibilityMs: number;
   /** Null: references cannot be resolved here. */
   readonly deliveries: DeliveryReader | null;
+  /** Null: nobody knows more of a delivery than its message. */
+  readonly check: DeliveryCheck | null;
   /** False: results of jobs could not be recorded, so jobs are not taken. */
   readonly takesJobs: boolean;
 }
@@ -100,8 +111,9 @@ export class Admission {
     const state = { open: 0, visibleAtMs, lost: false };
     const inFlight: InFlightMessage = { queue: link, id, receipt, receiveCount, standalone, traceparent, ...state };
     link.hold(inFlight);
-    if (standalone === null && !this.#deps.takesJobs) {
-      void link.deadLetter(inFlight, "this router has no platform to report the jobs to");
+    const fault = message.kind === "platform" ? this.#faultOf(message) : null;
+    if (fault !== null) {
+      void link.deadLetter(inFlight, fault);
       return null;
     }
     return { received, message: inFlight, pool: this.#deps.pools.forLane(message.lane), nowMs };
@@ -111,9 +123,11 @@ export class Admission {
     const { pipeline } = this.#deps;
     // Counted while they are read, so that two queues together can't exceed the limit.
     pipeline.bytes += bytes;
+    const doubted = new Set(candidates.filter((candidate) => this.#isDoubtful(candidate)));
     let read: ReadonlyMap<JobId, JobDelivery>;
+    let owed: ReadonlyMap<JobId, OwedDelivery>;
     try {
-      read = await this.#read(candidates);
+      [read, owed] = await Promise.all([this.#read(candidates), this.#owed(doubted)]);
     } catch (error) {
       for (const { message } of candidates) message.queue.nack(message, admissionLimits.unreadableDelayMs);
       throw error;
@@ -124,7 +138,7 @@ export class Admission {
     for (const candidate of candidates) {
       const { message } = candidate.received;
       if (message.kind === "standalone") this.#placeStandalone(candidate, message);
-      else this.#placeJobs(candidate, message, read);
+      else this.#placeJobs(candidate, message, { read, owed: doubted.has(candidate) ? owed : null });
       pools.add(candidate.pool);
     }
     for (const pool of pools) pool.pump();
@@ -144,17 +158,49 @@ export class Admission {
     return deliveries.read(references);
   }
 
-  #placeJobs(candidate: Candidate, { jobs, groupKey }: PlatformMessage, read: ReadonlyMap<JobId, JobDelivery>): void {
+  /** Why this router cannot deliver the jobs; null: it can. */
+  #faultOf({ jobs }: PlatformMessage): string | null {
+    const { takesJobs, deliveries } = this.#deps;
+    if (!takesJobs) return "this router has no platform to report the jobs to";
+    const isReadable = deliveries !== null || jobs.every((job) => job.kind === "delivery");
+    return isReadable
+      ? null
+      : "the message refers to jobs in a database, and this router has none: see FC_DATABASE_URL";
+  }
+
+  /** Whether what it carries may have changed since it was published. */
+  #isDoubtful({ received }: Candidate): boolean {
+    const { message, receiveCount, publishedAtMs } = received;
+    if (this.#deps.check === null || message.kind === "standalone") return false;
+    const isOld = Math.abs(this.#deps.clock.now() - publishedAtMs) > admissionLimits.believedMs;
+    return (receiveCount > 1 || isOld) && message.jobs.some((job) => job.kind === "delivery");
+  }
+
+  async #owed(doubted: ReadonlySet<Candidate>): Promise<ReadonlyMap<JobId, OwedDelivery>> {
+    const { check, pipeline } = this.#deps;
+    const jobs: JobDelivery[] = [];
+    for (const { received } of doubted) {
+      if (received.message.kind === "standalone") continue;
+      for (const job of received.message.jobs) {
+        const isKnown = pipeline.find(jobKey(job.jobId, job.generation)) !== undefined;
+        if (job.kind === "delivery" && !isKnown) jobs.push(job);
+      }
+    }
+    if (jobs.length === 0 || check === null) return new Map();
+    return check.owed(jobs);
+  }
+
+  #placeJobs(candidate: Candidate, { jobs, groupKey }: PlatformMessage, known: Known): void {
     const { message, pool } = candidate;
     const mine: Delivery[] = [];
     for (const item of jobs) {
       const key = jobKey(item.jobId, item.generation);
-      const known = this.#deps.pipeline.find(key);
-      if (known !== undefined) {
-        this.#adopt(known, message);
+      const present = this.#deps.pipeline.find(key);
+      if (present !== undefined) {
+        this.#adopt(present, message);
         continue;
       }
-      const job = jobOf(item, read);
+      const job = jobOf(item, known);
       if (job === null) continue;
       const bytes = item.kind === "reference" ? item.bytes : bytesOf(job.payload);
       const delivery = this.#deliveryOf(job, candidate, bytes);
@@ -251,11 +297,23 @@ interface Entry {
   readonly isHighPriority: boolean;
 }
 
-/** Null: the reference is stale, its job is final or has moved on. */
-function jobOf(item: JobItem, read: ReadonlyMap<JobId, JobDelivery>): JobDelivery | null {
-  if (item.kind === "delivery") return item;
-  const job = read.get(item.jobId);
-  return job !== undefined && job.generation === item.generation ? job : null;
+/** What the platform knows of the jobs of a message. */
+interface Known {
+  /** What references stand for. */
+  readonly read: ReadonlyMap<JobId, JobDelivery>;
+  /** Which deliveries are owed; null: the message is believed. */
+  readonly owed: ReadonlyMap<JobId, OwedDelivery> | null;
+}
+
+/** Null: it is stale, its job is final or has moved on. */
+function jobOf(item: JobItem, { read, owed }: Known): JobDelivery | null {
+  if (item.kind === "reference") {
+    const job = read.get(item.jobId);
+    return job !== undefined && job.generation === item.generation ? job : null;
+  }
+  if (owed === null) return item;
+  const job = owed.get(item.jobId);
+  return job !== undefined && job.generation === item.generation ? { ...item, ...job } : null;
 }
 
 function sizeOf(message: ReceivedMessage["message"]): { readonly bytes: number; readonly jobs: number } {

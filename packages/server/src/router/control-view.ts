@@ -1,10 +1,15 @@
 import { backoffMs, describeError, type Clock, type Random } from "@flowcatalyst/foundation";
 import { jobGenerationKey, type JobId, type SubscriptionId } from "../domain/ids.ts";
 import type { ControlState, DeliveryControl } from "../ports/delivery-control.ts";
+import { withinTime } from "./within-time.ts";
 import type { Warnings } from "./warnings.ts";
 
 export const controlViewLimits = {
   waitMs: 20_000,
+  /** How much longer than its wait an answer may take. */
+  slackMs: 10_000,
+  /** Older settings are not acted on: a pause or a cancellation could have gone unnoticed for longer. */
+  maxAgeMs: 60_000,
   retry: { baseMs: 200, capMs: 10_000, jitter: "equal" },
 } as const;
 
@@ -14,19 +19,28 @@ export interface ControlViewDeps {
   readonly random: Random;
   readonly warnings: Warnings;
   readonly changed: (state: ControlState) => void;
+  /** The settings were too old to act on, and are not any more. */
+  readonly freshAgain: () => void;
 }
 
 /**
- * What operators have set, as this router knows it: pools, pauses, cancellations. Followed by a long poll; while that
- * fails, the last known state stays in force (a pause that comes late is seen by the store when the result is
- * recorded).
+ * What operators have set, as this router knows it: pools, pauses, cancellations. Followed by a long poll. While that
+ * fails, the last known state stays in force for a minute from when it was answered; then `isFresh` turns false, upon
+ * which no call for a job starts until there is an answer again. (A pause that comes late within that minute is seen by
+ * the store when the result is recorded.)
  */
 export class ControlView {
   readonly #deps: ControlViewDeps;
   #state: ControlState | null = null;
+  /** Monotonic; when the state was last answered, changed or not. */
+  #answeredAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: ControlViewDeps) {
     this.#deps = deps;
+  }
+
+  get isFresh(): boolean {
+    return this.#deps.clock.monotonicMs() - this.#answeredAtMs < controlViewLimits.maxAgeMs;
   }
 
   isPaused(id: SubscriptionId): boolean {
@@ -43,7 +57,7 @@ export class ControlView {
     for (let failures = 0; !signal.aborted; failures++) {
       const state = await this.#read(0, signal);
       if (state !== null) {
-        this.#state = state;
+        this.#note(state);
         return state;
       }
       await this.#pause(failures, signal);
@@ -66,26 +80,49 @@ export class ControlView {
 
   /** Reads once, now, whatever the revision. */
   async reload(signal: AbortSignal): Promise<number | null> {
-    const state = await this.#deps.control.read(null, 0, signal);
+    const state = await this.#ask(null, 0, signal);
     this.#adopt(state, true);
     return state.revision;
   }
 
   #adopt(state: ControlState, always = false): void {
     const isNew = state.revision !== this.#state?.revision;
-    this.#state = state;
+    const wasFresh = this.isFresh;
+    this.#note(state);
     if (isNew || always) this.#deps.changed(state);
+    if (!wasFresh) this.#deps.freshAgain();
+  }
+
+  #note(state: ControlState): void {
+    this.#state = state;
+    this.#answeredAtMs = this.#deps.clock.monotonicMs();
   }
 
   async #read(waitMs: number, signal: AbortSignal): Promise<ControlState | null> {
     try {
-      return await this.#deps.control.read(this.#state?.revision ?? null, waitMs, signal);
+      return await this.#ask(this.#state?.revision ?? null, waitMs, signal);
     } catch (error) {
       if (signal.aborted) return null;
-      const message = `pools and pauses cannot be read: ${describeError(error)}`;
-      this.#deps.warnings.add({ category: "CONTROL", severity: "ERROR", message, source: "delivery-control" });
+      this.#warn(`pools and pauses cannot be read: ${describeError(error)}`, "ERROR");
+      if (this.#state !== null && !this.isFresh) {
+        this.#warn(
+          "no job is started: pools and pauses are known only as they were a minute ago or longer",
+          "CRITICAL",
+        );
+      }
       return null;
     }
+  }
+
+  #ask(knownRevision: number | null, waitMs: number, signal: AbortSignal): Promise<ControlState> {
+    const { clock, control } = this.#deps;
+    return withinTime(clock, waitMs + controlViewLimits.slackMs, (late) =>
+      control.read(knownRevision, waitMs, AbortSignal.any([signal, late])),
+    );
+  }
+
+  #warn(message: string, severity: "ERROR" | "CRITICAL"): void {
+    this.#deps.warnings.add({ category: "CONTROL", severity, message, source: "delivery-control" });
   }
 
   #pause(failures: number, signal: AbortSignal): Promise<void> {

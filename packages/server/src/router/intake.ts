@@ -38,6 +38,10 @@ export interface IntakeDeps {
   readonly warnings: Warnings;
   /** False while nothing new should come in. */
   readonly mayReceive: () => boolean;
+  /** False: what has come in meanwhile is given back at once, because another router is the active one. */
+  readonly mayKeep: () => boolean;
+  /** A batch has its place. */
+  readonly admitted: () => void;
 }
 
 export class Intake {
@@ -111,6 +115,8 @@ export class Intake {
   async #receive(lane: PoolCode, signal: AbortSignal): Promise<boolean> {
     const { pools, admission, clock } = this.#deps;
     const { capabilities } = this.link.consumer;
+    // Asked again before each question, because the answers to the ones before may have taken long.
+    if (!this.#deps.mayReceive()) return false;
     let max: number = intakeLimits.receiveMaxMessages;
     if (capabilities.lanes) {
       const pool = pools.forLane(lane);
@@ -126,12 +132,18 @@ export class Intake {
     const waitMs = capabilities.lanes ? 0 : intakeLimits.pollMs;
     const batch = await this.link.consumer.receive({ lane, max: Math.min(max, capabilities.maxBatch), waitMs }, signal);
     if (batch.length === 0) return false;
+    if (!this.#deps.mayKeep()) {
+      const receipts = batch.map(({ receipt }) => receipt);
+      await this.link.consumer.nack(receipts, 0);
+      return false;
+    }
     this.received += batch.length;
     this.lastReceivedAtMs = clock.now();
     let jobs = 0;
     for (const { message } of batch) jobs += message.kind === "platform" ? message.jobs.length : 1;
     this.#jobsPerMessage += AVERAGE_WEIGHT * (jobs / batch.length - this.#jobsPerMessage);
     await admission.admit(this.link, batch);
+    this.#deps.admitted();
     return true;
   }
 }

@@ -9,6 +9,7 @@ import type {
   StandbyState,
 } from "@flowcatalyst/contracts";
 import { describeError, isoTime, type Clock } from "@flowcatalyst/foundation";
+import type { Standby } from "../ports/standby-lease.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import type { CircuitBreakers } from "./circuit-breakers.ts";
 import type { Delivery } from "./in-flight.ts";
@@ -52,7 +53,7 @@ export interface MonitoringDeps {
   readonly intakes: readonly Intake[];
   readonly isReady: () => boolean;
   /** Absent: this router is active whatever others are. */
-  readonly standby?: () => StandbyState;
+  readonly standby: Standby | null;
 }
 
 export function createMonitoring(deps: MonitoringDeps): RouterMonitoring {
@@ -80,7 +81,7 @@ export function createMonitoring(deps: MonitoringDeps): RouterMonitoring {
     inFlight: () => ({ items: listedDeliveries(pipeline, wallTime), total: pipeline.size }),
     warnings: () => warnings.list().map(warningView),
     consumers: () => intakes.map(consumerView),
-    standby: () => deps.standby?.() ?? { enabled: false, active: deps.isReady(), instanceId: null, trustedUntil: null },
+    standby: () => deps.standby?.state() ?? { ...noStandby, active: deps.isReady() },
     resetBreaker: (name) => {
       const breaker = breakers.find(name);
       breaker?.reset();
@@ -96,10 +97,19 @@ export function createMonitoring(deps: MonitoringDeps): RouterMonitoring {
       breakers: troubled(breakers),
       inPipeline: pipeline.size,
       warnings: warnings.unacknowledgedBySeverity(),
+      standbyActive: deps.standby?.isActive() ?? null,
     }),
   };
 }
 
+const noStandby = {
+  enabled: false,
+  instanceId: null,
+  holder: null,
+  since: null,
+  leaseUntil: null,
+  error: null,
+} as const;
 const breakerStates = { closed: "CLOSED", open: "OPEN", halfOpen: "HALF_OPEN" } as const;
 const breakerGauge = { closed: 0, halfOpen: 1, open: 2 } as const;
 

@@ -1,4 +1,4 @@
-import type { BoundCounter, BoundHistogram, Metrics } from "@flowcatalyst/foundation";
+import type { BoundCounter, BoundGauge, BoundHistogram, Metrics } from "@flowcatalyst/foundation";
 
 /** A total that is read by the monitoring endpoints as well as by a scrape. */
 export class Total {
@@ -33,6 +33,8 @@ export interface RouterGauges {
   readonly inPipeline: number;
   /** Not acknowledged, by severity. */
   readonly warnings: Readonly<Record<string, number>>;
+  /** Null: this router is active whatever others are, and says nothing of it. */
+  readonly standbyActive: boolean | null;
 }
 
 export interface RouterMetrics {
@@ -63,6 +65,12 @@ export function createRouterMetrics(metrics: Metrics): RouterMetrics {
   const inPipeline = metrics.gauge("fc_router_in_pipeline", "Deliveries received and not yet settled.");
   const warnings = metrics.gauge("fc_router_warnings", "Warnings that nobody has acknowledged.", ["severity"]);
   const known = new Set<string>();
+  // Made when there is something to show: without standby a 0 would look like a router that must not work.
+  let standby: BoundGauge | null = null;
+  const showStandby = (isActive: boolean): void => {
+    standby ??= metrics.gauge("fc_router_standby_active", "1 while this router is the active one, else 0.");
+    standby.set(isActive ? 1 : 0);
+  };
   return {
     pool(code) {
       const outcomes = new BoundByName((outcome) => processed.labels({ pool: code, outcome }));
@@ -100,6 +108,7 @@ export function createRouterMetrics(metrics: Metrics): RouterMetrics {
           breaker.remove({ target: origin });
         }
         inPipeline.set(now.inPipeline);
+        if (now.standbyActive !== null) showStandby(now.standbyActive);
         for (const severity in now.warnings) warnings.labels({ severity }).set(now.warnings[severity] ?? 0);
       });
     },

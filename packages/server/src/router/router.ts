@@ -25,21 +25,23 @@
  * - Nothing is kept per idle group, target or pool but a bounded table; one timer serves all waits (agenda), one sweep
  *   keeps messages alive.
  *
- * States of the router: starting (until the settings were read once), running, stopping, stopped.
+ * States of the router: starting (until the settings were read once), running, stopping, stopped. With a standby lease a
+ * running one is active or passive. Passive, it receives and starts nothing; what it had not started when it ceased to be
+ * active was given back as at a stop, calls under way finished and were recorded, and it goes on when it is active again.
  *
  * Failures. The queue is out of reach: the intake tries again, what is in the pipeline goes on, acks gather. The sink
  * is out of reach: results keep their place, no call starts after 2 s, nothing is acked; all goes on when it is back.
- * The settings are out of reach: the last known stay in force. A receipt is refused: what has not started of its
- * message is dropped. Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and
+ * The settings are out of reach: the last known stay in force for a minute, then no call starts. The lease is in doubt:
+ * passive at once. A receipt is refused: what has not started of its message is dropped. Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and
  * acks are flushed. A fault nobody foresaw ends `run`; run again, it goes on with what is in the pipeline.
  */
-import type { StandbyState } from "@flowcatalyst/contracts";
 import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
 import { poolLimits } from "../domain/dispatch-pool.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { ControlState, DeliveryControl } from "../ports/delivery-control.ts";
-import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { DeliveryCheck, DeliveryReader } from "../ports/delivery-reader.ts";
 import type { QueueConsumer } from "../ports/queue.ts";
+import type { Standby } from "../ports/standby-lease.ts";
 import type { AddressGuard, Transport } from "../ports/transport.ts";
 import { Admission } from "./admission.ts";
 import { Agenda } from "./agenda.ts";
@@ -63,6 +65,8 @@ export interface RouterDeps {
   readonly queues: readonly QueueConsumer[];
   /** Null: queues carry deliveries, not references. */
   readonly deliveries: DeliveryReader | null;
+  /** For queues that carry deliveries. Null or absent: `deliveries` is asked, if it is there. */
+  readonly check?: DeliveryCheck | null;
   readonly control: DeliveryControl;
   /** Null: stand-alone messages only. */
   readonly sink: AttemptSink | null;
@@ -73,8 +77,8 @@ export interface RouterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly warnings: Warnings;
-  /** Told at `/monitoring/standby`; absent: this router is active whatever others are. */
-  readonly standby?: () => StandbyState;
+  /** Null or absent: this router is active whatever others are. */
+  readonly standby?: Standby | null;
 }
 
 export interface RouterConfig {
@@ -167,6 +171,7 @@ class RunningRouter implements Router {
         keys.forget();
         this.#pools.apply(state.pools);
       },
+      freshAgain: () => this.#goOn(),
     });
     this.#courier = new Courier({
       clock,
@@ -190,7 +195,7 @@ class RunningRouter implements Router {
       breakers: this.#breakers,
       intakes: this.#intakes,
       isReady: () => this.#isReady(),
-      ...(deps.standby === undefined ? {} : { standby: deps.standby }),
+      standby: deps.standby ?? null,
     });
     metrics.watch(() => this.monitoring.gauges());
   }
@@ -205,14 +210,32 @@ class RunningRouter implements Router {
 
   /** Received from, and recorded: what stands still for a fault is not ready. */
   #isReady(): boolean {
-    const isRecording = this.#recorder === null || !this.#recorder.isFailing;
+    const isRecording = this.#recorder === null || (!this.#recorder.isFailing && this.#control.isFresh);
     return this.#isReceiving && isRecording && this.#intakes.every(({ error }) => error === null);
+  }
+
+  /** What must hold whenever a message comes in or a call starts; each part is asked of the clock, now. */
+  #mayWork(): boolean {
+    const isRecording = this.#recorder === null || (this.#recorder.isTaking && this.#control.isFresh);
+    return isRecording && this.#isActive();
+  }
+
+  #isActive(): boolean {
+    return this.#deps.standby?.isActive() ?? true;
+  }
+
+  /** What kept calls from starting is over. */
+  #goOn(): void {
+    for (const pool of this.#pools.all()) pool.pump();
+    this.#wakeIntakes();
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const first = await this.#control.first(signal);
     if (first === null) return;
     this.#openPools(first);
+    const unsubscribe = this.#deps.standby?.onChange(() => this.#standbyChanged());
+    this.#standbyChanged();
     this.#isReceiving = true;
     this.#ready.resolve();
     const background = new AbortController();
@@ -224,11 +247,14 @@ class RunningRouter implements Router {
       // Before they are told to, keepers end by a fault alone.
       await Promise.race([Promise.all(intakes), ...keepers]);
       this.#isReceiving = false;
+      // From here on everything is given back, whoever is active.
+      unsubscribe?.();
       await this.#drain();
       this.#agenda.clear();
     } finally {
       // After a fault nothing of this life may go on beside the next; what is in the pipeline stays for that.
       this.#isReceiving = false;
+      unsubscribe?.();
       fault.abort();
       background.abort();
       await Promise.allSettled([...intakes, ...keepers]);
@@ -245,12 +271,8 @@ class RunningRouter implements Router {
   /** Nothing more comes in; what is here is finished, released and flushed. */
   async #drain(): Promise<void> {
     const { clock, logger } = this.#deps;
-    this.#settlement.isStopping = true;
-    const lines = new Set([...this.#pipeline.all()].map((delivery) => delivery.line));
-    for (const line of lines) {
-      const isIdle = line !== null && (line.state === "ready" || line.state === "waiting");
-      if (isIdle) this.#settlement.release(line, 0);
-    }
+    this.#settlement.isReleasing = true;
+    this.#releaseIdle();
     const calling = this.monitoring.activeCalls();
     if (calling > 0) logger.info({ calls: calling }, "waiting for calls under way to finish");
     await this.#untilEmpty(clock.monotonicMs() + this.#config.drainMs);
@@ -261,6 +283,35 @@ class RunningRouter implements Router {
     for (const link of this.#links) link.abandon();
     if (!this.#isEmpty())
       logger.warn({ left: this.#pipeline.size }, "stopped with unsettled messages; they will be redelivered");
+  }
+
+  /** Active or not any more. What is under way ends by itself; nothing else of it stays here while another one works. */
+  #standbyChanged(): void {
+    const { standby, warnings } = this.#deps;
+    if (standby === null || standby === undefined) return;
+    const { error, instanceId } = standby.state();
+    const source = instanceId ?? "standby";
+    if (error !== null) {
+      const message = `whether this router is the active one cannot be told: ${error}`;
+      warnings.add({ category: "STANDBY", severity: "ERROR", message, source });
+    }
+    const wasActive = !this.#settlement.isReleasing;
+    this.#settlement.isReleasing = !this.#isActive();
+    if (!this.#settlement.isReleasing) this.#goOn();
+    else if (wasActive) {
+      const message = "this router is not the active one any more";
+      if (this.#isReceiving) warnings.add({ category: "STANDBY", severity: "WARN", message, source });
+      this.#releaseIdle();
+    }
+  }
+
+  /** Gives back all of which nothing is under way. */
+  #releaseIdle(): void {
+    const lines = new Set([...this.#pipeline.all()].map((delivery) => delivery.line));
+    for (const line of lines) {
+      const isIdle = line !== null && (line.state === "ready" || line.state === "waiting");
+      if (isIdle) this.#settlement.release(line, 0);
+    }
   }
 
   async #untilEmpty(deadlineMs: number): Promise<void> {
@@ -290,7 +341,7 @@ class RunningRouter implements Router {
 
   #poolHandler(): PoolHandler {
     return {
-      mayStart: () => !this.#settlement.isStopping && (this.#recorder === null || this.#recorder.isTaking),
+      mayStart: () => !this.#settlement.isReleasing && this.#mayWork(),
       isWanted: (delivery) => this.#courier.isWanted(delivery),
       call: (delivery) => this.#courier.call(delivery),
       holdForTarget: (delivery, untilMs) => {
@@ -314,10 +365,7 @@ class RunningRouter implements Router {
         warnings,
         recorded: (delivery, report, verdict) => this.#settlement.recorded(delivery, report, verdict),
         batchDone: () => this.#settlement.pumpTouched(),
-        recovered: () => {
-          for (const pool of this.#pools.all()) pool.pump();
-          this.#wakeIntakes();
-        },
+        recovered: () => this.#goOn(),
       },
       this.#config,
     );
@@ -335,14 +383,14 @@ class RunningRouter implements Router {
       warnings,
       visibilityMs: this.#config.visibilityMs,
       settled: () => {
-        if (this.#settlement.isStopping) this.#settled.wake();
+        if (this.#settlement.isReleasing) this.#settled.wake();
       },
       lost: (messages) => this.#settlement.lost(messages),
     });
   }
 
   #createIntake(link: QueueLink): Intake {
-    const { clock, random, warnings, deliveries, sink } = this.#deps;
+    const { clock, random, warnings, deliveries, check, sink } = this.#deps;
     const admission = new Admission({
       clock,
       pipeline: this.#pipeline,
@@ -351,6 +399,7 @@ class RunningRouter implements Router {
       warnings,
       visibilityMs: this.#config.visibilityMs,
       deliveries,
+      check: check ?? (deliveries === null ? null : checkByReading(deliveries)),
       takesJobs: sink !== null,
     });
     return new Intake({
@@ -361,11 +410,21 @@ class RunningRouter implements Router {
       clock,
       random,
       warnings,
-      mayReceive: () => this.#recorder === null || this.#recorder.isTaking,
+      mayReceive: () => this.#mayWork(),
+      mayKeep: () => this.#isActive(),
+      admitted: () => {
+        // It may have taken long, and somebody else may be the active one by now.
+        if (!this.#isActive()) this.#releaseIdle();
+      },
     });
   }
 
   #wakeIntakes(): void {
     for (const intake of this.#intakes) intake.wake();
   }
+}
+
+/** A router that can read jobs need not be told which are owed. */
+function checkByReading(deliveries: DeliveryReader): DeliveryCheck {
+  return { owed: (jobs) => deliveries.read(jobs.map((job) => ({ ...job, kind: "reference", bytes: 0 }))) };
 }

@@ -29,8 +29,8 @@ export interface SettlementDeps {
 }
 
 export class Settlement {
-  /** From the stop on, whatever would wait or start is released instead. */
-  isStopping = false;
+  /** From the stop on, and while another router is the active one, whatever would wait or start is released instead. */
+  isReleasing = false;
   readonly retries = new StandaloneRetries();
   readonly #deps: SettlementDeps;
   readonly #touched = new Set<Pool>();
@@ -131,11 +131,11 @@ export class Settlement {
 
   #advance(line: Line): void {
     line.pool.advance(line);
-    if (this.isStopping && line.state === "ready") this.release(line, 0);
+    if (this.isReleasing && line.state === "ready") this.release(line, 0);
   }
 
   #await(line: Line, delayMs: number): void {
-    if (this.isStopping) this.release(line, 0);
+    if (this.isReleasing) this.release(line, 0);
     else line.pool.await(line, delayMs);
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "@flowcatalyst/foundation";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
+import { withinTime } from "./within-time.ts";
 import { signingKeyOf, type SigningKey } from "../domain/signature.ts";
 
 export const signingKeyLimits = {
@@ -8,6 +9,8 @@ export const signingKeyLimits = {
   /** An unknown ref is asked for again sooner: somebody is likely to be creating it. */
   unknownMs: 5_000,
   maxRefs: 10_000,
+  /** An answer that takes longer is given up, and the delivery held: its slot must not hang on a store. */
+  askMs: 5_000,
 } as const;
 
 type Asked = Map<string, Promise<readonly SigningKey[] | null>>;
@@ -35,7 +38,7 @@ export class SigningKeys {
     return entry !== undefined && nowMs < entry.untilMs ? entry.keys : undefined;
   }
 
-  /** Throws what the control port throws. */
+  /** Throws what the control port throws, and STORE_UNAVAILABLE when it does not answer in time. */
   fetch(ref: string): Promise<readonly SigningKey[] | null> {
     const asked = this.#asked.get(ref);
     if (asked !== undefined) return asked;
@@ -52,7 +55,9 @@ export class SigningKeys {
   }
 
   async #fetch(ref: string, open: Asked): Promise<readonly SigningKey[] | null> {
-    const secrets = await this.#control.secrets(ref);
+    const secrets = await withinTime(this.#clock, signingKeyLimits.askMs, (signal) =>
+      this.#control.secrets(ref, signal),
+    );
     const decoded = secrets.map(signingKeyOf).filter((key) => key !== null);
     const keys = decoded.length > 0 ? decoded : null;
     if (open !== this.#asked) return keys;

@@ -15,6 +15,7 @@ export type WarningCategory =
   | "SINK"
   | "QUEUE"
   | "CONTROL"
+  | "STANDBY"
   | "MESSAGE";
 
 export interface NewWarning {

@@ -1,4 +1,6 @@
 import {
+  checkDeliveriesAnswerSchema,
+  checkDeliveriesSchema,
   reportAttemptsAnswerSchema,
   reportAttemptsSchema,
   routerConfigSchema,
@@ -21,6 +23,16 @@ export const routerControlEndpoints = {
     description: "Recorded in one transaction; verdicts by position say what becomes of each job.",
     body: reportAttemptsSchema,
     answers: { 200: { description: "The verdicts.", schema: reportAttemptsAnswerSchema } },
+  }),
+  check: endpoint({
+    id: "checkDeliveries",
+    method: "post",
+    path: "/api/dispatch/check",
+    tag,
+    summary: "Which deliveries of a message are still owed",
+    description: "Asked by a router before it starts what a message carries that came again or is old.",
+    body: checkDeliveriesSchema,
+    answers: { 200: { description: "Those still owed, in any order.", schema: checkDeliveriesAnswerSchema } },
   }),
   control: endpoint({
     id: "getRouterControl",

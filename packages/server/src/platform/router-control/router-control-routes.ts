@@ -5,6 +5,7 @@ import { jsonAnswer } from "../answers.ts";
 import { poolOut } from "../dispatch-pools/pool-out.ts";
 import type { Mount } from "../mount.ts";
 import type { PlatformConfig, PlatformDeps } from "../platform-deps.ts";
+import type { JobId } from "../../domain/ids.ts";
 import { requireAnchor } from "../principal.ts";
 import { routerControlEndpoints } from "./endpoints.ts";
 import { reportIn, verdictOut } from "./report-wire.ts";
@@ -15,6 +16,19 @@ export function mountRouterControl(mount: Mount, deps: PlatformDeps, config: Pla
     requireAnchor(scope);
     const verdicts = await deps.attemptSink.record(body.reports.map(reportIn));
     return jsonAnswer({ verdicts: verdicts.map(verdictOut) });
+  });
+  mount.endpoint(routerControlEndpoints.check, async ({ body, scope }) => {
+    requireAnchor(scope);
+    const references = body.jobs.map(
+      (job) => ({ ...job, jobId: job.jobId as JobId, kind: "reference", bytes: 0 }) as const,
+    );
+    const owed = await deps.deliveryReader.read(references);
+    const jobs = references.flatMap(({ jobId, generation }) => {
+      const job = owed.get(jobId);
+      if (job === undefined || job.generation !== generation) return [];
+      return [{ jobId, generation, attemptCount: job.attemptCount, generationAttempts: job.generationAttempts }];
+    });
+    return jsonAnswer({ jobs });
   });
   mount.endpoint(routerControlEndpoints.control, async ({ c, query, scope }) => {
     requireAnchor(scope);
@@ -27,9 +41,9 @@ export function mountRouterControl(mount: Mount, deps: PlatformDeps, config: Pla
       cancelledJobs: [...state.cancelledJobs],
     });
   });
-  mount.endpoint(routerControlEndpoints.secrets, async ({ query, scope }) => {
+  mount.endpoint(routerControlEndpoints.secrets, async ({ c, query, scope }) => {
     requireAnchor(scope);
-    const answer = jsonAnswer({ secrets: await deps.control.secrets(query.ref) });
+    const answer = jsonAnswer({ secrets: await deps.control.secrets(query.ref, c.req.raw.signal) });
     answer.headers.set("cache-control", "no-store");
     return answer;
   });

@@ -40,7 +40,7 @@ describe("sqlite store", () => {
     const store = open();
     expect(await store.eventFeed.newest()).toBe(20 as EventPosition);
     expect((await store.subscriptionReader.matching()).length).toBe(20);
-    expect(await store.control.secrets("ref 1")).toEqual(["whsec_b25l"]);
+    expect(await store.control.secrets("ref 1", new AbortController().signal)).toEqual(["whsec_b25l"]);
     expect((await store.searches.events({}, { page: 0, size: 5 }, anchorScope)).totalItems).toBe(20);
     await store.close();
   });

@@ -1,0 +1,1 @@
+export { createRedisStandbyLease, type RedisStandbyLease } from "./redis-standby-lease.ts";
