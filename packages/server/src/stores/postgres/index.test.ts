@@ -16,7 +16,7 @@ describeWithPostgres("postgres store", () => {
 
   /** The store of one more process. */
   const open = async (on: TestStoreDatabase): Promise<PostgresStore> => {
-    const deps = { database: on.open(), clock: on.clock, logger: silentLogger(), secretBox };
+    const deps = { ...on, database: on.open(), logger: silentLogger(), secretBox };
     const store = await createPostgresStore(deps, { dedupWindowMs });
     closing.push(() => store.close());
     return store;
@@ -30,9 +30,8 @@ describeWithPostgres("postgres store", () => {
   test("refuses a database without its tables", async () => {
     const postgres = await openTestPostgres([]);
     closing.push(() => postgres.close());
-    const { database } = postgres;
-    const clock = (await setup()).clock;
-    const opening = createPostgresStore({ database, clock, logger: silentLogger(), secretBox }, { dedupWindowMs });
+    const deps = { ...(await setup()), database: postgres.database, logger: silentLogger(), secretBox };
+    const opening = createPostgresStore(deps, { dedupWindowMs });
     expect(await opening.catch((error: unknown) => error)).toMatchObject({ code: "DATABASE_NOT_MIGRATED" });
   });
 

@@ -1,4 +1,4 @@
-import type { Clock, Logger, SecretBox } from "@flowcatalyst/foundation";
+import { systemRandom, type Clock, type Logger, type Random, type SecretBox } from "@flowcatalyst/foundation";
 import type { DeliveryControl } from "../../ports/delivery-control.ts";
 import type { EventAppender, EventFeed, EventReader } from "../../ports/event-log.ts";
 import type { IdempotencyStore } from "../../ports/idempotency.ts";
@@ -18,6 +18,7 @@ import { createDispatchPoolRepository } from "./dispatch-pool-repository.ts";
 import { createEventLog } from "./event-log.ts";
 import { createEventTypeRepository } from "./event-type-repository.ts";
 import { createIdempotencyStore } from "./idempotency-store.ts";
+import { createPostgresJobs, type PostgresJobs } from "./job-store.ts";
 import { createLeaseStore } from "./lease-store.ts";
 import { storeMigrations } from "./migrations.ts";
 import { createNodeNumbers } from "./node-numbers.ts";
@@ -34,6 +35,7 @@ export { storeMigrations } from "./migrations.ts";
  * - `event-appender.ts` accepted events; `event-log.ts` reading them; `history-partitions.ts` by month
  * - `subscription-`, `dispatch-pool-`, `event-type-repository.ts` settings; `secret-store.ts` signing secrets
  * - `lease-store.ts` leases, and what they fence; `node-numbers.ts`; `idempotency-store.ts` answers by key
+ * - `job-store.ts` dispatch jobs: fan-out, claims, results
  * - `delivery-control.ts` what routers are told
  *
  * What differs from one process with a file: nobody's wall clock is trusted but the database's (leases, reservations),
@@ -44,7 +46,7 @@ export { storeMigrations } from "./migrations.ts";
  * Failures: see postgres/postgres-database.ts. What a call that failed with STORE_UNAVAILABLE had to write has not
  * happened, or, when the connection broke during the commit, may have.
  */
-export interface PostgresStore {
+export interface PostgresStore extends PostgresJobs {
   readonly database: PostgresDatabase;
   readonly wakes: StoreWakes;
   readonly events: EventAppender;
@@ -66,9 +68,13 @@ export interface PostgresStore {
 export interface PostgresStoreDeps {
   /** Of the profile `hot`. */
   readonly database: PostgresDatabase;
+  /** The same database, of the profile `search`. */
+  readonly search: PostgresDatabase;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly secretBox: SecretBox;
+  /** Jitter of retries; the machine's when left out. */
+  readonly random?: Random;
 }
 
 export interface PostgresStoreConfig {
@@ -87,6 +93,7 @@ export async function createPostgresStore(
   const log = createEventLog(shared, config);
   const secrets = createSecretStore(shared);
   return {
+    ...createPostgresJobs({ ...shared, random: deps.random ?? systemRandom() }),
     database,
     wakes,
     events: log.appender,

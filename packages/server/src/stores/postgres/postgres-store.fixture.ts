@@ -1,5 +1,9 @@
-import { FakeClock } from "@flowcatalyst/foundation";
-import type { PostgresDatabase, PostgresSession } from "../../postgres/postgres-database.ts";
+import { FakeClock, silentLogger, systemClock } from "@flowcatalyst/foundation";
+import {
+  createPostgresDatabase,
+  type PostgresDatabase,
+  type PostgresSession,
+} from "../../postgres/postgres-database.ts";
 import { adHoc } from "../../postgres/statement.ts";
 import { openTestPostgres } from "../../postgres/test-database.fixture.ts";
 import { sampleTimeMs } from "../../ports/sample-entities.fixture.ts";
@@ -12,6 +16,8 @@ export interface TestStoreDatabase {
   readonly clock: FakeClock;
   /** A further connection pool: another process, as far as the server can tell. */
   open(maxConnections?: number): PostgresDatabase;
+  /** The same database, of the profile `search`. */
+  readonly search: PostgresDatabase;
   /** Time passes: for whoever has `clock`, and for the database. */
   advance(ms: number): Promise<void>;
   close(): Promise<void>;
@@ -20,15 +26,24 @@ export interface TestStoreDatabase {
 export async function openTestStore(): Promise<TestStoreDatabase> {
   const postgres = await openTestPostgres([storeMigrations]);
   const clock = new FakeClock(sampleTimeMs);
+  const search = createPostgresDatabase(
+    { clock: systemClock(), logger: silentLogger() },
+    { url: postgres.url, profile: "search", maxConnections: 2 },
+  );
   let databaseMs = sampleTimeMs;
   await setDatabaseClock(postgres.database, databaseMs);
   return {
     ...postgres,
+    search,
     clock,
     advance: async (ms) => {
       databaseMs += ms;
       await setDatabaseClock(postgres.database, databaseMs);
       await clock.advance(ms);
+    },
+    close: async () => {
+      await search.close();
+      await postgres.close();
     },
   };
 }
