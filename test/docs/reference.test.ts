@@ -25,7 +25,7 @@ import { warningLimits } from "../../packages/server/src/router/warnings.ts";
 import { schedulerDefaults } from "../../packages/server/src/scheduler/scheduler.ts";
 import { appenderLimits } from "../../packages/server/src/stores/sqlite/event-appender.ts";
 import { idempotencyLimits } from "../../packages/server/src/stores/sqlite/idempotency-store.ts";
-import { searchLimits } from "../../packages/server/src/stores/sqlite/search-scan.ts";
+import { searchLimits } from "../../packages/server/src/stores/search-results.ts";
 import { streamDefaults } from "../../packages/server/src/stream/stream-processor.ts";
 import { removeDataDir, startServer } from "../harness/server-process.ts";
 import { blocksOf, markerOf, readDocument, root, tableRowsOf } from "./markdown.ts";

@@ -1,13 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { JobStatus } from "../domain/dispatch-job.ts";
+import { lowestTsidAt } from "@flowcatalyst/foundation";
+import type { DispatchJob, JobStatus } from "../domain/dispatch-job.ts";
 import type { ClientId, EventId, EventPosition, JobId, PoolCode, SubscriptionId } from "../domain/ids.ts";
 import { anchorScope } from "../domain/scope.ts";
 import type { EventAppender } from "./event-log.ts";
 import { clientA, clientB, createSamples, sampleTimeMs, type SampleEntities } from "./sample-entities.fixture.ts";
-import type { EventSearch, JobSearch, Searches } from "./search.ts";
+import type { EventSearch, JobSearch, SearchPage, Searches } from "./search.ts";
 
 /** What a suite wants to find; how it gets into the store is the adapter's own business. */
 export interface SearchableJob {
+  /** Made at `createdAtMs`. */
   readonly id: JobId;
   readonly kind: "EVENT" | "TASK";
   readonly clientId: ClientId | null;
@@ -87,6 +89,7 @@ export function describeSearchConformance(name: string, setup: () => Promise<Sea
         ];
         for (const search of searches) expect(await find(search)).toEqual([match.id]);
         expect(await find({ source: "/s", subject: "other" })).toEqual([]);
+        expect(await find({ subject: "not text in every database: \0" })).toEqual([]);
       });
 
       test("by client, the platform's own among them", async () => {
@@ -190,8 +193,9 @@ export function describeSearchConformance(name: string, setup: () => Promise<Sea
         counter = 0;
         newest = 0 as EventPosition;
       });
+      const hourMs = 3_600_000;
       const job = (changes: Partial<SearchableJob>): SearchableJob => ({
-        id: `job_${(++counter).toString().padStart(13, "0")}` as JobId,
+        id: `job_${lowestTsidAt(sampleTimeMs + ++counter * hourMs)}` as JobId,
         kind: "TASK",
         clientId: null,
         eventId: null,
@@ -201,7 +205,7 @@ export function describeSearchConformance(name: string, setup: () => Promise<Sea
         poolCode: "DEFAULT-POOL" as PoolCode,
         messageGroup: null,
         status: "PENDING",
-        createdAtMs: sampleTimeMs + counter * 3_600_000,
+        createdAtMs: sampleTimeMs + counter * hourMs,
         ...changes,
       });
       const eventJob = async (changes: Partial<SearchableJob>, type: string): Promise<SearchableJob> => {
@@ -266,6 +270,21 @@ export function describeSearchConformance(name: string, setup: () => Promise<Sea
           const found = await store.searches.jobs({}, { page, size: 10 }, anchorScope);
           expect(found.totalItems).toBe(25);
           ids.push(...found.items.map((one) => one.id));
+        }
+        expect(ids).toEqual(jobs.map((one) => String(one.id)).reverse());
+      });
+
+      test("open ones and final ones in one list, from any job on", async () => {
+        const statuses: readonly JobStatus[] = ["PENDING", "COMPLETED", "QUEUED", "FAILED", "CANCELLED", "EXPIRED"];
+        const jobs = Array.from({ length: 25 }, (_, n) => job({ status: statuses[n % statuses.length]! }));
+        await store.addJobs(jobs);
+        const ids: string[] = [];
+        for (let search: JobSearch | null = {}; search !== null;) {
+          const found: SearchPage<DispatchJob> = await store.searches.jobs(search, { page: 0, size: 10 }, anchorScope);
+          expect(found.totalItems).toBe(25 - ids.length);
+          ids.push(...found.items.map((one) => one.id));
+          const last = found.items.at(-1);
+          search = last === undefined ? null : { before: last };
         }
         expect(ids).toEqual(jobs.map((one) => String(one.id)).reverse());
       });

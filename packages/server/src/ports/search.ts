@@ -1,6 +1,5 @@
 import type { DispatchJob, JobStatus } from "../domain/dispatch-job.ts";
 import type { EventRecord } from "../domain/event.ts";
-import type { JobPosition } from "../domain/ids.ts";
 import type { Scope } from "../domain/scope.ts";
 
 /** Pages of searches are numbered; totals are exact to 10,000. */
@@ -29,6 +28,9 @@ export interface EventSearch {
   readonly text?: string;
 }
 
+/** A place in the list of jobs, newest first. Stores keep it by position or by id, whose order is the time it was made. */
+export type JobPlace = Pick<DispatchJob, "position" | "id">;
+
 export interface JobSearch {
   readonly statuses?: readonly JobStatus[];
   readonly subscriptionId?: string;
@@ -39,8 +41,8 @@ export interface JobSearch {
   readonly messageGroup?: string;
   readonly createdAfterMs?: number;
   readonly createdBeforeMs?: number;
-  /** Only jobs inserted before this place: where a list by cursor goes on. */
-  readonly beforePosition?: JobPosition;
+  /** Only jobs that come after this one in the list: where a list by cursor goes on. */
+  readonly before?: JobPlace;
 }
 
 export interface FilterOptions {

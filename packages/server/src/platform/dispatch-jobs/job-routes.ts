@@ -57,13 +57,13 @@ function mountReads(mount: Mount, { jobs, searches, pools }: PlatformDeps): void
   mount.endpoint(dispatchJobEndpoints.list, async ({ query, scope }) => {
     const { limit, cursor, ...filter } = query;
     const search = await jobSearchOf(filter, pools, scope);
-    const from = cursor === undefined ? {} : { beforePosition: readJobCursor(cursor) };
+    const from = cursor === undefined ? {} : { before: readJobCursor(cursor) };
     const page = await searches.jobs({ ...search, ...from }, { page: 0, size: limit }, scope);
     const last = page.items.at(-1);
     const more = last !== undefined && page.totalItems > page.items.length;
     return jsonAnswer({
       items: page.items.map(jobOut),
-      ...(more ? { nextCursor: writeJobCursor(last.position) } : {}),
+      ...(more ? { nextCursor: writeJobCursor(last) } : {}),
       ...(cursor !== undefined || page.totalIsLowerBound ? {} : { total: page.totalItems }),
     });
   });

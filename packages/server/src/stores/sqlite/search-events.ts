@@ -1,9 +1,11 @@
 import type { EventRecord } from "../../domain/event.ts";
 import type { Scope } from "../../domain/scope.ts";
 import type { EventSearch, FilterOptions, SearchPage, SearchPaging } from "../../ports/search.ts";
+import { OptionCollector } from "../filter-options.ts";
+import { searchLimits, totalOf } from "../search-results.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { eventColumns, toEventRecord, type EventRow } from "./event-row.ts";
-import { Conditions, pageOf, searchLimits, toGlob, toLike, totalOf, type SearchSteps } from "./search-scan.ts";
+import { Conditions, pageOf, scanLimits, toGlob, toLike, type SearchSteps } from "./search-scan.ts";
 
 /** Events by any filter, newest time first. Visits the time index from the end of the window to its beginning. */
 export function* searchEvents(
@@ -38,7 +40,7 @@ export const findSliceEnd = `
 function sliceEnd(database: SqliteDatabase, from: TimePlace, afterMs: number): TimePlace | null {
   return database
     .statement<TimePlace, [number, number, number, number]>(findSliceEnd)
-    .get(from.time_ms, from.position, afterMs, searchLimits.sliceRows - 1);
+    .get(from.time_ms, from.position, afterMs, scanLimits.sliceRows - 1);
 }
 
 interface Slice {
@@ -112,7 +114,7 @@ export function* findEventFilterOptions(
   let before = (newest?.newest ?? 0) + 1;
   const end = Math.max(1, before - searchLimits.filterOptionEvents);
   while (before > end) {
-    const from = Math.max(end, before - searchLimits.sliceRows);
+    const from = Math.max(end, before - scanLimits.sliceRows);
     const rows = database.queryOnce<{ client_id: string | null; type: string }>(
       `SELECT DISTINCT client_id, type FROM events WHERE position >= ? AND position < ? AND ${conditions.sql}`,
       [from, before, ...conditions.params],
@@ -122,49 +124,4 @@ export function* findEventFilterOptions(
     yield;
   }
   return found.options();
-}
-
-class OptionCollector {
-  readonly #chosen: Readonly<Record<string, string | undefined>>;
-  readonly #clients = new Set<string>();
-  readonly #applications = new Set<string>();
-  readonly #subdomains = new Set<string>();
-  readonly #aggregates = new Set<string>();
-  readonly #types = new Set<string>();
-
-  constructor(chosen: Readonly<Record<string, string | undefined>>) {
-    this.#chosen = chosen;
-  }
-
-  add(clientId: string | null, type: string): void {
-    const chosen = this.#chosen;
-    if (clientId !== null) remember(this.#clients, clientId);
-    if (!agrees(chosen["clientId"] ?? chosen["client"], clientId)) return;
-    const [application, subdomain, aggregate] = type.split(type.includes(":") ? ":" : ".");
-    remember(this.#applications, application);
-    if (!agrees(chosen["application"], application)) return;
-    remember(this.#subdomains, subdomain);
-    if (!agrees(chosen["subdomain"], subdomain)) return;
-    remember(this.#aggregates, aggregate);
-    if (!agrees(chosen["aggregate"], aggregate)) return;
-    remember(this.#types, type);
-  }
-
-  options(): FilterOptions {
-    return {
-      clients: [...this.#clients].sort(),
-      applications: [...this.#applications].sort(),
-      subdomains: [...this.#subdomains].sort(),
-      aggregates: [...this.#aggregates].sort(),
-      types: [...this.#types].sort(),
-    };
-  }
-}
-
-function remember(values: Set<string>, value: string | undefined): void {
-  if (value !== undefined && values.size < searchLimits.filterOptionValues) values.add(value);
-}
-
-function agrees(chosen: string | undefined, value: string | null | undefined): boolean {
-  return chosen === undefined || chosen === value;
 }

@@ -1,10 +1,11 @@
 import type { DispatchJob } from "../../domain/dispatch-job.ts";
 import type { Scope } from "../../domain/scope.ts";
 import type { JobSearch, SearchPage, SearchPaging } from "../../ports/search.ts";
+import { searchLimits, totalOf } from "../search-results.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { statusCodes } from "../job-row.ts";
 import { selectFullJob, toDispatchJob, type FullJobRow } from "./job-row.ts";
-import { Conditions, pageOf, searchLimits, totalOf, type SearchSteps } from "./search-scan.ts";
+import { Conditions, pageOf, scanLimits, type SearchSteps } from "./search-scan.ts";
 
 /**
  * Jobs by any filter, newest first: by position, from the end of the time window to its beginning. Positions grow with
@@ -26,7 +27,7 @@ export function* searchJobs(
   const positions: number[] = [];
   let before = window.before;
   while (before > window.from && positions.length <= searchLimits.countMaxRows) {
-    const from = Math.max(window.from, before - searchLimits.sliceRows);
+    const from = Math.max(window.from, before - scanLimits.sliceRows);
     const rows = database.queryOnce<{ position: number }>(
       `SELECT j.position AS position FROM jobs j ${joins(search)}
       WHERE j.position >= ? AND j.position < ? AND ${conditions.sql}
@@ -104,8 +105,8 @@ function positionWindow(database: SqliteDatabase, search: JobSearch): PositionWi
   if (search.createdBeforeMs !== undefined) {
     window = { ...window, before: firstWhere(database, window, ["created_at", search.createdBeforeMs + clockSlackMs]) };
   }
-  if (search.beforePosition !== undefined) {
-    window = intersect(window, { from: window.from, before: search.beforePosition });
+  if (search.before !== undefined) {
+    window = intersect(window, { from: window.from, before: search.before.position });
   }
   return search.eventId === undefined ? window : narrowToEvent(database, window, search.eventId);
 }

@@ -1,5 +1,6 @@
 import type { SQLQueryBindings } from "bun:sqlite";
 import type { Scope } from "../../domain/scope.ts";
+import { searchLimits } from "../search-results.ts";
 
 /**
  * A search in steps. It visits rows newest first, a slice at a time, and gives control back after each (`yield`), so
@@ -8,16 +9,9 @@ import type { Scope } from "../../domain/scope.ts";
  */
 export type SearchSteps<Result> = Generator<void, Result, void>;
 
-export const searchLimits = {
-  /** Totals are exact to this; rows behind it are not given. */
-  countMaxRows: 10_000,
+export const scanLimits = {
   /** Rows looked at in one step: about 10 ms. */
   sliceRows: 5_000,
-  /** Newest events looked at for filter options. */
-  filterOptionEvents: 200_000,
-  /** Values of one list of filter options. */
-  filterOptionValues: 1_000,
-  timeoutMs: 2_000,
 } as const;
 
 /** Conditions with positional parameters, joined by AND. */
@@ -68,12 +62,4 @@ export function pageOf(
 ): number[] {
   const from = paging.page * paging.size;
   return positions.slice(from, Math.min(from + paging.size, searchLimits.countMaxRows));
-}
-
-/** Total as the port wants it; more than the limit was counted one further. */
-export function totalOf(matched: number): { readonly totalItems: number; readonly totalIsLowerBound: boolean } {
-  return {
-    totalItems: Math.min(matched, searchLimits.countMaxRows),
-    totalIsLowerBound: matched > searchLimits.countMaxRows,
-  };
 }

@@ -2,9 +2,9 @@ import type { Clock } from "@flowcatalyst/foundation";
 import type { DispatchJob } from "../../domain/dispatch-job.ts";
 import type { EventRecord } from "../../domain/event.ts";
 import type { FilterOptions, SearchPage, Searches } from "../../ports/search.ts";
+import { searchLimits } from "../search-results.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { runSearchGivingWay } from "./search-runner.ts";
-import { searchLimits } from "./search-scan.ts";
 import { createStoreThread } from "./store-thread.ts";
 import type { SearchRequest, SearchResult } from "./store-worker-protocol.ts";
 
