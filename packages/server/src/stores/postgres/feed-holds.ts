@@ -1,6 +1,7 @@
 import type { PoolCode, SubscriptionId } from "../../domain/ids.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
 import { statement } from "../../postgres/statement.ts";
+import { storeLocks } from "./store-locks.ts";
 
 /**
  * Holding whole feeds: a paused subscription, a suspended pool.
@@ -22,9 +23,6 @@ export const settleHold = `
       + CASE WHEN f.held_since IS NOT NULL AND NOT f.paused AND NOT f.pool_held
         THEN greatest(0, $2 - f.held_since) ELSE 0 END,
     held_since = CASE WHEN NOT f.paused AND NOT f.pool_held THEN NULL ELSE coalesce(f.held_since, $2) END`;
-
-/** Any constant will do, as long as nobody else in the database uses it. */
-const holdsLock = 7_301_846_520_134;
 
 const takeHoldsLock = statement<never, [number]>("SELECT pg_advisory_xact_lock($1)");
 const markFeed = statement<{ id: number }, [id: string, held: boolean]>(`
@@ -48,7 +46,7 @@ const settleLane = statement<never, [lane: string, nowMs: number]>(
 
 /** Until the transaction ends. */
 export async function lockHolds(session: PostgresSession): Promise<void> {
-  await session.run(takeHoldsLock, [holdsLock]);
+  await session.run(takeHoldsLock, [storeLocks.holds]);
 }
 
 /** Call inside the transaction that changes the subscription's status, and notify `fc_jobs` after it. */

@@ -2,6 +2,7 @@ import { lowestTsidAt } from "@flowcatalyst/foundation";
 import { idPrefixes } from "../../domain/ids.ts";
 import type { PostgresDatabase, PostgresSession } from "../../postgres/postgres-database.ts";
 import { adHoc, statement } from "../../postgres/statement.ts";
+import { storeLocks } from "./store-locks.ts";
 
 /**
  * History by month. Events, final jobs, tasks and attempts are only ever added to and read, and go when they are old:
@@ -119,9 +120,6 @@ function partitionsAhead(history: HistoryTable, nowMs: number): readonly History
   return partitions;
 }
 
-/** Any constant will do, as long as nobody else in the database uses it. */
-const partitionLock = 7_301_846_520_134;
-
 const lockPartitions = statement<never, [number]>("SELECT pg_advisory_xact_lock($1)");
 const tableExists = adHoc<{ found: boolean }, [string]>("SELECT to_regclass($1) IS NOT NULL AS found");
 const readPartitions = adHoc<{ parent: string; name: string }, [readonly string[]]>(`
@@ -138,7 +136,7 @@ async function makePartition(
 ): Promise<boolean> {
   return database.transaction(async (session) => {
     await session.run(adHoc(`SET LOCAL lock_timeout = ${partitionLimits.lockTimeoutMs}`), []);
-    await session.run(lockPartitions, [partitionLock]);
+    await session.run(lockPartitions, [storeLocks.partitions]);
     if ((await session.one(tableExists, [name]))?.found !== false) return false;
     const rest = defaultPartitionName(table);
     await session.run(

@@ -3,6 +3,7 @@ import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { statement } from "../../postgres/statement.ts";
 import type { NodeNumbers } from "../../ports/lease.ts";
 import { databaseNowMs } from "./database-clock.ts";
+import { storeLocks } from "./store-locks.ts";
 
 /**
  * Node numbers of ids, each had by one live process, until a time by the database's clock.
@@ -13,9 +14,6 @@ import { databaseNowMs } from "./database-clock.ts";
  * clock may have been ahead, are far away in time.
  */
 export const nodeNumberCount = 1_024;
-
-/** Any constant will do, as long as nobody else in the database uses it. Held while a number is chosen. */
-const choosingLock = 7_301_846_520_141;
 
 const renewNumber = statement<{ number: number }, [holder: string, ttlMs: number]>(`
   UPDATE node_numbers SET expires_at_ms = ${databaseNowMs} + $2::bigint WHERE holder = $1 RETURNING number`);
@@ -40,7 +38,7 @@ const freeNumber = statement<never, [holder: string]>(
 export function createNodeNumbers({ database }: { readonly database: PostgresDatabase }): NodeNumbers {
   const take = (holder: string, ttlMs: number): Promise<{ number: number } | null> =>
     database.transaction(async (session) => {
-      await session.run(lockChoosing, [choosingLock]);
+      await session.run(lockChoosing, [storeLocks.nodeNumbers]);
       const own = await session.one(renewNumber, [holder, ttlMs]);
       return own ?? (await session.one(takeNumber, [holder, ttlMs, nodeNumberCount]));
     });
