@@ -58,6 +58,8 @@ export interface ClusterPlan {
   readonly env?: Readonly<Record<string, string>>;
   /** For the members of one kind; wins over `env`. An empty value takes a variable away. */
   readonly envOf?: Readonly<Partial<Record<ServiceKind, Readonly<Record<string, string>>>>>;
+  /** Routers know the queue and a platform, in turn, and no database. */
+  readonly routersWithoutDatabase?: boolean;
   readonly runtimeArgs?: readonly string[];
   readonly executable?: string;
   readonly readyWithinMs?: number;
@@ -83,7 +85,9 @@ export async function startCluster(plan: ClusterPlan): Promise<Cluster> {
   const members: Member[] = [];
   for (const kind of serviceKinds) {
     for (let number = 1; number <= plan.counts[kind]; number += 1) {
-      const options = { ...launchOptions(plan), args: [kind], env: { ...env, ...plan.envOf?.[kind] }, dataDir };
+      const remote = kind === "router" && plan.routersWithoutDatabase === true ? remoteEnv(plan, members, number) : {};
+      const own = withoutEmpty({ ...env, ...remote, ...plan.envOf?.[kind] });
+      const options = { ...launchOptions(plan), args: [kind], env: own, dataDir };
       members.push(createMember({ name: `${kind}-${number}`, kind, ports: await portsNotOf(members), options }));
     }
   }
@@ -95,6 +99,22 @@ export async function startCluster(plan: ClusterPlan): Promise<Cluster> {
     await cluster.end();
     throw error;
   }
+}
+
+function remoteEnv(plan: ClusterPlan, members: readonly ClusterMember[], number: number): Record<string, string> {
+  const platforms = members.filter(({ kind }) => kind === "platform");
+  const platform = platforms[number % platforms.length];
+  if (platform === undefined) throw new Error("routers without a database need a platform");
+  return {
+    FC_DATABASE_URL: "",
+    FC_APP_KEY: "",
+    FC_QUEUE_URL: plan.databaseUrl,
+    FC_API_BASE_URL: platform.apiUrl,
+  };
+}
+
+function withoutEmpty(env: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
 }
 
 function launchOptions(plan: ClusterPlan): ServerOptions {

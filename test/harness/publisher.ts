@@ -12,9 +12,17 @@ export interface PublishPlan {
   readonly connections: number;
   /** Told after each accepted batch how many there are in all. */
   readonly onAccepted?: (accepted: number) => void;
+  /** How long one batch may be refused before that is a failure; a minute if absent. */
+  readonly giveUpAfterMs?: number;
+  /** Pause after each batch of a connection, so that the load lasts. */
+  readonly pauseMs?: number;
+  /** Ends the load early, after the batches that are under way. */
+  readonly signal?: AbortSignal;
 }
 
-const giveUpAfterMs = 60_000;
+const giveUpAfterMsDefault = 60_000;
+/** A process that is frozen takes a connection and never answers. */
+const answerWithinMs = 10_000;
 
 export async function publishAll(plan: PublishPlan): Promise<number> {
   const places = Array.from({ length: plan.groups }, () => 0);
@@ -24,7 +32,7 @@ export async function publishAll(plan: PublishPlan): Promise<number> {
     for (let group = index; group < plan.groups; group += plan.connections) own.push(group);
     const quota = own.reduce((sum, group) => sum + eventsOfGroup(plan, group), 0);
     let turn = 0;
-    for (let sent = 0; sent < quota;) {
+    for (let sent = 0; sent < quota && plan.signal?.aborted !== true;) {
       const events = [];
       while (events.length < plan.batch && sent + events.length < quota) {
         const group = own[turn++ % own.length] ?? 0;
@@ -34,6 +42,7 @@ export async function publishAll(plan: PublishPlan): Promise<number> {
         events.push(eventOf(plan.type, group, place));
       }
       await sendUntilAccepted(plan, events);
+      if (plan.pauseMs !== undefined) await Bun.sleep(plan.pauseMs);
       sent += events.length;
       accepted += events.length;
       plan.onAccepted?.(accepted);
@@ -58,12 +67,13 @@ function eventsOfGroup(plan: PublishPlan, group: number): number {
 }
 
 async function sendUntilAccepted(plan: PublishPlan, events: readonly unknown[]): Promise<void> {
+  const { giveUpAfterMs = giveUpAfterMsDefault } = plan;
   const until = performance.now() + giveUpAfterMs;
   const body = JSON.stringify({ events });
   for (;;) {
     const refusal = await send(plan.apiUrl(), body);
     if (refusal === null) return;
-    if (performance.now() > until) throw new Error(`not accepted for a minute: ${refusal}`);
+    if (performance.now() > until) throw new Error(`not accepted for ${giveUpAfterMs / 1000} s: ${refusal}`);
     await Bun.sleep(20);
   }
 }
@@ -73,7 +83,12 @@ async function send(apiUrl: string, body: string): Promise<string | null> {
   let response: Response;
   try {
     const headers = { "content-type": "application/json" };
-    response = await fetch(`${apiUrl}/api/events/batch`, { method: "POST", headers, body });
+    response = await fetch(`${apiUrl}/api/events/batch`, {
+      method: "POST",
+      headers,
+      body,
+      signal: AbortSignal.timeout(answerWithinMs),
+    });
   } catch (error) {
     return String(error);
   }
