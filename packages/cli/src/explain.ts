@@ -1,5 +1,13 @@
 import { CommanderError } from "commander";
-import { CodedError, exitCodeFor, exitCodeForStatus, exitCodes, type FieldFault } from "@flowcatalyst/foundation";
+import {
+  CodedError,
+  errorCodes,
+  exitCodeFor,
+  exitCodeForStatus,
+  exitCodes,
+  type ErrorCodeEntry,
+  type FieldFault,
+} from "@flowcatalyst/foundation";
 import { FlowCatalystError } from "@flowcatalyst/sdk";
 import { exitCodeInterrupted } from "./exit-codes.ts";
 
@@ -25,10 +33,22 @@ export function explanationOf(error: unknown, situation: Situation): Explanation
   if (situation.interrupted) return { code: "INTERRUPTED", message: "interrupted", exitCode: exitCodeInterrupted };
   if (error instanceof FlowCatalystError) return serverExplanation(error, situation);
   if (error instanceof CodedError) {
-    return { code: error.code, message: error.publicMessage, exitCode: exitCodeFor(error.code) };
+    const advice = startAdvice(error);
+    return {
+      code: error.code,
+      message: error.publicMessage,
+      ...(advice === undefined ? {} : { advice }),
+      exitCode: exitCodeFor(error.code),
+    };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { code: "INTERNAL", message, exitCode: exitCodes.failed };
+}
+
+/** Of what keeps a process of this machine from starting, a usage error aside, whose message says it all. */
+function startAdvice({ code }: CodedError): string | undefined {
+  const { scope, advice }: ErrorCodeEntry = errorCodes[code];
+  return scope === "process" && code !== "USAGE_INVALID" ? advice : undefined;
 }
 
 function usageExplanation(error: CommanderError): Explanation | null {

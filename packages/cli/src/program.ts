@@ -15,6 +15,7 @@ import { addGroupCommands } from "./commands/groups.ts";
 import { addHealthCommand } from "./commands/health.ts";
 import { addJobCommands } from "./commands/jobs.ts";
 import { addListenCommand } from "./commands/listen.ts";
+import { addMigrateCommand } from "./commands/migrate.ts";
 import { addPoolCommands } from "./commands/pools.ts";
 import { addPublishCommand } from "./commands/publish.ts";
 import { addReplayCommand } from "./commands/replay.ts";
@@ -43,6 +44,7 @@ export function createProgram(environment: Environment, version: string): Comman
       writeErr: (text) => program.opts<{ json?: boolean }>().json === true || environment.err(text.replace(/\n$/, "")),
     });
   addServiceCommands(program, environment);
+  addMigrateCommand(program, environment);
   addPublishCommand(program, environment);
   addTriggerCommand(program, environment);
   addSubscriptionCommands(program, environment);

@@ -10,6 +10,7 @@ export interface SharedSettings {
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly migrate: boolean;
+  readonly queueUrl?: string;
   readonly dedupWindowHours?: number;
   /** Required by the configuration of each process that sees secrets. */
   readonly appKey?: string | undefined;
@@ -26,6 +27,7 @@ export async function openSharedStore(config: SharedSettings, context: ProcessCo
       databaseUrl: config.databaseUrl,
       poolSize: config.databasePoolSize,
       migrates: config.migrate,
+      queueUrl: config.queueUrl ?? null,
       dedupWindowMs: (config.dedupWindowHours ?? unusedDedupWindowHours) * msPerHour,
       secretBox: secretBoxOf(config.appKey),
     },

@@ -44,6 +44,7 @@ export async function composeDev(config: DevConfig, context: ProcessContext): Pr
       databaseUrl: config.databaseUrl,
       poolSize: config.databasePoolSize,
       migrates: true,
+      queueUrl: config.queueUrl,
       dedupWindowMs: config.dedupWindowHours * msPerHour,
       secretBox: () => createSecretBox(config.appKey ?? loadOrCreateAppKey(config.dataDir)),
     },

@@ -1,7 +1,46 @@
+import { requireMigrated } from "../postgres/migrations.ts";
+import { createPostgresDatabase, type PostgresDatabase } from "../postgres/postgres-database.ts";
 import { CodedError } from "@flowcatalyst/foundation";
+import { queueMigrations } from "../queues/postgres/migrations.ts";
+import { migrateAll, reachPostgres } from "./postgres-at-start.ts";
+import { writeProbe } from "./postgres-probe.ts";
 import type { ProcessContext } from "./process-context.ts";
-import type { OpenQueue, QueuePlace } from "./queue-at.ts";
+import { routerQueueOf, type OpenQueue, type QueuePlace } from "./queue-at.ts";
 
-export function openPostgresQueue(_place: QueuePlace, _context: ProcessContext): Promise<OpenQueue> {
-  throw new CodedError("FEATURE_NOT_BUILT", { message: "The queue on PostgreSQL is not built yet." });
+/** Of the component `queue`, in the store's database or in one of its own. */
+export { queueMigrations as queueSet } from "../queues/postgres/migrations.ts";
+
+/** Opens the queue in a PostgreSQL database of its own. Its messages carry whole deliveries. */
+export async function openPostgresQueue(place: QueuePlace, context: ProcessContext): Promise<OpenQueue> {
+  const { url, visibilityMs, poolSize: maxConnections, migrates } = place;
+  const database = createPostgresDatabase(context, { url, profile: "hot", maxConnections });
+  try {
+    await reachPostgres(database, "FC_QUEUE_URL", context);
+    if (migrates) await migrateAll(database, [queueMigrations], context.logger);
+    await requireMigrated(database, queueMigrations);
+    const { queueName: name, queueUri: uri } = routerQueueOf(url);
+    const opened = createQueueOn(database, { name, visibilityMs, carriesReferences: false }, context);
+    return {
+      ...opened,
+      uri,
+      probe: writeProbe(database, context),
+      close: async () => {
+        await opened.close();
+        await database.close();
+      },
+    };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+/** The queue on a database that is open already and stays its owner's to close. */
+export function createQueueOn(
+  database: PostgresDatabase,
+  config: { readonly name: string; readonly visibilityMs: number; readonly carriesReferences: boolean },
+  context: ProcessContext,
+): OpenQueue {
+  const message = `The queue ${config.name} on ${database.place} is not built yet, whatever ${context.version} says`;
+  throw new CodedError("FEATURE_NOT_BUILT", { message });
 }

@@ -42,7 +42,11 @@ export async function openStandby(
     },
   );
   context.health.register("standby", () => standbyHealth(keeper));
-  return { standby: keeper, service: { name: "standby", run: (signal) => keeper.run(signal) }, close: () => place.close() };
+  return {
+    standby: keeper,
+    service: { name: "standby", run: (signal) => keeper.run(signal) },
+    close: () => place.close(),
+  };
 }
 
 async function openLease(config: RouterConfig, leases: LeaseStore | null): Promise<LeasePlace> {

@@ -174,7 +174,7 @@ function contextOf(config: { logLevel: LogLevel; logFormat: LogFormat }, input: 
     version: input.version,
     holder: `${hostname()}:${process.pid}:${Math.floor(random.next() * holderNumbers)}`,
     clock,
-    steerClock: clock.steer,
+    steerClock: (nowMs) => clock.steer(nowMs),
     random,
     logger,
     metrics: createMetrics(),
