@@ -168,12 +168,12 @@ describe("the configuration", () => {
     [
       "a queue that is not built",
       { FC_QUEUE_URL: "amqp://localhost" },
-      "FC_QUEUE_URL (environment FC_QUEUE_URL): names a queue this build does not have; use db: or sqlite:PATH",
+      "FC_QUEUE_URL (environment FC_QUEUE_URL): names a queue this build does not have; use db:, postgres://… or sqlite:PATH",
     ],
     [
       "a database that is not built",
-      { FC_DATABASE_URL: "postgres://fc:a-password@localhost/fc" },
-      "FC_DATABASE_URL (environment FC_DATABASE_URL): is not built yet",
+      { FC_DATABASE_URL: "mongodb://fc:a-password@localhost/fc" },
+      "FC_DATABASE_URL (environment FC_DATABASE_URL): names a database this build does not have",
     ],
     ["a key that is none", { FC_APP_KEY: "short" }, "FC_APP_KEY is not valid"],
   ];
@@ -208,7 +208,7 @@ describe("the configuration", () => {
 
   test("asks for more than this build has: all of it is told, and nothing was made", async () => {
     const dataDir = join(sandbox.dataDir(), "not-made");
-    const ended = await sandbox.run({ dataDir, env: { FC_DATABASE_URL: "postgres://h/d", FC_QUEUE_URL: "nats://h" } });
+    const ended = await sandbox.run({ dataDir, env: { FC_DATABASE_URL: "mongodb://h/d", FC_QUEUE_URL: "nats://h" } });
     expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
     expectLines(ended, [
       "flowcatalyst: The configuration has 2 faults:",
@@ -219,7 +219,7 @@ describe("the configuration", () => {
     expect(existsSync(dataDir)).toBe(false);
     const check = await sandbox.run({
       args: ["config", "check"],
-      env: { FC_DATABASE_URL: "postgres://h/d", FC_QUEUE_URL: "nats://h" },
+      env: { FC_DATABASE_URL: "mongodb://h/d", FC_QUEUE_URL: "nats://h" },
     });
     expect(check.exitCode).toBe(1);
     expect(check.stderr).toContain("FC_QUEUE_URL (environment FC_QUEUE_URL): names a queue this build does not have");
