@@ -15,6 +15,7 @@ import type { DispatchMode } from "../domain/subscription.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { ControlState, DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { Standby } from "../ports/standby-lease.ts";
 import type { AddressGuard, Resolution, Transport, TransportRequest, TransportResult } from "../ports/transport.ts";
 import { openSqliteQueue, type SqliteQueue } from "../queues/sqlite/index.ts";
 import { createRouter, routerDefaults, type Router, type RouterConfig } from "./router.ts";
@@ -46,6 +47,8 @@ export class JobBook implements AttemptSink, DeliveryReader {
   readonly reports: DeliveryReport[] = [];
   readonly jobs = new Map<JobId, StoredJob>();
   isDown = false;
+  /** Jobs of which somebody asked whether they are owed. */
+  readonly checked: JobId[] = [];
   /** The next batch is taken in, and the answer gets lost. */
   losesAnswer = false;
   readonly #clock: FakeClock;
@@ -92,6 +95,16 @@ export class JobBook implements AttemptSink, DeliveryReader {
     return this.#job(id).groupKey;
   }
 
+  referenceTo(id: JobId): JobReference {
+    return { kind: "reference", jobId: id, generation: this.state(id).generation, bytes: 100 };
+  }
+
+  deliveryOf(id: JobId): JobDelivery {
+    const { delivery, state } = this.#job(id);
+    const { generation, attemptCount, generationAttempts } = state;
+    return { ...delivery, generation, attemptCount, generationAttempts };
+  }
+
   /** As an operator does it, and then the scheduler. */
   cancelAndRetry(id: JobId): void {
     const job = this.#job(id);
@@ -123,6 +136,13 @@ export class JobBook implements AttemptSink, DeliveryReader {
       found.set(jobId, { ...job.delivery, generation, attemptCount, generationAttempts });
     }
     return Promise.resolve(found);
+  }
+
+  /** As a platform answers a router whose messages carry whole deliveries. */
+  owed(jobs: readonly { readonly jobId: JobId; readonly generation: number }[]): ReturnType<DeliveryReader["read"]> {
+    if (this.isDown) return Promise.reject(new CodedError("STORE_UNAVAILABLE"));
+    this.checked.push(...jobs.map(({ jobId }) => jobId));
+    return this.read(jobs.map((job) => ({ ...job, kind: "reference", bytes: 0 })));
   }
 
   #job(id: JobId): StoredJob {
@@ -210,6 +230,8 @@ export class Settings implements DeliveryControl {
   readonly secretsByRef = new Map<string, readonly string[]>([["known", [testSecret]]]);
   #state: ControlState;
   #changed: () => void = () => undefined;
+  /** Nobody answers, not even that there is nobody. */
+  isHanging = false;
   readonly #clock: FakeClock;
 
   constructor(clock: FakeClock, pools: readonly DispatchPool[]) {
@@ -223,6 +245,7 @@ export class Settings implements DeliveryControl {
   }
 
   async read(known: number | null, waitMs: number, signal: AbortSignal): Promise<ControlState> {
+    if (this.isHanging) return new Promise(() => undefined);
     if (known !== this.#state.revision) return this.#state;
     const changed = new Promise<void>((resolve) => (this.#changed = resolve));
     await Promise.race([changed, this.#clock.sleep(waitMs, signal)]);
@@ -230,6 +253,7 @@ export class Settings implements DeliveryControl {
   }
 
   secrets(ref: string): Promise<readonly string[]> {
+    if (this.isHanging) return new Promise(() => undefined);
     return Promise.resolve(this.secretsByRef.get(ref) ?? []);
   }
 }
@@ -281,22 +305,30 @@ export interface TestRouterOptions {
   readonly pools?: readonly DispatchPool[];
   readonly config?: Partial<RouterConfig>;
   readonly withoutPlatform?: boolean;
+  /** Messages carry whole deliveries, and the router can only ask which are owed. */
+  readonly carriesDeliveries?: boolean;
+  /** Made with the router's own clock. */
+  readonly standby?: (clock: FakeClock) => Standby;
 }
 
 /** The real router on a real queue, with jobs, settings and targets in memory and a clock that the test moves. */
 export function setupRouter(options: TestRouterOptions = {}): TestRouter {
   const clock = new FakeClock();
-  const { queue, close } = openSqliteQueue({ clock }, { path: ":memory:", carriesReferences: true });
+  const carriesReferences = options.carriesDeliveries !== true;
+  const { queue, close } = openSqliteQueue({ clock }, { path: ":memory:", carriesReferences });
   const book = new JobBook(clock);
   const targets = new Targets();
   const settings = new Settings(clock, options.pools ?? [pool("main")]);
   const logger = silentLogger();
   const warnings = new Warnings(clock, logger);
   const metrics = createMetrics();
-  const ports = options.withoutPlatform === true ? { deliveries: null, sink: null } : { deliveries: book, sink: book };
+  const withoutDatabase = { deliveries: null, check: book, sink: book };
+  const withPlatform = carriesReferences ? { deliveries: book, sink: book } : withoutDatabase;
+  const ports = options.withoutPlatform === true ? { deliveries: null, sink: null } : withPlatform;
+  const standby = options.standby?.(clock) ?? null;
   const rest = { transport: targets, guard: targets, clock, random: seededRandom(1), logger, metrics, warnings };
   const config = { ...routerDefaults, gatherMs: 0, userAgent: "FlowCatalyst/test", ...options.config };
-  const create = (): Router => createRouter({ queues: [queue], control: settings, ...ports, ...rest }, config);
+  const create = (): Router => createRouter({ queues: [queue], control: settings, standby, ...ports, ...rest }, config);
   const router = create();
   const abort = new AbortController();
   let running: Promise<void> = Promise.resolve();
@@ -307,7 +339,7 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
       id: `msg_${++messages}` as MessageId,
       lane: lane as PoolCode,
       groupKey: jobs[0] === undefined ? null : book.groupOf(jobs[0]),
-      jobs: jobs.map((jobId) => ({ kind: "reference", jobId, generation: book.state(jobId).generation, bytes: 100 })),
+      jobs: jobs.map((jobId) => (carriesReferences ? book.referenceTo(jobId) : book.deliveryOf(jobId))),
       traceparent: null,
     };
     await queue.publish([message]);

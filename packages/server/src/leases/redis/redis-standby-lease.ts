@@ -87,9 +87,17 @@ export function createRedisStandbyLease(config: { readonly url: string; readonly
     lastFault = faultOf(error);
   });
 
+  // Several questions may wait for the first connection; later ones make themselves.
+  let connecting: Promise<void> | null = null;
+  const connected = async (): Promise<void> => {
+    // What comes of it the question will find out; the driver tries again by itself.
+    if (redis.status === "wait" || redis.status === "end") connecting = redis.connect().catch(() => undefined);
+    await connecting;
+  };
+
   const evaluate = async (script: string, ...values: readonly string[]): Promise<unknown> => {
     try {
-      if (redis.status === "wait" || redis.status === "end") await redis.connect();
+      await connected();
       return await redis.eval(script, 1, key, ...values);
     } catch (error) {
       const isUnsent = redis.status !== "ready";
