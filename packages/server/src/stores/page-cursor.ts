@@ -10,13 +10,17 @@ export function encodeCursor(key: CursorKey): string {
   return Buffer.from(JSON.stringify(key)).toString("base64url");
 }
 
-/** `shape` tells the types of the parts, e.g. `["string"]`. Throws CURSOR_INVALID. */
+/** `shape` tells the types of the parts, e.g. `["string"]`; numbers are whole. Throws CURSOR_INVALID. */
 export function decodeCursor(cursor: string, shape: readonly ("string" | "number")[]): CursorKey {
   const key = parse(Buffer.from(cursor, "base64url").toString());
   if (!Array.isArray(key) || key.length !== shape.length) throw new CodedError("CURSOR_INVALID");
   const parts = key as readonly unknown[];
-  if (parts.some((part, index) => typeof part !== shape[index])) throw new CodedError("CURSOR_INVALID");
+  if (parts.some((part, index) => !hasShape(part, shape[index]))) throw new CodedError("CURSOR_INVALID");
   return parts as CursorKey;
+}
+
+function hasShape(part: unknown, type: "string" | "number" | undefined): boolean {
+  return typeof part === type && (typeof part !== "number" || Number.isSafeInteger(part));
 }
 
 function parse(text: string): unknown {

@@ -1,4 +1,3 @@
-import type { DataKind } from "../../domain/event.ts";
 import type { ClientId, EventId, JobId, SubscriptionId } from "../../domain/ids.ts";
 import type { DeliveredEvent, JobDelivery, JobReference } from "../../domain/message.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
@@ -6,8 +5,10 @@ import { statement } from "../../postgres/statement.ts";
 import type { DeliveryReader } from "../../ports/delivery-reader.ts";
 import type { DueRun } from "../../ports/job-claims.ts";
 import { feedClock, groupClock } from "../job-row.ts";
+import { dataKindOf, dataOf, type StoredDataKind } from "./event-row.ts";
 import type { JobDirectory } from "./job-directory.ts";
 import type { JobWriter } from "./job-writer.ts";
+import { payloadOf } from "./task-jobs.ts";
 
 /**
  * What is sent, put together from the job, its profile and its event or task, in one statement for all that were asked.
@@ -37,11 +38,12 @@ interface DeliveryRow {
   readonly message_group: string | null;
   readonly data_content_type: string;
   readonly data_schema: string | null;
-  readonly data_kind: DataKind;
+  readonly data_kind: StoredDataKind;
   readonly extensions: string | null;
   readonly data: string | null;
   readonly subscription_id: SubscriptionId | null;
   readonly content_type: string | null;
+  readonly base64: boolean | null;
   readonly payload: string | null;
 }
 
@@ -51,7 +53,7 @@ export const readDeliveries = statement<DeliveryRow, [references: string]>(`
     f.held_since, f.held_total_ms, g.blocked_since, g.blocked_total_ms,
     e.id AS event_id, e.sender_id, e.type, e.source, e.subject, e.time_ms, e.correlation_id, e.causation_id,
     e.message_group, e.data_content_type, e.data_schema, e.data_kind, e.extensions, e.data,
-    t.subscription_id, t.content_type, t.payload
+    t.subscription_id, t.content_type, t.base64, t.payload
   FROM json_to_recordset($1::json) AS r (i text, g integer)
   JOIN open_jobs o ON o.id = r.i AND o.generation = r.g
   JOIN job_groups g ON g.id = o.group_id
@@ -138,8 +140,8 @@ function eventContent(row: DeliveryRow): Content | null {
   if (row.event_id === null) return null;
   return {
     contentType: row.data_content_type,
-    payloadKind: row.data_kind,
-    payload: row.data,
+    payloadKind: dataKindOf(row.data_kind),
+    payload: dataOf(row),
     event: toDeliveredEvent(row, row.event_id),
   };
 }
@@ -149,7 +151,7 @@ function taskContent(row: DeliveryRow): Content | null {
   return {
     contentType: row.content_type,
     payloadKind: isJson(row.content_type) ? "json" : "text",
-    payload: row.payload,
+    payload: payloadOf({ base64: row.base64 === true, payload: row.payload }),
     event: row.event_id === null ? null : toDeliveredEvent(row, row.event_id),
   };
 }

@@ -55,8 +55,10 @@ const columnsOf = (table: string): string => jobColumns.replaceAll(/(\w+)/g, `${
 export const readOpenJobs = statement<JobRow, [ids: string]>(`
   SELECT ${columnsOf("o")} FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON o.id = r.id`);
 
+/** Locked, because housekeeping drops final jobs without a look at their groups, which may be gone. */
 export const readFinalJobs = statement<JobRow, [ids: string]>(`
-  SELECT ${columnsOf("j")} FROM json_array_elements_text($1::json) AS r (id) JOIN jobs j ON j.id = r.id`);
+  SELECT ${columnsOf("j")} FROM json_array_elements_text($1::json) AS r (id) JOIN jobs j ON j.id = r.id
+  ORDER BY j.id FOR UPDATE OF j`);
 
 /** Open jobs of an ordered group behind a position, in their order: as many as a message can carry there. */
 export const readRestOfRun = statement<JobRow, [groupId: number, position: number, limit: number]>(`

@@ -150,6 +150,11 @@ export class JobChanges {
     return work.row;
   }
 
+  /** Where the jobs of a group that was locked are counted. */
+  feedOfGroup(id: number): number {
+    return this.#work(id).row.feed_id;
+  }
+
   /** New jobs at the end of the group: whether it is ready is decided here, without looking at its other jobs. */
   addedToGroup(id: number, added: { readonly dueAtMs: number; readonly lowestSortKey: number }): void {
     const { row } = this.#work(id);

@@ -2,11 +2,15 @@ import type { AttemptSink } from "../../ports/attempt-sink.ts";
 import type { DeliveryReader } from "../../ports/delivery-reader.ts";
 import type { JobAppender } from "../../ports/job-appender.ts";
 import type { JobClaims } from "../../ports/job-claims.ts";
+import type { JobCommands, JobReader, ReplayStore } from "../../ports/job-store.ts";
 import { createAttemptSink } from "./attempt-sink.ts";
 import { createDeliveryReader } from "./delivery-reader.ts";
 import { createJobAppender } from "./job-appender.ts";
 import { createJobClaims } from "./job-claims.ts";
+import { createJobCommands } from "./job-commands.ts";
+import { createJobReader } from "./job-reader.ts";
 import { createJobWriter, type JobStoreDeps } from "./job-writer.ts";
+import { createReplayStore } from "./replay-store.ts";
 
 /**
  * Dispatch jobs on PostgreSQL: everything between an event and its final delivery that has to survive.
@@ -47,6 +51,9 @@ export interface PostgresJobs {
   readonly jobClaims: JobClaims;
   readonly attemptSink: AttemptSink;
   readonly deliveryReader: DeliveryReader;
+  readonly jobs: JobReader;
+  readonly jobCommands: JobCommands;
+  readonly replays: ReplayStore;
 }
 
 export function createPostgresJobs(deps: JobStoreDeps): PostgresJobs {
@@ -56,5 +63,8 @@ export function createPostgresJobs(deps: JobStoreDeps): PostgresJobs {
     jobClaims: createJobClaims(writer, deps.wakes),
     attemptSink: createAttemptSink(writer),
     deliveryReader: createDeliveryReader(writer),
+    jobs: createJobReader(writer),
+    jobCommands: createJobCommands(writer),
+    replays: createReplayStore(writer),
   };
 }

@@ -123,10 +123,11 @@ CREATE TABLE job_groups (
   used_at bigint NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX job_groups_feed ON job_groups (feed_id);
+CREATE INDEX job_groups_feed ON job_groups (feed_id, id);
 CREATE INDEX job_groups_ready ON job_groups (feed_id, ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX job_groups_outstanding ON job_groups (queued_at) WHERE queued_at IS NOT NULL;
 CREATE INDEX job_groups_held ON job_groups (id) WHERE held_reason IS NOT NULL;
+CREATE INDEX job_groups_blocked ON job_groups (blocked_job_id) WHERE blocked_job_id IS NOT NULL;
 
 CREATE SEQUENCE job_positions;
 
@@ -143,6 +144,7 @@ CREATE TABLE jobs (${jobColumns},
 ) PARTITION BY RANGE (id);
 CREATE INDEX jobs_by_position ON jobs (position);
 CREATE INDEX jobs_of_event ON jobs (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX jobs_not_completed ON jobs (id) WHERE status <> 2;
 CREATE TABLE jobs_default PARTITION OF jobs DEFAULT;
 
 CREATE TABLE job_tasks (
@@ -152,6 +154,7 @@ CREATE TABLE job_tasks (
   subscription_id text COLLATE "C",
   metadata text NOT NULL,
   content_type text NOT NULL,
+  base64 boolean NOT NULL,
   payload text NOT NULL,
   PRIMARY KEY (job_id)
 ) PARTITION BY RANGE (job_id);

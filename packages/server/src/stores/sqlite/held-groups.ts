@@ -7,18 +7,13 @@ import type { SqliteDatabase } from "./database.ts";
 import { clientOfTaskFeed } from "../feed-key.ts";
 import { statusName } from "../job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
-import { decodeCursor, encodeCursor } from "../page-cursor.ts";
+import { heldGroupLimits, HeldGroupPage } from "../held-group-page.ts";
+import { decodeCursor } from "../page-cursor.ts";
 
 /**
  * What is held and why: whole feeds first (paused, or their pool suspended), then ordered groups that are blocked or
  * whose head has to wait. Both come from indexes that hold nothing else.
  */
-export const heldGroupLimits = {
-  waitingCountedMax: 10_000,
-  /** Rows looked at for one page: a tenant who may see few of many gets short pages, never a long wait. */
-  examinedMax: 5_000,
-} as const;
-
 export interface HeldGroups {
   list(page: PageRequest, scope: Scope): Promise<Page<HeldGroup>>;
   /** One ordered group as it is now; null: there is none of that key, or it is not held. */
@@ -52,9 +47,6 @@ interface HeadRow {
   readonly client_id: ClientId | null;
 }
 
-/** Where a page goes on: which of the two kinds, and after which row. */
-type Stage = "feeds" | "groups";
-
 export function createHeldGroups(writer: JobWriter): HeldGroups {
   const sql = prepare(writer.database);
 
@@ -83,7 +75,7 @@ export function createHeldGroups(writer: JobWriter): HeldGroups {
 
   const collect = (page: PageRequest, scope: Scope): Page<HeldGroup> => {
     const [stage, after] = page.cursor === null ? ["feeds", 0] : decodeCursor(page.cursor, ["string", "number"]);
-    const found = new PageBuilder(page.limit);
+    const found = new HeldGroupPage(page.limit);
     if (stage === "feeds") {
       const rows = sql.feeds.all(Number(after), heldGroupLimits.examinedMax);
       for (const row of rows) {
@@ -115,37 +107,6 @@ export function createHeldGroups(writer: JobWriter): HeldGroups {
 
 function clientOf(feed: HeldFeedRow): ClientId | null {
   return feed.subscription_id === null ? clientOfTaskFeed(feed.key, feed.lane) : feed.client_id;
-}
-
-class PageBuilder {
-  readonly #limit: number;
-  readonly #items: HeldGroup[] = [];
-  #last: readonly [Stage, number] | null = null;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  get full(): boolean {
-    return this.#items.length >= this.#limit;
-  }
-
-  add(item: HeldGroup, key: readonly [Stage, number]): void {
-    this.#items.push(item);
-    this.#last = key;
-  }
-
-  pass(key: readonly [Stage, number]): void {
-    this.#last = key;
-  }
-
-  page(): Page<HeldGroup> {
-    return { items: this.#items, nextCursor: this.#last === null ? null : encodeCursor(this.#last), total: null };
-  }
-
-  lastPage(): Page<HeldGroup> {
-    return { items: this.#items, nextCursor: null, total: null };
-  }
 }
 
 const groupFields = `g.id, g.key, g.held_reason, g.held_since, g.ready_at, g.blocked_position,

@@ -1,5 +1,4 @@
 import type { DispatchJob } from "../../domain/dispatch-job.ts";
-import { eventGroupKey, taskGroupKey } from "../../domain/group-key.ts";
 import type { ClientId, JobId, SubscriptionId } from "../../domain/ids.ts";
 import { canWrite, type Scope } from "../../domain/scope.ts";
 import type { CommandResult, JobCommands } from "../../ports/job-store.ts";
@@ -7,6 +6,7 @@ import type { SqliteDatabase } from "./database.ts";
 import { createHeldGroups } from "./held-groups.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { groupRowKey } from "../feed-key.ts";
+import { groupKeyOf } from "../whole-job.ts";
 import { statusName, jobColumns, type JobRow } from "../job-row.ts";
 import { selectFullJob, toDispatchJob, type FullJobRow } from "./job-row.ts";
 import type { JobWriter } from "./job-writer.ts";
@@ -105,11 +105,7 @@ export function createJobRetry({ database, directory }: JobWriter): JobRetry {
 
   const withGroup = (row: OwnedJobRow, changes: JobChanges): OwnedJobRow => {
     if (groupExists.get(row.group_id) !== null) return row;
-    const { mode, subscriptionId } = changes.profile(row);
-    const groupKey =
-      row.task === 1 || subscriptionId === null
-        ? taskGroupKey(row.client_id, mode, row.message_group)
-        : eventGroupKey(subscriptionId, mode, row.message_group);
+    const groupKey = groupKeyOf({ ...row, task: row.task === 1 }, changes.profile(row));
     const key = groupRowKey(groupKey, feedKey.get(row.feed_id)?.key ?? "");
     const created = { feedId: row.feed_id, ordered: groupKey !== null, nowMs: changes.nowMs };
     const groupId = directory.groupId(key, created);

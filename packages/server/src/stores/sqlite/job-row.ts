@@ -1,28 +1,14 @@
-import type { DispatchJob, DeliveryProfile } from "../../domain/dispatch-job.ts";
-import { eventGroupKey, taskGroupKey } from "../../domain/group-key.ts";
-import type { ClientId, EventId, SubscriptionId } from "../../domain/ids.ts";
-import { feedClock, groupClock, toJobState, type JobRow } from "../job-row.ts";
+import type { DispatchJob } from "../../domain/dispatch-job.ts";
+import type { EventId } from "../../domain/ids.ts";
+import { toDispatchJob as wholeToDispatchJob, type WholeJobRow } from "../whole-job.ts";
 
-/** One job with what belongs to it in other tables, for readers. */
-export interface FullJobRow extends JobRow {
+/** One job as SQLite gives it: the event's job names its event by position, the task carries what it was told. */
+export type FullJobRow = Omit<WholeJobRow, "task" | "code"> & {
   readonly task: number;
-  readonly client_id: ClientId | null;
-  readonly message_group: string | null;
-  readonly payload_bytes: number;
-  readonly created_at: number;
-  readonly event_id: EventId | null;
   readonly event_type: string | null;
   readonly task_event_id: EventId | null;
-  readonly task_subscription_id: SubscriptionId | null;
   readonly task_code: string | null;
-  readonly idempotency_key: string | null;
-  readonly metadata: string | null;
-  readonly profile_body: string;
-  readonly feed_held_since: number | null;
-  readonly feed_held_total_ms: number;
-  readonly blocked_since: number | null;
-  readonly blocked_total_ms: number | null;
-}
+};
 
 /**
  * Selects whole jobs; append a WHERE over `j`, `e` (its event), `t` (its task), `p` (its profile), `f` (its feed) or
@@ -44,48 +30,12 @@ export const selectFullJob = `
 
 /** `nowMs` matters only to a job that is held: its expiry moves with the time. */
 export function toDispatchJob(row: FullJobRow, nowMs: number): DispatchJob {
-  const profile = JSON.parse(row.profile_body) as DeliveryProfile;
-  const state = toJobState(row);
   const task = row.task === 1;
-  return {
-    id: row.id,
-    position: row.position,
-    kind: task ? "TASK" : "EVENT",
-    clientId: row.client_id,
-    eventId: task ? row.task_event_id : row.event_id,
-    subscriptionId: task ? row.task_subscription_id : profile.subscriptionId,
+  const whole = {
+    ...row,
+    task,
+    event_id: task ? row.task_event_id : row.event_id,
     code: task ? row.task_code : row.event_type,
-    messageGroup: row.message_group,
-    groupKey: groupKeyOf(row, profile),
-    profile,
-    status: state.status,
-    generation: state.generation,
-    attemptCount: state.attemptCount,
-    generationAttempts: state.generationAttempts,
-    dueAtMs: state.dueAtMs,
-    queuedAtMs: state.queuedAtMs,
-    expiresAtMs: row.expires_clock === null ? null : nowMs + row.expires_clock - clockOf(row, nowMs),
-    finishedAtMs: state.finishedAtMs,
-    lastError: state.lastError,
-    replayCount: state.replayCount,
-    idempotencyKey: row.idempotency_key,
-    metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
-    payloadBytes: row.payload_bytes,
-    createdAtMs: row.created_at,
-    updatedAtMs: row.updated_at,
   };
-}
-
-function groupKeyOf(row: FullJobRow, profile: DeliveryProfile): DispatchJob["groupKey"] {
-  if (row.task === 1) return taskGroupKey(row.client_id, profile.mode, row.message_group);
-  return profile.subscriptionId === null
-    ? null
-    : eventGroupKey(profile.subscriptionId, profile.mode, row.message_group);
-}
-
-function clockOf(row: FullJobRow, nowMs: number): number {
-  return groupClock(feedClock({ held_since: row.feed_held_since, held_total_ms: row.feed_held_total_ms }, nowMs), {
-    blocked_since: row.blocked_since,
-    blocked_total_ms: row.blocked_total_ms ?? 0,
-  });
+  return wholeToDispatchJob(whole, nowMs);
 }
