@@ -1,6 +1,6 @@
 import { requireMigrated } from "../postgres/migrations.ts";
 import { createPostgresDatabase, type PostgresDatabase } from "../postgres/postgres-database.ts";
-import { CodedError } from "@flowcatalyst/foundation";
+import { createPostgresQueue } from "../queues/postgres/index.ts";
 import { queueMigrations } from "../queues/postgres/migrations.ts";
 import { migrateAll, reachPostgres } from "./postgres-at-start.ts";
 import { writeProbe } from "./postgres-probe.ts";
@@ -41,6 +41,6 @@ export function createQueueOn(
   config: { readonly name: string; readonly visibilityMs: number; readonly carriesReferences: boolean },
   context: ProcessContext,
 ): OpenQueue {
-  const message = `The queue ${config.name} on ${database.place} is not built yet, whatever ${context.version} says`;
-  throw new CodedError("FEATURE_NOT_BUILT", { message });
+  const queue = createPostgresQueue({ ...context, database }, config);
+  return { queue, uri: "db:", close: () => queue.close() };
 }

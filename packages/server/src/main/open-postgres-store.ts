@@ -36,13 +36,16 @@ export async function openPostgresStore(plan: StorePlan, context: ProcessContext
 }
 
 async function prepare(database: PostgresDatabase, plan: StorePlan, context: ProcessContext): Promise<void> {
-  const { clock, logger } = context;
+  const { logger } = context;
   await reachPostgres(database, "FC_DATABASE_URL", context);
+  const sets: MigrationSet[] = plan.queueUrl === "db:" ? [storeMigrations, queueSet] : [storeMigrations];
+  if (plan.migrates) await migrateAll(database, sets, logger);
+  else await requireMigrated(database, storeMigrations);
   await followCommonTime(readDatabaseNowMs, database, context);
-  if (!plan.migrates) return;
-  const sets: MigrationSet[] = [storeMigrations];
-  if (plan.queueUrl === "db:") sets.push(queueSet);
-  await migrateAll(database, sets, logger);
+  if (plan.migrates) await makePartitions(database, context);
+}
+
+async function makePartitions(database: PostgresDatabase, { clock, logger }: ProcessContext): Promise<void> {
   try {
     await ensurePartitions(database, clock.now());
   } catch (error) {
