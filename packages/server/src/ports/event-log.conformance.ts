@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { EventPosition } from "../domain/ids.ts";
+import type { EventId, EventPosition } from "../domain/ids.ts";
 import { anchorScope } from "../domain/scope.ts";
 import type { EventAppender, EventFeed, EventReader } from "./event-log.ts";
 import { clientA, clientB, createSamples, sampleTimeMs, type SampleEntities } from "./sample-entities.fixture.ts";
@@ -231,6 +231,7 @@ export function describeEventLogConformance(name: string, setup: () => Promise<E
       expect(await log.reader.byId(other!.id, scope)).toBeNull();
       expect((await log.reader.byId(other!.id, anchorScope))?.id).toBe(other!.id);
       expect(await log.reader.byId(samples.event().id, anchorScope)).toBeNull();
+      expect(await log.reader.byId("evt_\0" as EventId, anchorScope)).toBeNull();
     });
   });
 }

@@ -4,6 +4,7 @@ import { canRead } from "../../domain/scope.ts";
 import type { EventFeed, EventReader, FeedEvent } from "../../ports/event-log.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
 import { statement } from "../../postgres/statement.ts";
+import { storable } from "./entity-table.ts";
 import {
   createEventAppender,
   type ClosableEventAppender,
@@ -80,7 +81,7 @@ function createReadAfter(session: PostgresSession): EventFeed["readAfter"] {
 function createEventReader(session: PostgresSession): EventReader {
   return {
     byId: async (id: EventId, scope): Promise<EventRecord | null> => {
-      const row = await session.one(readEventById, [id]);
+      const row = await session.one(readEventById, [storable(id)]);
       return row === null || !canRead(scope, row.client_id) ? null : toEventRecord(row);
     },
   };
