@@ -1,5 +1,5 @@
 import { configInvalid, type HealthResult, type Service } from "@flowcatalyst/foundation";
-import type { LeaseStore } from "../ports/lease.ts";
+import { showLease, type LeaseStore } from "../ports/lease.ts";
 import type { Standby, StandbyLease } from "../ports/standby-lease.ts";
 import type { RouterConfig } from "./process-config.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -20,6 +20,8 @@ interface LeasePlace {
 }
 
 const msPerSecond = 1_000;
+/** As metrics name it, whatever its key is where it is kept. */
+const shownName = "router";
 
 /**
  * The lease of FC_STANDBY_REDIS_URL, else one in the database. Adds the check `standby` to the health: it is DOWN while
@@ -32,7 +34,7 @@ export async function openStandby(
 ): Promise<OpenStandby> {
   const place = await openLease(config, leases);
   const { createStandbyKeeper } = await import("../leases/standby-keeper.ts");
-  const { clock, random, logger } = context;
+  const { clock, random, logger, metrics } = context;
   const keeper = createStandbyKeeper(
     { lease: place.lease, clock, random, logger },
     {
@@ -42,6 +44,7 @@ export async function openStandby(
     },
   );
   context.health.register("standby", () => standbyHealth(keeper));
+  showLease(metrics, shownName, () => keeper.isActive());
   return {
     standby: keeper,
     service: { name: "standby", run: (signal) => keeper.run(signal) },
