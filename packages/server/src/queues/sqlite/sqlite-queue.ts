@@ -15,7 +15,7 @@ import type {
   ReceiveRequest,
   ReceivedMessage,
 } from "../../ports/queue.ts";
-import { QueueAvailability } from "./queue-availability.ts";
+import { QueueAvailability } from "../queue-availability.ts";
 import { formatReceipt, parseReceipt, type ReceiptParts } from "./queue-receipt.ts";
 import { prepareQueueRows, type DueRow, type MessageRow, type QueueCounts, type QueueRows } from "./queue-rows.ts";
 import { migrateQueue, rowKind, rowState } from "./queue-schema.ts";

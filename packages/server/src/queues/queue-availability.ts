@@ -11,6 +11,7 @@ export class QueueAvailability {
   readonly #onDue: () => void;
   readonly #listeners = new Set<() => void>();
   #armedForMs = Number.POSITIVE_INFINITY;
+  #announcements = 0;
   #cancelTimer: () => void = () => undefined;
   #closed = false;
 
@@ -27,6 +28,7 @@ export class QueueAvailability {
 
   /** Something became receivable. */
   announce(): void {
+    this.#announcements += 1;
     for (const wake of this.#listeners) wake();
   }
 
@@ -42,9 +44,17 @@ export class QueueAvailability {
     });
   }
 
-  /** Resolves at the next announcement, after `ms`, on abort, or when closed; never rejects. */
-  wait(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.#closed || signal.aborted) return Promise.resolve();
+  /** Rises with each announcement: who looks while others work remembers it before looking, and waits from there. */
+  get announcements(): number {
+    return this.#announcements;
+  }
+
+  /**
+   * Resolves at the next announcement, after `ms`, on abort, or when closed; never rejects. With `since`, an
+   * announcement that came after that count was read resolves it at once.
+   */
+  wait(ms: number, signal: AbortSignal, since: number = this.#announcements): Promise<void> {
+    if (this.#closed || signal.aborted || since !== this.#announcements) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         cancelTimer();

@@ -1,0 +1,32 @@
+/**
+ * What the columns of `queue_messages` mean, shared by the statements of this folder. The states are told in
+ * postgres-queue.ts; their numbers stand in the predicates of the indexes.
+ */
+export const rowState = { fresh: 0, ready: 1, blocked: 2, delayed: 3, inFlight: 4 } as const;
+
+export const rowKind = { platform: 0, standalone: 1 } as const;
+
+export interface MessageRow {
+  readonly seq: number;
+  readonly grouped: boolean;
+  readonly kind: number;
+  readonly receive_count: number;
+  readonly published_at_ms: number;
+  readonly body: string;
+}
+
+/** A row that left the queue, or whose place in its group matters. */
+export interface PlacedRow {
+  readonly seq: number;
+  readonly group_key: string | null;
+}
+
+/** Keys of advisory locks: any constants will do, as long as nobody else in the database uses them. */
+export const queueLocks = { publishing: 7_301_846_521_001, sweeping: 7_301_846_521_002 } as const;
+
+/**
+ * Commits of this statement need not reach the disk before the answer: for what a crash of the server may take back
+ * without harm, since it takes back a suffix. Joined into a statement as `quick`, with `quickly` among its conditions.
+ */
+export const quick = "(SELECT set_config('synchronous_commit', 'off', true) AS mode) AS quick";
+export const quickly = "quick.mode = 'off'";
