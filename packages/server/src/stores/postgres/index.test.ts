@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { createSecretBox, newAppKey, silentLogger } from "@flowcatalyst/foundation";
 import { describeWithPostgres, openTestPostgres } from "../../postgres/test-database.fixture.ts";
+import { anchorScope } from "../../domain/scope.ts";
 import { createSamples } from "../../ports/sample-entities.fixture.ts";
 import { createPostgresStore, type PostgresStore } from "./index.ts";
 import { openTestStore, type TestStoreDatabase } from "./postgres-store.fixture.ts";
@@ -46,6 +47,9 @@ describeWithPostgres("postgres store", () => {
     await one.events.append([event]);
     expect(await two.subscriptionReader.matching()).toEqual([subscription]);
     expect(await one.secrets.valid("r", 0)).toEqual(["whsec_b25l"]);
+    expect((await two.searches.events({}, { page: 0, size: 5 }, anchorScope)).items.map(({ id }) => id)).toEqual([
+      event.id,
+    ]);
     const read = await two.eventFeed.readAfter(position, { maxEvents: 5, maxBytes: 1_000, withData: true });
     expect(read.map(({ id }) => id)).toEqual([event.id]);
     const next = await open(database);

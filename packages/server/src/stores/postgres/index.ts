@@ -3,6 +3,8 @@ import type { DeliveryControl } from "../../ports/delivery-control.ts";
 import type { EventAppender, EventFeed, EventReader } from "../../ports/event-log.ts";
 import type { IdempotencyStore } from "../../ports/idempotency.ts";
 import type { LeaseStore, NodeNumbers } from "../../ports/lease.ts";
+import type { Searches } from "../../ports/search.ts";
+import type { Searches } from "../../ports/search.ts";
 import type { SecretStore } from "../../ports/secret-store.ts";
 import type {
   DispatchPoolRepository,
@@ -22,6 +24,8 @@ import { createPostgresJobs, type PostgresJobs } from "./job-store.ts";
 import { createLeaseStore } from "./lease-store.ts";
 import { storeMigrations } from "./migrations.ts";
 import { createNodeNumbers } from "./node-numbers.ts";
+import { createSearches } from "./searches.ts";
+import { createSearches } from "./searches.ts";
 import { createSecretStore } from "./secret-store.ts";
 import { createSubscriptionReader, createSubscriptionRepository } from "./subscription-repository.ts";
 import { createStoreWakes } from "./wake-signal.ts";
@@ -35,8 +39,8 @@ export { storeMigrations } from "./migrations.ts";
  * - `event-appender.ts` accepted events; `event-log.ts` reading them; `history-partitions.ts` by month
  * - `subscription-`, `dispatch-pool-`, `event-type-repository.ts` settings; `secret-store.ts` signing secrets
  * - `lease-store.ts` leases, and what they fence; `node-numbers.ts`; `idempotency-store.ts` answers by key
- * - `job-store.ts` dispatch jobs: fan-out, claims, results
- * - `delivery-control.ts` what routers are told
+ * - `job-store.ts` dispatch jobs: fan-out, claims, results, commands
+ * - `delivery-control.ts` what routers are told; `searches.ts` searches, on connections of their own
  *
  * What differs from one process with a file: nobody's wall clock is trusted but the database's (leases, reservations),
  * or none at all (positions); what two instances do at once is decided by row locks and unique indexes, never by a
@@ -61,6 +65,7 @@ export interface PostgresStore extends PostgresJobs {
   readonly nodeNumbers: NodeNumbers;
   readonly idempotency: IdempotencyStore;
   readonly control: DeliveryControl;
+  readonly searches: Searches;
   /** Commits what waits and accepts nothing more. The databases are their owner's to close, after this. */
   close(): Promise<void>;
 }
@@ -108,6 +113,8 @@ export async function createPostgresStore(
     nodeNumbers: createNodeNumbers(deps),
     idempotency: createIdempotencyStore(deps),
     control: createDeliveryControl({ ...shared, secrets }),
+    searches: createSearches(deps),
+    searches: createSearches(deps),
     close: () => log.appender.close(),
   };
 }
