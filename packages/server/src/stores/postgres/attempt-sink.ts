@@ -43,13 +43,18 @@ interface DeliveredRow {
   readonly status: number;
 }
 
-/** COMPLETED, as `transition` makes it of a report `delivered` with a burnt attempt that is new by its number. */
+/**
+ * COMPLETED, as `transition` makes it of a report `delivered` with a burnt attempt that is new by its number. The
+ * attempt comes out of the DELETE with the job: joining the two again would compare each with each.
+ */
 const completeJobs = statement<DeliveredRow, [attempts: string, nowMs: number]>(`
-  WITH r AS MATERIALIZED (SELECT * FROM ${attemptRecords}),
-    done AS (
-      DELETE FROM open_jobs o USING r
+  WITH done AS (
+      DELETE FROM open_jobs o USING ${attemptRecords}
       WHERE o.id = r.job_id AND o.generation = r.generation AND o.status IN (0, 1) AND o.generation_attempts < r.number
-      RETURNING o.*, r.number
+      RETURNING o.id, o.position, o.event_id, o.task, o.feed_id, o.group_id, o.profile_id, o.client_id, o.message_group,
+        o.code, o.status, o.generation, o.attempt_count, o.generation_attempts, o.unburnt_attempts, o.due_at,
+        o.queued_at, o.expires_clock, o.replay_count, o.payload_bytes, o.created_at,
+        r.number, r.started_at, r.duration_ms, r.outcome, r.status_code, r.burnt, r.signed, r.error, r.response_body
     ),
     kept AS (
       INSERT INTO jobs (id, position, event_id, task, feed_id, group_id, profile_id, client_id, message_group, code,
@@ -62,7 +67,8 @@ const completeJobs = statement<DeliveredRow, [attempts: string, nowMs: number]>(
     ),
     tried AS (
       INSERT INTO attempts (${attemptColumns})
-      SELECT ${attemptColumns.replaceAll(/(\w+)/g, "r.$1")} FROM r JOIN done ON done.id = r.job_id
+      SELECT id, generation, number, started_at, duration_ms, outcome, status_code, burnt, signed, error, response_body
+      FROM done
       ON CONFLICT DO NOTHING
     )
   SELECT id, group_id, feed_id, status FROM done`);

@@ -95,19 +95,20 @@ export const rewriteOpenJobs = statement<never, [jobs: string]>(`
   UPDATE open_jobs o SET (${changing}, sort_key) = (${changed}, r.sort_key)
   FROM ${changes} WHERE o.id = r.id`);
 
+/** What changes comes out of the DELETE with the job: joining the two again would compare each with each. */
+const movedFrom = (table: string): string =>
+  `RETURNING ${fixed.replaceAll(/(\w+)/g, `${table}.$1`)}, ${table}.group_id AS old_group_id,
+    ${table}.feed_id AS old_feed_id, r.group_id, r.feed_id, ${changed}, r.sort_key`;
+
 export const finishJobs = statement<never, [jobs: string]>(`
-  WITH r AS MATERIALIZED (SELECT * FROM ${changes}),
-    done AS (DELETE FROM open_jobs o USING r WHERE o.id = r.id RETURNING o.*)
+  WITH done AS (DELETE FROM open_jobs o USING ${changes} WHERE o.id = r.id ${movedFrom("o")})
   INSERT INTO jobs (${fixed}, group_id, feed_id, ${changing})
-  SELECT ${fixed.replaceAll(/(\w+)/g, "done.$1")}, done.group_id, done.feed_id, ${changed}
-  FROM done JOIN r ON r.id = done.id`);
+  SELECT ${fixed}, old_group_id, old_feed_id, ${changing} FROM done`);
 
 export const reopenJobs = statement<never, [jobs: string]>(`
-  WITH r AS MATERIALIZED (SELECT * FROM ${changes}),
-    done AS (DELETE FROM jobs j USING r WHERE j.id = r.id RETURNING j.*)
+  WITH done AS (DELETE FROM jobs j USING ${changes} WHERE j.id = r.id ${movedFrom("j")})
   INSERT INTO open_jobs (${fixed}, group_id, feed_id, ${changing}, sort_key)
-  SELECT ${fixed.replaceAll(/(\w+)/g, "done.$1")}, r.group_id, r.feed_id, ${changed}, r.sort_key
-  FROM done JOIN r ON r.id = done.id`);
+  SELECT ${fixed}, group_id, feed_id, ${changing}, sort_key FROM done`);
 
 export const rewriteFinalJobs = statement<never, [jobs: string]>(`
   UPDATE jobs j SET (${changing}) = (${changed}) FROM ${changes} WHERE j.id = r.id`);
