@@ -97,6 +97,14 @@ spec:
             {{- toYaml $values.resources | nindent 12 }}
           securityContext:
             {{- include "flowcatalyst.containerSecurityContext" $root | nindent 12 }}
+          {{- with $root.Values.extraVolumeMounts }}
+          volumeMounts:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+      {{- with $root.Values.extraVolumes }}
+      volumes:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       {{- if $root.Values.topologySpread.enabled }}
       topologySpreadConstraints:
         {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
