@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import { createProgram, examplesOf, type Environment } from "@flowcatalyst/cli";
+import {
+  describeWithPostgres,
+  openTestPostgres,
+  testPostgresUrl,
+  type TestPostgres,
+} from "../../packages/server/src/postgres/test-database.fixture.ts";
+import { queueMigrations } from "../../packages/server/src/queues/postgres/migrations.ts";
+import { storeMigrations } from "../../packages/server/src/stores/postgres/migrations.ts";
 import { callApi, subscribe } from "../harness/api.ts";
 import { createCommandLine, type CommandLine } from "../harness/command-line.ts";
 import { eventually } from "../harness/eventually.ts";
@@ -31,13 +40,19 @@ function visibleCommands(command: Command): readonly Command[] {
 
 const commands = visibleCommands(createProgram(silent, "0.0.0")).filter((command) => command.name() !== "help");
 const examples = [...new Set(commands.flatMap(examplesOf))];
-const goesOn = /^flowcatalyst (dev|router|listen)\b/;
+const goesOn = /^flowcatalyst (dev|platform|stream|scheduler|router|listen)\b/;
+const exampleDatabase = "postgres://fc@localhost/flowcatalyst";
+const onPostgres = examples.filter((example) => example.includes(exampleDatabase));
+const onFiles = examples.filter((example) => !onPostgres.includes(example));
+const appKey = randomBytes(32).toString("base64");
 
 /** A server, and a command line that talks to it; one for each way of running, so that they do not meet. */
 interface Bench {
   readonly server: ServerProcess;
   readonly commandLine: CommandLine;
   readonly folder: string;
+  /** Null: there is no PostgreSQL, and what needs it is skipped. */
+  readonly database: TestPostgres | null;
 }
 
 const sandbox = createSandbox();
@@ -58,7 +73,9 @@ async function setup(): Promise<Bench> {
   });
   const targetUrl = `${server.apiUrl}/dev/receiver/base`;
   await subscribe(server.apiUrl, { name: "base", eventTypes: ["order.*"], targetUrl });
-  return { server, commandLine, folder };
+  const database = testPostgresUrl === undefined ? null : await openTestPostgres([storeMigrations, queueMigrations]);
+  sandbox.defer(() => database?.close());
+  return { server, commandLine, folder, database };
 }
 
 test("every --help has examples, says what it does, and where the server is looked for", async () => {
@@ -72,13 +89,19 @@ test("every --help has examples, says what it does, and where the server is look
 
 const ran = new Set<string>();
 
-test.each(examples)("%s", async (example) => {
+async function runBoth(example: string): Promise<void> {
   await Promise.all([runAsPerson(example), runAsProgram(example)]);
   ran.add(example);
+}
+
+test.each(onFiles)("%s", runBoth);
+
+describeWithPostgres("on PostgreSQL", () => {
+  test.each(onPostgres)("%s", runBoth);
 });
 
 test("all of them ran", () => {
-  expect([...ran]).toEqual(examples);
+  expect([...ran].toSorted()).toEqual((testPostgresUrl === undefined ? onFiles : examples).toSorted());
   console.log(`${ran.size} examples of ${commands.length} --help texts, all run, as text and as JSON`);
 });
 
@@ -113,12 +136,16 @@ async function runExample(bench: Bench, example: string): Promise<Ended> {
   const line = withAddresses(bench, await withIds(bench, example));
   if (!goesOn.test(example)) return bench.commandLine.run(line);
   const ports = await freePorts();
-  const command = bench.commandLine.start(line.replace("--api-port 9000", `--api-port ${ports.api}`), {
+  const onFreePorts = line
+    .replace("--api-port 9000", `--api-port ${ports.api}`)
+    .replace(/--metrics-port \d+/, `--metrics-port ${ports.metrics}`);
+  const command = bench.commandLine.start(onFreePorts, {
     env: {
       FC_API_PORT: String(ports.api),
       FC_ROUTER_PORT: String(ports.router),
       FC_METRICS_PORT: String(ports.metrics),
       FC_LOG_LEVEL: "warn",
+      FC_APP_KEY: appKey,
       BUN_CONFIG_MAX_HTTP_REQUESTS: "8192",
       // A router reports to the platform named by it.
       ...(example.startsWith("flowcatalyst router") ? { FC_API_BASE_URL: "" } : {}),
@@ -132,8 +159,9 @@ async function runExample(bench: Bench, example: string): Promise<Ended> {
   return { exitCode: await command.exited, stdout: command.stdout(), stderr: command.stderr() };
 }
 
-function withAddresses({ server, folder }: Bench, example: string): string {
+function withAddresses({ server, folder, database }: Bench, example: string): string {
   return example
+    .replaceAll(exampleDatabase, database?.url ?? exampleDatabase)
     .replaceAll("http://127.0.0.1:8080", server.apiUrl)
     .replaceAll("http://127.0.0.1:3000", `${server.apiUrl}/dev/receiver`)
     .replaceAll("/tmp/flowcatalyst-data", `${folder}/data`);

@@ -40,10 +40,13 @@ export function addServiceCommands(program: Command, environment: Environment): 
 
   const platform = onSharedDatabase(program.command("platform"))
     .summary("start the platform API alone")
-    .description("Takes events and settings over HTTP. Any number may run side by side on one database.")
+    .description(
+      "Takes events and settings over HTTP. Any number may run side by side on one database. Needs FC_APP_KEY, the same " +
+        "for all processes.",
+    )
     .option("--api-port <port>", "platform API (8080)")
     .action((options: ServiceOptions, command: Command) => start("platform", { options, command }, environment));
-  withExamples(platform, [`FC_APP_KEY=$KEY flowcatalyst platform --database ${databaseUrl} --migrate`]);
+  withExamples(platform, [`flowcatalyst platform --database ${databaseUrl} --migrate`]);
 
   const stream = onSharedDatabase(program.command("stream"))
     .summary("start the stream alone: from events to jobs")
@@ -66,13 +69,13 @@ export function addServiceCommands(program: Command, environment: Environment): 
     .summary("start the router alone: from the queue to the targets")
     .description(
       "Takes messages from a queue and delivers them over HTTP. Without a database it reports to the platform of " +
-        "FC_API_BASE_URL; without that too it delivers stand-alone messages.",
+        "FC_API_BASE_URL; without that too it delivers stand-alone messages. With a database it needs FC_APP_KEY.",
     )
     .option("--router-port <port>", "router API (8081)")
     .option("--queue <url>", "queue, e.g. sqlite:./queue.db; the database's own if absent")
     .action((options: ServiceOptions, command: Command) => start("router", { options, command }, environment));
   withExamples(router, [
-    `FC_APP_KEY=$KEY flowcatalyst router --database ${databaseUrl} --metrics-port ${metricsPorts.router}`,
+    `flowcatalyst router --database ${databaseUrl} --metrics-port ${metricsPorts.router}`,
     "flowcatalyst router --queue sqlite:./queue.db",
   ]);
 

@@ -31,6 +31,7 @@ import { platformService, type PlatformParts } from "./platform-api.ts";
 import type { DevConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 import { openQueueAt, routerQueueOf, type OpenQueue } from "./queue-at.ts";
+import { storeJobs } from "./router-home.ts";
 import { createMetricsService, createRouterServices, createTargetGuard } from "./router-service.ts";
 import { maintenanceService, replayRunner, schedulerService, streamProcessor } from "./stages.ts";
 
@@ -92,8 +93,14 @@ async function compose(
     filterFaults: (id) => stream.filterFaults().get(id) ?? null,
     replayCreated: () => replays.wake(),
   };
-  const jobs = { deliveries: store.deliveryReader, sink: store.attemptSink };
-  const router = { queue, control: store.control, jobs, transport: lines.transport, guard, addresses };
+  const router = {
+    queue,
+    control: store.control,
+    jobs: storeJobs(store),
+    transport: lines.transport,
+    guard,
+    addresses,
+  };
   health.register("database", () => store.probe());
   return {
     services: [

@@ -3,6 +3,7 @@ import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryCheck, DeliveryReader } from "../ports/delivery-reader.ts";
 import { openSharedStore } from "./composed-process.ts";
+import { deliveryCheckOf } from "./delivery-check.ts";
 import type { OpenStore } from "./open-store.ts";
 import type { RouterConfig } from "./process-config.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -56,12 +57,17 @@ async function storeHome(
   return {
     kind: "store",
     control: store.control,
-    jobs: { deliveries: store.deliveryReader, sink: store.attemptSink },
+    jobs: storeJobs(store),
     store,
     place: store.place,
     services: store.services,
     close: () => store.close(),
   };
+}
+
+/** A message that carries whole deliveries and came again is asked about; one of references is read in any case. */
+export function storeJobs({ deliveryReader, attemptSink }: OpenStore): RouterJobs {
+  return { deliveries: deliveryReader, check: deliveryCheckOf(deliveryReader), sink: attemptSink };
 }
 
 /**
