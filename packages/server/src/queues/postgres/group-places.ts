@@ -1,5 +1,5 @@
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import { rowState, type PlacedRow } from "./queue-rows.ts";
 
 /**
@@ -36,7 +36,7 @@ const earlierRows = statement<{ key: number; earlier: number }, [questions: stri
 
 const holdRows = statement<{ seq: number }, [seqs: readonly number[]]>(`
   SELECT m.seq FROM unnest($1::bigint[]) AS r (seq)
-  JOIN queue_messages m ON m.seq = r.seq FOR KEY SHARE OF m`);
+  JOIN queue_messages m ON ${keyIs("m.seq", "r.seq")} FOR KEY SHARE OF m`);
 
 /** Of each group that has rows behind a removed one: its first row. */
 const headsOfGroups = statement<{ seq: number; group_key: string; state: number }, [gone: string]>(`
@@ -58,7 +58,7 @@ const restingRank = `
 const makeReady = statement<never, [seqs: readonly number[]]>(`
   UPDATE queue_messages m SET state = ${rowState.ready}, rank = ${restingRank}
   FROM unnest($1::bigint[]) AS r (seq)
-  WHERE m.seq = r.seq AND m.state = ${rowState.blocked}`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND m.state = ${rowState.blocked}`);
 
 const restRows = statement<never, [rows: string]>(`
   UPDATE queue_messages m SET
@@ -66,7 +66,7 @@ const restRows = statement<never, [rows: string]>(`
     receive_count = CASE WHEN m.state = ${rowState.fresh} THEN 1 ELSE m.receive_count END,
     abandoned_count = m.abandoned_count + r.abandoned
   FROM json_to_recordset($1::json) AS r (seq bigint, state smallint, abandoned integer)
-  WHERE m.seq = r.seq`);
+  WHERE ${keyIs("m.seq", "r.seq")}`);
 
 /** Keys of the questions that have an earlier row, which then stays until this transaction has committed. */
 export async function findHeld(

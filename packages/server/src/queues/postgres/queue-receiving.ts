@@ -2,7 +2,7 @@ import type { PoolCode } from "../../domain/ids.ts";
 import type { ReceivedMessage, ReceiveRequest } from "../../ports/queue.ts";
 import { decodeMessage, describeFaults } from "../../domain/message-codec.ts";
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import type { ConsumerLease } from "./consumer-lease.ts";
 import type { HeldClaims } from "./held-claims.ts";
 import type { LaneWatch } from "./lane-watch.ts";
@@ -84,7 +84,7 @@ const takeFollowers = statement<
   WITH heads AS MATERIALIZED (
     SELECT m.seq, m.group_key, m.lane
     FROM json_to_recordset($1::json) AS r (seq bigint, consumer bigint, claim bigint)
-    JOIN queue_messages m ON m.seq = r.seq
+    JOIN queue_messages m ON ${keyIs("m.seq", "r.seq")}
     WHERE ${isLive("$7")} FOR NO KEY UPDATE OF m
   ), behind AS (
     SELECT h.seq AS head, f.seq, f.body_bytes,

@@ -1,7 +1,7 @@
 import { decodeMessage } from "../../domain/message-codec.ts";
 import type { Receipt, ReceiptResult } from "../../ports/queue.ts";
 import type { PostgresDatabase, PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import { promote, rest } from "./group-places.ts";
 import type { HeldClaims } from "./held-claims.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
@@ -18,7 +18,7 @@ export function isLive(now: string): string {
     (m.state = ${rowState.inFlight} AND m.consumer_id = r.consumer AND m.claim = r.claim AND m.due_at_ms > ${now})
     OR (m.state = ${rowState.fresh} AND EXISTS (
       SELECT 1 FROM queue_claims c
-      WHERE c.consumer_id = r.consumer AND c.claim = r.claim AND c.until_ms > ${now}
+      WHERE ${keyIs("(c.consumer_id, c.claim)", "(r.consumer, r.claim)")} AND c.until_ms > ${now}
         AND c.lane = m.lane AND m.seq BETWEEN c.first_seq AND c.last_seq
     ))
   )`;
@@ -33,33 +33,33 @@ const receiptRows = "json_to_recordset($1::json) AS r (seq bigint, consumer bigi
 
 const removeLive = statement<LiveRow, [receipts: string, nowMs: number]>(`
   DELETE FROM queue_messages m USING ${receiptRows}
-  WHERE m.seq = r.seq AND ${isLive("$2")} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
 const removeLiveQuickly = statement<LiveRow, [receipts: string, nowMs: number]>(`
   DELETE FROM queue_messages m USING ${receiptRows}, ${quick}
-  WHERE m.seq = r.seq AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
 const lockLive = statement<LiveRow & { body: string }, [receipts: string, nowMs: number]>(`
   SELECT m.seq, m.group_key, r.consumer, r.claim, m.body
-  FROM ${receiptRows} JOIN queue_messages m ON m.seq = r.seq
+  FROM ${receiptRows} JOIN queue_messages m ON ${keyIs("m.seq", "r.seq")}
   WHERE ${isLive("$2")} FOR UPDATE OF m`);
 const delayLive = statement<LiveRow, [receipts: string, nowMs: number, dueAtMs: number]>(`
   UPDATE queue_messages m SET
     state = ${rowState.delayed}, due_at_ms = $3, consumer_id = NULL, claim = NULL,
     receive_count = CASE WHEN m.state = ${rowState.fresh} THEN 1 ELSE m.receive_count END
   FROM ${receiptRows}, ${quick}
-  WHERE m.seq = r.seq AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
 /** A FRESH row that is kept for longer than its receive says so itself from now on. */
 const extendLive = statement<LiveRow, [receipts: string, nowMs: number, dueAtMs: number]>(`
   UPDATE queue_messages m SET
     state = ${rowState.inFlight}, due_at_ms = $3, consumer_id = r.consumer, claim = r.claim,
     receive_count = CASE WHEN m.state = ${rowState.fresh} THEN 1 ELSE m.receive_count END
   FROM ${receiptRows}, ${quick}
-  WHERE m.seq = r.seq AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
 
 const removeRows = statement<never, [letters: string, nowMs: number]>(`
   WITH gone AS (
     DELETE FROM queue_messages m
     USING json_to_recordset($1::json) AS r (seq bigint, message_id text, reason text)
-    WHERE m.seq = r.seq RETURNING r.message_id, m.lane, r.reason, m.body
+    WHERE ${keyIs("m.seq", "r.seq")} RETURNING r.message_id, m.lane, r.reason, m.body
   )
   INSERT INTO queue_dead_letters (message_id, lane, reason, body, at_ms)
   SELECT message_id, lane, reason, body, $2 FROM gone`);

@@ -1,6 +1,6 @@
 import type { Clock } from "@flowcatalyst/foundation";
 import type { PostgresDatabase, PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import type { ConsumerLease } from "./consumer-lease.ts";
 import { rest } from "./group-places.ts";
 import type { ClaimName, HeldClaims } from "./held-claims.ts";
@@ -58,7 +58,7 @@ const inFlightOf = statement<DueRow, [consumers: readonly number[], max: number]
 const freshOf = statement<DueRow, [claims: string]>(`
   SELECT ${dueColumns}
   FROM json_to_recordset($1::json) AS r (consumer_id bigint, claim bigint)
-  JOIN queue_claims c ON c.consumer_id = r.consumer_id AND c.claim = r.claim
+  JOIN queue_claims c ON ${keyIs("(c.consumer_id, c.claim)", "(r.consumer_id, r.claim)")}
   JOIN queue_messages m
     ON m.lane = c.lane AND m.state = ${rowState.fresh} AND m.seq BETWEEN c.first_seq AND c.last_seq
   FOR UPDATE OF m`);
@@ -70,7 +70,7 @@ const inFlightUnder = statement<DueRow, [claims: string, consumers: readonly num
   WHERE m.consumer_id = ANY ($2::bigint[]) FOR UPDATE OF m`);
 const removeClaims = statement<never, [claims: string]>(`
   DELETE FROM queue_claims c USING json_to_recordset($1::json) AS r (consumer_id bigint, claim bigint)
-  WHERE c.consumer_id = r.consumer_id AND c.claim = r.claim`);
+  WHERE ${keyIs("(c.consumer_id, c.claim)", "(r.consumer_id, r.claim)")}`);
 const removeConsumers = statement<never, [ids: readonly number[]]>(
   "DELETE FROM queue_consumers WHERE id = ANY ($1::bigint[])",
 );
