@@ -26,7 +26,13 @@ import { ROOT, runCommand } from "./run-command.ts";
 
 const DIST = join(ROOT, "dist");
 /** The one executable is also called by these names, which start a service. */
-const SERVICE_NAMES = ["fc-dev", "fc-router"] as const;
+const SERVICE_NAMES = [
+  "fc-dev",
+  "fc-platform-server",
+  "fc-stream-processor",
+  "fc-scheduler-server",
+  "fc-router",
+] as const;
 const SMOKE_TIMEOUT_MS = 10_000;
 const BYTES_PER_MB = 1_000_000;
 const EXIT_USAGE = 2;
@@ -35,7 +41,7 @@ const HELP = `Makes the executable of FlowCatalyst, dist/flowcatalyst.
 
 Usage: npm run build [-- --all | PLATFORM ...]
 
-  (nothing)      for this machine: dist/flowcatalyst, and the names ${SERVICE_NAMES.join(", ")} for it
+  (nothing)      for this machine: dist/flowcatalyst, and the names of its services (${SERVICE_NAMES[0]}, …)
   --all          for every platform: dist/flowcatalyst-PLATFORM, and dist/flowcatalyst
   PLATFORM ...   for these: ${BUILD_TARGETS.map(({ name }) => name).join(", ")}
   --help         this text
