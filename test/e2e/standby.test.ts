@@ -1,0 +1,259 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { describeWith, testRedisUrl } from "../../packages/server/src/ports/needs-services.fixture.ts";
+import { openTestPostgres } from "../../packages/server/src/postgres/test-database.fixture.ts";
+import { callApi } from "../harness/api.ts";
+import { eventually } from "../harness/eventually.ts";
+import { createRedisServer, type RedisServer } from "../harness/redis-server.ts";
+import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
+import type { ServerProcess } from "../harness/server-process.ts";
+
+/**
+ * Two routers of which one is active, by a lease in Redis, on one queue of stand-alone messages. The active one is
+ * stopped in the middle of its work (SIGSTOP) for longer than its lease lasts, and then let go on.
+ */
+const ttlSecs = 3;
+const refreshSecs = 1;
+const sampleEveryMs = 20;
+const deadlineMs = 30_000;
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = createSandbox();
+});
+afterEach(() => sandbox.end());
+
+interface Sample {
+  readonly router: string;
+  readonly received: number;
+  readonly lastReceivedAtMs: number;
+}
+
+interface Standby {
+  readonly active: boolean;
+  readonly holder: string | null;
+  readonly since: string;
+  readonly error: string | null;
+}
+
+type Routers = Readonly<Record<string, ServerProcess>>;
+
+const get = <T>(server: ServerProcess, path: string): Promise<T> =>
+  callApi<T>(server.routerUrl, { method: "GET", path });
+const standbyOf = (server: ServerProcess): Promise<Standby> => get<Standby>(server, "/monitoring/standby");
+
+/** Two on one queue and one Redis, ready; neither need be active yet. */
+async function startTwo(redisUrl = testRedisUrl ?? ""): Promise<Routers> {
+  const database = await openTestPostgres([]);
+  sandbox.defer(() => database.close());
+  const env = {
+    FC_QUEUE_URL: database.url,
+    FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8",
+    FC_ROUTER_VISIBILITY_TIMEOUT_SECS: "3",
+    FC_STANDBY_ENABLED: "true",
+    FC_STANDBY_REDIS_URL: redisUrl,
+    FC_STANDBY_LOCK_KEY: `test:${process.pid}:${performance.now()}`,
+    FC_STANDBY_LOCK_TTL_SECS: String(ttlSecs),
+    FC_STANDBY_REFRESH_INTERVAL_SECS: String(refreshSecs),
+  };
+  const start = (name: string): Promise<ServerProcess> =>
+    sandbox.start({ args: ["router", "--migrate"], env: { ...env, FC_STANDBY_INSTANCE_ID: name } });
+  const one = await start("one");
+  return { one, two: await start("two") };
+}
+
+async function activeOf(routers: Routers, others: readonly string[] = []): Promise<string> {
+  return eventually(
+    "an active router",
+    async () => {
+      for (const [name, server] of Object.entries(routers)) {
+        if (!others.includes(name) && (await standbyOf(server)).active) return name;
+      }
+      return undefined;
+    },
+    deadlineMs,
+  );
+}
+
+/** Asks each router again and again what it has received and when; one that does not answer is passed over. */
+function sampleReceives(routers: Routers): { readonly samples: Sample[]; stop(): Promise<void> } {
+  const samples: Sample[] = [];
+  const stop = new AbortController();
+  const sample = async (router: string, server: ServerProcess): Promise<void> => {
+    while (!stop.signal.aborted) {
+      const url = `${server.routerUrl}/monitoring/consumers`;
+      const answer = await fetch(url, { signal: AbortSignal.any([stop.signal, AbortSignal.timeout(1_000)]) })
+        .then(
+          (response) => response.json() as Promise<{ items: { received: number; lastReceivedAt: string | null }[] }>,
+        )
+        .catch(() => null);
+      const [consumer] = answer?.items ?? [];
+      if (consumer !== undefined && consumer.lastReceivedAt !== null) {
+        const { received, lastReceivedAt } = consumer;
+        samples.push({ router, received, lastReceivedAtMs: Date.parse(lastReceivedAt) });
+      }
+      await Bun.sleep(sampleEveryMs);
+    }
+  };
+  const running = Object.entries(routers).map(([name, server]) => sample(name, server));
+  return {
+    samples,
+    stop: async () => {
+      stop.abort();
+      await Promise.all(running);
+    },
+  };
+}
+
+/** Each router's receives as stretches of time, in order of time; a stretch ends where another router's begins. */
+function stretchesOf(samples: readonly Sample[]): string[] {
+  const byTime = samples.toSorted((a, b) => a.lastReceivedAtMs - b.lastReceivedAtMs);
+  const stretches: string[] = [];
+  for (const { router } of byTime) if (stretches.at(-1) !== router) stretches.push(router);
+  return stretches;
+}
+
+/** A target that counts what came, and messages to it until told to stop. */
+function startLoad(publishTo: ServerProcess) {
+  const arrived = new Map<string, number>();
+  const target = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    fetch: async (request) => {
+      const { id } = (await request.json()) as { id: string };
+      arrived.set(id, (arrived.get(id) ?? 0) + 1);
+      await Bun.sleep(5);
+      return new Response("");
+    },
+  });
+  sandbox.defer(() => target.stop(true));
+  const published: string[] = [];
+  const stop = new AbortController();
+  const publish = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      const ids = Array.from({ length: 20 }, (_, n) => `m${published.length + n}`);
+      const url = `http://127.0.0.1:${target.port}/`;
+      const messages = ids.map((id) => ({ id, target: url, payload: { id }, messageGroupId: `g${id.length}` }));
+      await callApi(publishTo.routerUrl, { method: "POST", path: "/api/router/publish", body: { messages } });
+      published.push(...ids);
+      await Bun.sleep(50);
+    }
+  };
+  const publishing = publish();
+  return {
+    arrived,
+    published,
+    stop: async () => {
+      stop.abort();
+      await publishing;
+    },
+  };
+}
+
+describeWith(["postgres", "redis"], "two routers, one active", () => {
+  test("the active one is stopped for longer than its lease, then goes on: never two receive, nothing is lost", async () => {
+    const routers = await startTwo();
+    const first = await activeOf(routers);
+    const second = first === "one" ? "two" : "one";
+    const frozen = routers[first]!;
+    const load = startLoad(routers[second]!);
+    const receives = sampleReceives(routers);
+    await eventually("first deliveries", () => (load.arrived.size > 50 ? true : undefined), deadlineMs);
+    process.kill(frozen.pid, "SIGSTOP");
+    const frozenAtMs = Date.now();
+    expect(await activeOf(routers, [first])).toBe(second);
+    const before = load.arrived.size;
+    await eventually("deliveries by the other", () => (load.arrived.size > before + 50 ? true : undefined), deadlineMs);
+    process.kill(frozen.pid, "SIGCONT");
+    const thawed = await eventually("an answer", () => standbyOf(frozen).catch(() => undefined), deadlineMs);
+    expect(thawed.active).toBe(false);
+    await eventually("the holder to be known", async () => (await standbyOf(frozen)).holder === second || undefined);
+    const after = load.arrived.size;
+    await eventually("deliveries go on", () => (load.arrived.size > after + 50 ? true : undefined), deadlineMs);
+    await load.stop();
+    await eventually("all of them", () => load.arrived.size === load.published.length || undefined, deadlineMs);
+    await receives.stop();
+
+    expect(stretchesOf(receives.samples)).toEqual([first, second]);
+    const ofFirst = receives.samples.filter(({ router }) => router === first);
+    expect(Math.max(...ofFirst.map(({ lastReceivedAtMs }) => lastReceivedAtMs))).toBeLessThanOrEqual(frozenAtMs);
+    expect(Date.parse((await standbyOf(routers[second]!)).since)).toBeGreaterThan(frozenAtMs);
+    expect([...load.arrived.keys()].toSorted()).toEqual(load.published.toSorted());
+  }, 90_000);
+
+  test("an orderly stop gives the lease back: the other takes over before it would have run out", async () => {
+    const routers = await startTwo();
+    const first = await activeOf(routers);
+    const askedAt = performance.now();
+    expect(await routers[first]!.stop()).toBe(0);
+    await activeOf(routers, [first]);
+    expect(performance.now() - askedAt).toBeLessThan(ttlSecs * 1_000);
+  }, 60_000);
+});
+
+interface Health {
+  readonly status: string;
+  readonly checks: readonly { readonly name: string; readonly status: string }[];
+}
+
+describeWith(["postgres", "redis"], "a Redis of their own", () => {
+  let redis: RedisServer;
+  beforeEach(async () => {
+    redis = await createRedisServer();
+    sandbox.defer(() => redis.remove());
+  });
+
+  const readiness = async ({ metricsUrl }: ServerProcess): Promise<Health> =>
+    (await (await fetch(`${metricsUrl}/q/ready`)).json()) as Health;
+  const activeOnes = async (routers: Routers): Promise<string[]> => {
+    const states = await Promise.all(Object.values(routers).map(standbyOf));
+    return Object.keys(routers).filter((_, at) => states[at]?.active === true);
+  };
+
+  test("that stops answering: nobody is active once the lease has run out, and readiness says why; then one is", async () => {
+    const routers = await startTwo(redis.url);
+    const first = await activeOf(routers);
+    redis.freeze();
+    await eventually(
+      "nobody active",
+      async () => (await activeOnes(routers)).length === 0 || undefined,
+      ttlSecs * 1_000,
+    );
+    for (const server of Object.values(routers)) {
+      const health = await eventually("readiness to say so", async () => {
+        const report = await readiness(server);
+        return report.status === "DOWN" ? report : undefined;
+      });
+      expect(health.checks.filter(({ status }) => status === "DOWN").map(({ name }) => name)).toEqual(["standby"]);
+    }
+    expect((await standbyOf(routers[first]!)).error).not.toBeNull();
+    redis.thaw();
+    const next = await activeOf(routers);
+    expect(await activeOnes(routers)).toEqual([next]);
+    await eventually("readiness", async () => (await readiness(routers[next]!)).status === "UP" || undefined);
+  }, 60_000);
+
+  test("that is killed and forgets: nobody takes the lease while a former holder may trust it", async () => {
+    const routers = await startTwo(redis.url);
+    const first = await activeOf(routers);
+    await redis.stop("kill");
+    await redis.start();
+    const startedAt = performance.now();
+    // Seen by its holder, the empty key ends its work; seen by the other, it proves nothing yet.
+    const next = await eventually(
+      "another time of being active",
+      async () => {
+        const active = await activeOnes(routers);
+        expect(active.length).toBeLessThanOrEqual(1);
+        const [name] = active;
+        if (name === undefined) return undefined;
+        const isOld = name === first && performance.now() - startedAt < refreshSecs * 1_000 + 500;
+        return isOld ? undefined : name;
+      },
+      deadlineMs,
+    );
+    // The server tells its age in whole seconds, rounded down.
+    expect(performance.now() - startedAt).toBeGreaterThan((ttlSecs - 1) * 1_000);
+    expect(["one", "two"]).toContain(next);
+  }, 60_000);
+});
