@@ -29,8 +29,9 @@ export function addHealthCommand(program: Command, environment: Environment): vo
         signal,
       );
       terminal.answer(report, () => {
-        const rows = report.checks.map(({ name, status, data }) => [name, status, data?.["reason"] ?? ""]);
-        return `${report.status}\n${rows.length === 0 ? "" : terminal.table(["CHECK", "STATUS", "REASON"], rows)}`.trim();
+        if (report.checks.length === 0) return report.status;
+        const rows = report.checks.map(({ name, status, data }) => [name, status, data?.["reason"]]);
+        return `${report.status}\n${terminal.table(["CHECK", "STATUS", "REASON"], rows)}`;
       });
       process.exitCode = report.status === "UP" ? exitCodes.ok : exitCodes.failed;
     });

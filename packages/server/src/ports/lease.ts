@@ -89,7 +89,7 @@ export function createLeaseKeeper(deps: LeaseKeeperDeps, config: LeaseKeeperConf
   };
 }
 
-/** `fc_lease_held{lease}` is 1 where the lease is held and may still be trusted; the sum over all processes is 1 or 0. */
+/** `fc_lease_held{lease}` is 1 where the lease is held and may still be trusted; in one process at most. */
 export function showLease(metrics: LeaseMeters | undefined, lease: string, isHeld: () => boolean): void {
   if (metrics === undefined) return;
   const gauge = metrics.gauge("fc_lease_held", "1 while this process holds the lease, else 0", ["lease"]);
