@@ -103,7 +103,7 @@ describeWithPostgres("postgres event log", () => {
         }),
         { numRuns: 50 },
       );
-    });
+    }, 30_000);
 
     test("deduplication expires in small steps, and by age", async () => {
       const samples = createSamples();
@@ -152,7 +152,7 @@ describeWithPostgres("postgres event log", () => {
         // Each partition that has more to give is asked for one row ahead.
         expect(plan.rowsRead).toBeLessThanOrEqual(210);
       }
-    });
+    }, 30_000);
   });
 });
 
