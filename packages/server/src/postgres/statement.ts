@@ -29,6 +29,19 @@ export function adHoc<Row = never, Values extends readonly SqlValue[] = readonly
 }
 
 /**
+ * That a column, or several that one unique index begins with, have the values of a row at hand: SQL for the condition
+ * of a join that must be a look-up for each row.
+ *
+ * It is a range of one value, not an equality, and that is its point. For an equality the planner also considers to
+ * read the whole table in the order of its index and to compare each row with each; if the table was empty when its
+ * statistics were made, that looks cheapest, and stays in use while the table grows (seen: 160 ms instead of 3 for a
+ * batch of 300). A range can only be looked up, and partitions are pruned by it as well.
+ */
+export function keyIs(columns: string, values: string): string {
+  return `${columns} BETWEEN ${values} AND ${values}`;
+}
+
+/**
  * Rows as the one parameter of `json_to_recordset`. What text in PostgreSQL cannot hold, a NUL or half of a surrogate
  * pair, becomes U+FFFD; JSON that contains their escapes is other text, and is left alone.
  */

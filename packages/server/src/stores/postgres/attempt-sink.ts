@@ -2,7 +2,7 @@ import { CodedError, describeError } from "@flowcatalyst/foundation";
 import type { Attempt, DeliveryReport, ReportVerdict } from "../../domain/attempt.ts";
 import { jobLimits } from "../../domain/dispatch-job.ts";
 import type { JobId } from "../../domain/ids.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import type { AttemptSink } from "../../ports/attempt-sink.ts";
 import {
   addAttempts,
@@ -50,7 +50,8 @@ interface DeliveredRow {
 const completeJobs = statement<DeliveredRow, [attempts: string, nowMs: number]>(`
   WITH done AS (
       DELETE FROM open_jobs o USING ${attemptRecords}
-      WHERE o.id = r.job_id AND o.generation = r.generation AND o.status IN (0, 1) AND o.generation_attempts < r.number
+      WHERE ${keyIs("o.id", "r.job_id")} AND o.generation = r.generation AND o.status IN (0, 1)
+        AND o.generation_attempts < r.number
       RETURNING o.id, o.position, o.event_id, o.task, o.feed_id, o.group_id, o.profile_id, o.client_id, o.message_group,
         o.code, o.status, o.generation, o.attempt_count, o.generation_attempts, o.unburnt_attempts, o.due_at,
         o.queued_at, o.expires_clock, o.replay_count, o.payload_bytes, o.created_at,

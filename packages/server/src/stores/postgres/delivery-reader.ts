@@ -1,7 +1,7 @@
 import type { ClientId, EventId, JobId, SubscriptionId } from "../../domain/ids.ts";
 import type { DeliveredEvent, JobDelivery, JobReference } from "../../domain/message.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement } from "../../postgres/statement.ts";
+import { keyIs, statement } from "../../postgres/statement.ts";
 import type { DeliveryReader } from "../../ports/delivery-reader.ts";
 import type { DueRun } from "../../ports/job-claims.ts";
 import { feedClock, groupClock } from "../job-row.ts";
@@ -55,11 +55,11 @@ export const readDeliveries = statement<DeliveryRow, [references: string]>(`
     e.message_group, e.data_content_type, e.data_schema, e.data_kind, e.extensions, e.data,
     t.subscription_id, t.content_type, t.base64, t.payload
   FROM json_to_recordset($1::json) AS r (i text, g integer)
-  JOIN open_jobs o ON o.id = r.i AND o.generation = r.g
-  JOIN job_groups g ON g.id = o.group_id
-  JOIN job_feeds f ON f.id = o.feed_id
-  LEFT JOIN events e ON e.id = o.event_id
-  LEFT JOIN job_tasks t ON t.job_id = CASE WHEN o.task THEN o.id END`);
+  JOIN open_jobs o ON ${keyIs("o.id", "r.i")} AND o.generation = r.g
+  JOIN job_groups g ON ${keyIs("g.id", "o.group_id")}
+  JOIN job_feeds f ON ${keyIs("f.id", "o.feed_id")}
+  LEFT JOIN events e ON ${keyIs("e.id", "o.event_id")}
+  LEFT JOIN job_tasks t ON ${keyIs("t.job_id", "CASE WHEN o.task THEN o.id END")}`);
 
 export function createDeliveryReader(writer: JobWriter): DeliveryReader {
   return { read: (references) => readAll(references, writer.database, contextOf(writer)) };

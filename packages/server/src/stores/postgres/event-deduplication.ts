@@ -1,7 +1,7 @@
 import type { EventRecord, NewEvent } from "../../domain/event.ts";
 import type { EventId } from "../../domain/ids.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import { eventColumns, toEventRecord, type EventRow } from "./event-row.ts";
 
 /**
@@ -67,16 +67,16 @@ export const readTaken = statement<TakenRow, [rows: string]>(`
   SELECT r.n, e.*
   FROM ROWS FROM (json_to_recordset($1::json) AS ${dedupRow}) WITH ORDINALITY
     AS r (client_id, dedup_id, event_id, created_at_ms, n)
-  JOIN event_dedup entry ON entry.client_id = r.client_id AND entry.dedup_id = r.dedup_id
+  JOIN event_dedup entry ON ${keyIs("(entry.client_id, entry.dedup_id)", "(r.client_id, r.dedup_id)")}
     AND entry.event_id <> r.event_id
-  LEFT JOIN LATERAL (SELECT ${eventColumns} FROM events WHERE id = entry.event_id) AS e ON true`);
+  LEFT JOIN LATERAL (SELECT ${eventColumns} FROM events WHERE ${keyIs("id", "entry.event_id")}) AS e ON true`);
 
 type TakenRow = { readonly n: number } & (EventRow | { readonly id: null });
 
 const takeOver = statement<never, [rows: string]>(`
   UPDATE event_dedup AS entry SET event_id = r.event_id, created_at_ms = r.created_at_ms
   FROM json_to_recordset($1::json) AS r ${dedupRow}
-  WHERE entry.client_id = r.client_id AND entry.dedup_id = r.dedup_id`);
+  WHERE ${keyIs("(entry.client_id, entry.dedup_id)", "(r.client_id, r.dedup_id)")}`);
 
 interface DedupRow {
   readonly client_id: string;

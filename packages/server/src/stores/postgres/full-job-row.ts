@@ -1,5 +1,5 @@
 import type { ClientId, EventId, JobId } from "../../domain/ids.ts";
-import { statement } from "../../postgres/statement.ts";
+import { keyIs, statement } from "../../postgres/statement.ts";
 import type { WholeJobRow } from "../whole-job.ts";
 
 /**
@@ -16,10 +16,10 @@ export function selectFullJob(table: "open_jobs" | "jobs", from = `${table} j`):
   SELECT ${columns}, t.subscription_id AS task_subscription_id, t.idempotency_key, t.metadata, p.body AS profile_body,
     f.held_since AS feed_held_since, f.held_total_ms AS feed_held_total_ms, g.blocked_since, g.blocked_total_ms
   FROM ${from}
-  JOIN delivery_profiles p ON p.id = j.profile_id
-  JOIN job_feeds f ON f.id = j.feed_id
-  LEFT JOIN job_groups g ON g.id = j.group_id
-  LEFT JOIN job_tasks t ON t.job_id = CASE WHEN j.task THEN j.id END`;
+  JOIN delivery_profiles p ON ${keyIs("p.id", "j.profile_id")}
+  JOIN job_feeds f ON ${keyIs("f.id", "j.feed_id")}
+  LEFT JOIN job_groups g ON ${keyIs("g.id", "j.group_id")}
+  LEFT JOIN job_tasks t ON ${keyIs("t.job_id", "CASE WHEN j.task THEN j.id END")}`;
 }
 
 export const readFullJob = statement<WholeJobRow, [id: string]>(`
@@ -30,8 +30,8 @@ const named = "json_array_elements_text($1::json) AS r (id)";
 
 /** In no order. */
 export const readFullJobs = statement<WholeJobRow, [ids: string]>(`
-  ${selectFullJob("open_jobs", `${named} JOIN open_jobs j ON j.id = r.id`)}
-  UNION ALL ${selectFullJob("jobs", `${named} JOIN jobs j ON j.id = r.id`)}`);
+  ${selectFullJob("open_jobs", `${named} JOIN open_jobs j ON ${keyIs("j.id", "r.id")}`)}
+  UNION ALL ${selectFullJob("jobs", `${named} JOIN jobs j ON ${keyIs("j.id", "r.id")}`)}`);
 
 /** Whose the job is. */
 export const readJobClient = statement<{ client_id: ClientId | null }, [id: string]>(`

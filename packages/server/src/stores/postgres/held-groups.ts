@@ -4,7 +4,7 @@ import { canRead, type Scope } from "../../domain/scope.ts";
 import type { HeldGroup } from "../../ports/job-claims.ts";
 import type { Page, PageRequest } from "../../ports/settings.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement } from "../../postgres/statement.ts";
+import { keyIs, statement } from "../../postgres/statement.ts";
 import { clientOfTaskFeed } from "../feed-key.ts";
 import { heldGroupLimits, HeldGroupPage, type HeldStage } from "../held-group-page.ts";
 import { statusName } from "../job-row.ts";
@@ -48,7 +48,7 @@ export const readHeldFeeds = statement<HeldFeedRow, [after: number, limit: numbe
 const groupFields = `g.id, g.key, f.subscription_id, g.held_reason, g.held_since, g.ready_at, h.id AS head_id,
     h.status AS head_status, h.client_id`;
 const headJoins = `
-  JOIN job_feeds f ON f.id = g.feed_id
+  JOIN job_feeds f ON ${keyIs("f.id", "g.feed_id")}
   LEFT JOIN LATERAL (
     SELECT id, status, client_id FROM jobs WHERE id = g.blocked_job_id
     UNION ALL (

@@ -1,6 +1,6 @@
 import type { HeldReason } from "../../domain/dispatch-job.ts";
 import type { JobId } from "../../domain/ids.ts";
-import { statement } from "../../postgres/statement.ts";
+import { keyIs, statement } from "../../postgres/statement.ts";
 import { jobColumns, type JobRow } from "../job-row.ts";
 
 /** The rows and statements behind `JobChanges`. */
@@ -37,27 +37,29 @@ const groupColumns = `g.id, g.key, g.feed_id, g.ordered, g.ready_at, g.outstandi
 export const lockGroups = statement<GroupRow & FeedPart, [ids: string]>(`
   SELECT ${groupColumns}
   FROM (SELECT DISTINCT id::bigint AS id FROM json_array_elements_text($1::json) AS r (id)) AS r
-  JOIN job_groups g ON g.id = r.id
-  JOIN job_feeds f ON f.id = g.feed_id
+  JOIN job_groups g ON ${keyIs("g.id", "r.id")}
+  JOIN job_feeds f ON ${keyIs("f.id", "g.feed_id")}
   ORDER BY g.id FOR UPDATE OF g`);
 
 export const lockGroupsOfJobs = statement<GroupRow & FeedPart, [jobIds: string]>(`
   SELECT ${groupColumns}
   FROM (
-    SELECT DISTINCT o.group_id FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON o.id = r.id
+    SELECT DISTINCT o.group_id
+    FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON ${keyIs("o.id", "r.id")}
   ) AS r
-  JOIN job_groups g ON g.id = r.group_id
-  JOIN job_feeds f ON f.id = g.feed_id
+  JOIN job_groups g ON ${keyIs("g.id", "r.group_id")}
+  JOIN job_feeds f ON ${keyIs("f.id", "g.feed_id")}
   ORDER BY g.id FOR UPDATE OF g`);
 
 const columnsOf = (table: string): string => jobColumns.replaceAll(/(\w+)/g, `${table}.$1`);
 
 export const readOpenJobs = statement<JobRow, [ids: string]>(`
-  SELECT ${columnsOf("o")} FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON o.id = r.id`);
+  SELECT ${columnsOf("o")}
+  FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON ${keyIs("o.id", "r.id")}`);
 
 /** Locked, because housekeeping drops final jobs without a look at their groups, which may be gone. */
 export const readFinalJobs = statement<JobRow, [ids: string]>(`
-  SELECT ${columnsOf("j")} FROM json_array_elements_text($1::json) AS r (id) JOIN jobs j ON j.id = r.id
+  SELECT ${columnsOf("j")} FROM json_array_elements_text($1::json) AS r (id) JOIN jobs j ON ${keyIs("j.id", "r.id")}
   ORDER BY j.id FOR UPDATE OF j`);
 
 /** Open jobs of an ordered group behind a position, in their order: as many as a message can carry there. */
@@ -93,7 +95,7 @@ const changes = `json_to_recordset($1::json) AS r (id text, group_id bigint, fee
 
 export const rewriteOpenJobs = statement<never, [jobs: string]>(`
   UPDATE open_jobs o SET (${changing}, sort_key) = (${changed}, r.sort_key)
-  FROM ${changes} WHERE o.id = r.id`);
+  FROM ${changes} WHERE ${keyIs("o.id", "r.id")}`);
 
 /** What changes comes out of the DELETE with the job: joining the two again would compare each with each. */
 const movedFrom = (table: string): string =>
@@ -101,17 +103,17 @@ const movedFrom = (table: string): string =>
     ${table}.feed_id AS old_feed_id, r.group_id, r.feed_id, ${changed}, r.sort_key`;
 
 export const finishJobs = statement<never, [jobs: string]>(`
-  WITH done AS (DELETE FROM open_jobs o USING ${changes} WHERE o.id = r.id ${movedFrom("o")})
+  WITH done AS (DELETE FROM open_jobs o USING ${changes} WHERE ${keyIs("o.id", "r.id")} ${movedFrom("o")})
   INSERT INTO jobs (${fixed}, group_id, feed_id, ${changing})
   SELECT ${fixed}, old_group_id, old_feed_id, ${changing} FROM done`);
 
 export const reopenJobs = statement<never, [jobs: string]>(`
-  WITH done AS (DELETE FROM jobs j USING ${changes} WHERE j.id = r.id ${movedFrom("j")})
+  WITH done AS (DELETE FROM jobs j USING ${changes} WHERE ${keyIs("j.id", "r.id")} ${movedFrom("j")})
   INSERT INTO open_jobs (${fixed}, group_id, feed_id, ${changing}, sort_key)
   SELECT ${fixed}, group_id, feed_id, ${changing}, sort_key FROM done`);
 
 export const rewriteFinalJobs = statement<never, [jobs: string]>(`
-  UPDATE jobs j SET (${changing}) = (${changed}) FROM ${changes} WHERE j.id = r.id`);
+  UPDATE jobs j SET (${changing}) = (${changed}) FROM ${changes} WHERE ${keyIs("j.id", "r.id")}`);
 
 export const writeGroups = statement<never, [groups: string, nowMs: number]>(`
   UPDATE job_groups g SET (ready_at, outstanding, queued_at, run_from, run_to, head_from, held_reason, held_since,
@@ -121,11 +123,11 @@ export const writeGroups = statement<never, [groups: string, nowMs: number]>(`
   FROM json_to_recordset($1::json) AS r (id bigint, ready_at bigint, outstanding integer, queued_at bigint,
     run_from bigint, run_to bigint, head_from bigint, held_reason text, held_since bigint, blocked_job_id text,
     blocked_since bigint, blocked_total_ms bigint)
-  WHERE g.id = r.id`);
+  WHERE ${keyIs("g.id", "r.id")}`);
 
 /** So that what the next statement computes from groups is not older than what it is written over. */
 export const lockFeeds = statement<{ id: number }, [ids: string]>(`
-  SELECT f.id FROM json_array_elements_text($1::json) AS r (id) JOIN job_feeds f ON f.id = r.id::integer
+  SELECT f.id FROM json_array_elements_text($1::json) AS r (id) JOIN job_feeds f ON ${keyIs("f.id", "r.id::integer")}
   ORDER BY f.id FOR UPDATE OF f`);
 
 export interface FeedChange {
@@ -170,5 +172,5 @@ export const writeFeeds = statement<WrittenFeed, [feeds: string, nowMs: number]>
       ELSE least(f.ready_at, r.ready_at) END
   FROM json_to_recordset($1::json) AS r (id integer, pending bigint, queued bigint, completed bigint, failed bigint,
     cancelled bigint, expired bigint, ready_at bigint, "window" integer, recompute boolean)
-  WHERE f.id = r.id
+  WHERE ${keyIs("f.id", "r.id")}
   RETURNING f.id, f.ready_at, f.held_since`);

@@ -1,5 +1,5 @@
 import type { GroupKey, JobId, JobPosition } from "../../domain/ids.ts";
-import { statement } from "../../postgres/statement.ts";
+import { keyIs, statement } from "../../postgres/statement.ts";
 import { jobColumns, type JobRow } from "../job-row.ts";
 
 /** The reads and writes of scheduling. All of them are on the hot path; job-plans.test.ts looks at their plans. */
@@ -72,7 +72,7 @@ export const readNextFeedReady = statement<{ ready_at: number }, [nowMs: number]
 export const moveFeedsToTheEnd = statement<never, [ids: string, nowMs: number]>(`
   UPDATE job_feeds f SET ready_at = greatest(f.ready_at, $2)
   FROM (SELECT id::integer AS id FROM json_array_elements_text($1::json) AS r (id)) AS r
-  WHERE f.id = r.id AND f.ready_at < $2`);
+  WHERE ${keyIs("f.id", "r.id")} AND f.ready_at < $2`);
 
 export const readNewestUse = statement<{ used_at: number | null }>("SELECT max(used_at) AS used_at FROM job_groups");
 
@@ -96,7 +96,7 @@ export const markJobs = statement<MarkedJobRow, [jobs: string, queuedAtMs: numbe
   UPDATE open_jobs o SET status = 1, queued_at = $2, updated_at = $2, expires_clock = coalesce(o.expires_clock, r.x),
     sort_key = CASE WHEN r.o THEN o.sort_key ELSE $3 END
   FROM json_to_recordset($1::json) AS r (i text, g integer, x bigint, o boolean)
-  WHERE o.id = r.i AND o.generation = r.g AND o.status = 0
+  WHERE ${keyIs("o.id", "r.i")} AND o.generation = r.g AND o.status = 0
   RETURNING o.id, o.position, o.group_id, o.feed_id`);
 
 export const readOutstandingGroups = statement<

@@ -1,6 +1,6 @@
 import type { DeliveryProfile } from "../../domain/dispatch-job.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import { BoundedCache } from "../bounded-cache.ts";
 import type { FeedKey } from "../feed-key.ts";
 import { lockHolds, settleHold } from "./feed-holds.ts";
@@ -40,7 +40,7 @@ export interface GroupKeyed {
 
 const findProfiles = statement<{ id: number; key: string; used_at: number }, [keys: string]>(`
   SELECT p.id, p.key, p.used_at FROM json_array_elements_text($1::json) AS r (key)
-  JOIN delivery_profiles p ON p.key = r.key FOR KEY SHARE OF p`);
+  JOIN delivery_profiles p ON ${keyIs("p.key", "r.key")} FOR KEY SHARE OF p`);
 const addProfiles = statement<{ id: number; key: string }, [profiles: string, nowMs: number]>(`
   INSERT INTO delivery_profiles (key, body, used_at)
   SELECT r.key, r.body, $2 FROM json_to_recordset($1::json) AS r (key text, body text) ORDER BY r.key
@@ -48,12 +48,13 @@ const addProfiles = statement<{ id: number; key: string }, [profiles: string, no
   RETURNING id, key`);
 const readProfiles = statement<{ id: number; body: string }, [ids: string]>(`
   SELECT p.id, p.body FROM json_array_elements_text($1::json) AS r (id)
-  JOIN delivery_profiles p ON p.id = r.id::integer`);
+  JOIN delivery_profiles p ON ${keyIs("p.id", "r.id::integer")}`);
 export const readProfilesByKey = statement<{ id: number; body: string; key: string }, [keys: string]>(`
   SELECT p.id, p.body, p.key FROM json_array_elements_text($1::json) AS r (key)
-  JOIN delivery_profiles p ON p.key = r.key`);
+  JOIN delivery_profiles p ON ${keyIs("p.key", "r.key")}`);
 const findFeeds = statement<FeedEntry & { key: string }, [keys: string]>(`
-  SELECT f.id, f.lane, f.key FROM json_array_elements_text($1::json) AS r (key) JOIN job_feeds f ON f.key = r.key`);
+  SELECT f.id, f.lane, f.key
+  FROM json_array_elements_text($1::json) AS r (key) JOIN job_feeds f ON ${keyIs("f.key", "r.key")}`);
 const putFeeds = statement<FeedEntry & { key: string }, [feeds: string]>(`
   INSERT INTO job_feeds (key, subscription_id, lane, pool_held)
   SELECT r.key, r.subscription_id, r.lane, EXISTS (SELECT 1 FROM held_pools h WHERE h.code = r.lane)
@@ -61,9 +62,11 @@ const putFeeds = statement<FeedEntry & { key: string }, [feeds: string]>(`
   ON CONFLICT (key) DO UPDATE SET lane = excluded.lane, pool_held = excluded.pool_held
   RETURNING id, lane, key`);
 const settleHolds = statement<never, [ids: string, nowMs: number]>(`
-  UPDATE job_feeds f ${settleHold} FROM json_array_elements_text($1::json) AS r (id) WHERE f.id = r.id::integer`);
+  UPDATE job_feeds f ${settleHold}
+  FROM json_array_elements_text($1::json) AS r (id) WHERE ${keyIs("f.id", "r.id::integer")}`);
 const findGroups = statement<{ id: number; key: string }, [keys: string]>(`
-  SELECT g.id, g.key FROM json_array_elements_text($1::json) AS r (key) JOIN job_groups g ON g.key = r.key`);
+  SELECT g.id, g.key
+  FROM json_array_elements_text($1::json) AS r (key) JOIN job_groups g ON ${keyIs("g.key", "r.key")}`);
 const addGroups = statement<{ id: number; key: string }, [groups: string, nowMs: number]>(`
   INSERT INTO job_groups (key, feed_id, ordered, used_at)
   SELECT r.key, r.feed_id, r.ordered, $2

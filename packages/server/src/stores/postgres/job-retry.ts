@@ -1,5 +1,5 @@
 import type { JobId } from "../../domain/ids.ts";
-import { statement } from "../../postgres/statement.ts";
+import { keyIs, statement } from "../../postgres/statement.ts";
 import { groupRowKey } from "../feed-key.ts";
 import { groupKeyOf, type JobOwner } from "../whole-job.ts";
 import { numberOf } from "./job-appender.ts";
@@ -28,10 +28,10 @@ export const readOwnedJob = statement<OwnedJob, [id: string]>(`
 
 const readExistingGroups = statement<{ id: number }, [ids: string]>(`
   SELECT g.id FROM (SELECT DISTINCT id::bigint AS id FROM json_array_elements_text($1::json) AS r (id)) AS r
-  JOIN job_groups g ON g.id = r.id`);
+  JOIN job_groups g ON ${keyIs("g.id", "r.id")}`);
 const readFeedKeys = statement<{ id: number; key: string }, [ids: string]>(`
   SELECT f.id, f.key FROM (SELECT DISTINCT id::integer AS id FROM json_array_elements_text($1::json) AS r (id)) AS r
-  JOIN job_feeds f ON f.id = r.id`);
+  JOIN job_feeds f ON ${keyIs("f.id", "r.id")}`);
 
 /** Locks the groups of the jobs, making those that are gone, and loads the jobs. One that is gone is left out. */
 export async function loadOwnedJobs(

@@ -37,8 +37,8 @@ const jobColumns = `
  * tasks are added to as well. History therefore costs nothing but its room.
  *
  * `open_jobs` has three indexes: by id, since reports and references name ids, by event, and in the order of its group.
- * Taking a job of an ordered group from PENDING to QUEUED touches none, and finds room on its page (fillfactor), so it is a
- * heap-only update. `sort_key` is the position for ordered groups; for others the due time while PENDING, and the time
+ * Taking a job of an ordered group from PENDING to QUEUED touches none, and finds room on its page (fillfactor), so it
+ * is a heap-only update. `sort_key` is the position for ordered groups; for others the due time while PENDING, and the time
  * of publication counted from -2^52 while QUEUED. Deleted rows stay in an index until a vacuum has passed, and a reader
  * that starts at a group's lowest key would step over all of them; `job_groups.head_from` says below which key there is
  * nothing any more, so it starts there.
@@ -184,6 +184,12 @@ CREATE TABLE attempts (
   PRIMARY KEY (job_id, generation, number)
 ) PARTITION BY RANGE (job_id);
 CREATE TABLE attempts_default PARTITION OF attempts DEFAULT;
+
+CREATE TABLE dropped_partitions (
+  name text COLLATE "C" PRIMARY KEY,
+  history text NOT NULL,
+  counted_to text COLLATE "C" NOT NULL DEFAULT ''
+);
 
 CREATE TABLE set_aside_reports (
   sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

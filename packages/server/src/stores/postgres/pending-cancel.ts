@@ -1,6 +1,7 @@
 import type { SubscriptionId } from "../../domain/ids.ts";
 import type { JobCommands } from "../../ports/job-store.ts";
-import { statement } from "../../postgres/statement.ts";
+import type { LeaseEpoch } from "../../ports/lease.ts";
+import { keyIs, statement } from "../../postgres/statement.ts";
 import { jobColumns, type JobRow } from "../job-row.ts";
 import type { JobChanges } from "./job-changes.ts";
 import type { JobWriter } from "./job-writer.ts";
@@ -22,7 +23,7 @@ export const readGroupsOfFeed = statement<
 /** Group by group as they are named: the limit ends a walk over them, and sorting would walk over all. */
 export const readPendingOfGroups = statement<JobRow, [groupIds: string, limit: number]>(`
   SELECT j.* FROM json_array_elements_text($1::json) AS r (id)
-  JOIN job_groups g ON g.id = r.id::bigint
+  JOIN job_groups g ON ${keyIs("g.id", "r.id::bigint")}
   CROSS JOIN LATERAL (
     SELECT ${jobColumns} FROM open_jobs
     WHERE group_id = g.id AND sort_key >= g.head_from AND status = 0 ORDER BY sort_key, position LIMIT $2
@@ -37,9 +38,10 @@ interface CancelStep {
 
 /**
  * Cancels what a subscription has PENDING, group by group. How far it came is remembered between calls, and forgotten
- * at the end, so that calling it again looks at everything again.
+ * at the end, so that calling it again looks at everything again. With an epoch each step is fenced by it.
  */
-export function createPendingCanceller(writer: JobWriter): JobCommands["cancelPendingOf"] {
+export function createPendingCanceller(writer: JobWriter, epoch?: LeaseEpoch): JobCommands["cancelPendingOf"] {
+  const fenced = epoch === undefined ? {} : { epoch };
   const cursors = new Map<SubscriptionId, number>();
 
   return async (id, maxJobs, nowMs) => {
@@ -47,7 +49,7 @@ export function createPendingCanceller(writer: JobWriter): JobCommands["cancelPe
     while (cancelled < maxJobs) {
       const left = maxJobs - cancelled;
       const after = cursors.get(id) ?? 0;
-      const step = await writer.write({ nowMs }, (changes) =>
+      const step = await writer.write({ nowMs, ...fenced }, (changes) =>
         cancelSome({ id, after, maxJobs: left }, changes, writer),
       );
       cancelled += step.cancelled;

@@ -2,7 +2,7 @@ import type { DispatchJob, NewTaskJob } from "../../domain/dispatch-job.ts";
 import type { JobId } from "../../domain/ids.ts";
 import type { JobCommands } from "../../ports/job-store.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import { groupRowKey, taskFeed } from "../feed-key.ts";
 import { toDispatchJob } from "../whole-job.ts";
 import { storable } from "./entity-table.ts";
@@ -39,12 +39,12 @@ const claimKeys = statement<ClaimedKey, [rows: string]>(`
 /** What the keys name that were not to be had. */
 const readTaken = statement<ClaimedKey & { job_id: JobId }, [rows: string]>(`
   SELECT k.client_id, k.idempotency_key, k.job_id FROM json_to_recordset($1::json) AS r ${keyColumns}
-  JOIN task_keys k ON k.client_id = r.client_id AND k.idempotency_key = r.idempotency_key`);
+  JOIN task_keys k ON ${keyIs("(k.client_id, k.idempotency_key)", "(r.client_id, r.idempotency_key)")}`);
 
 const takeOver = statement<never, [rows: string]>(`
   UPDATE task_keys k SET job_id = r.job_id, created_at = r.created_at
   FROM json_to_recordset($1::json) AS r ${keyColumns}
-  WHERE k.client_id = r.client_id AND k.idempotency_key = r.idempotency_key`);
+  WHERE ${keyIs("(k.client_id, k.idempotency_key)", "(r.client_id, r.idempotency_key)")}`);
 
 const addTasks = statement<never, [tasks: string]>(`
   INSERT INTO job_tasks (job_id, client_id, idempotency_key, subscription_id, metadata, content_type, base64, payload)
