@@ -9,6 +9,8 @@ import { createLeaseKeeper, type LeaseEpoch, type LeaseKeeper, type LeaseStore }
  * keys whose window has passed, groups without jobs, profiles no job refers to, and temporary subscriptions whose
  * lease nobody renewed. Subscriptions archived longer ago than the retention go with their last job, ended replays too.
  *
+ * Where the store keeps history by months, those to come are prepared here.
+ *
  * It is never in a hurry. Each chore works in steps of a bounded number of rows, one transaction each; between two
  * steps the loop pauses, so that a chore that has a million rows to remove shares the one writer of the store with
  * whoever is delivering. A chore that has nothing left to do rests until its interval has passed.
@@ -74,6 +76,7 @@ export const maintenanceLeaseName = "maintenance";
 
 /** How long a chore rests when it has nothing left to do. A temporary subscription is to go within a minute. */
 const restMs = {
+  partitions: hourMs,
   history: 10 * minuteMs,
   deduplication: minuteMs,
   idempotency: minuteMs,
@@ -174,6 +177,11 @@ class Housekeeper implements Maintenance {
 function choresOf({ housekeeping, clock }: MaintenanceDeps, config: MaintenanceConfig): readonly Chore[] {
   const { stepMaxRows, retentionDays, groupIdleMs } = config;
   const steps: Readonly<Record<ChoreName, Chore["step"]>> = {
+    // Months are made ahead: nothing goes, so there is nothing to count and never more to do right away.
+    partitions: async (epoch) => {
+      await housekeeping.prepareHistory(clock.now(), epoch);
+      return 0;
+    },
     subscriptions: (epoch) => housekeeping.archiveExpiredSubscriptions(clock.now(), epoch),
     history: (epoch) => housekeeping.dropHistory(clock.now() - retentionDays * dayMs, stepMaxRows, epoch),
     deduplication: (epoch) => housekeeping.expireDeduplication(clock.now(), stepMaxRows, epoch),

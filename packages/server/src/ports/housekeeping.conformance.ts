@@ -6,6 +6,8 @@ import type { LeaseEpoch } from "./lease.ts";
 import { idsOf, JobScenario, profileFor, subscriptionB, type JobStoreSetup } from "./job-scenario.fixture.ts";
 
 const hourMs = 3_600_000;
+/** After this a profile nobody refers to counts as unused: a store may note uses no more than daily. */
+const unusedMs = 72 * hourMs;
 
 export function describeHousekeepingConformance(name: string, setup: JobStoreSetup): void {
   describe(`${name}: housekeeping`, () => {
@@ -166,7 +168,7 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       const ids = await scenario.publish(...profiles.map((profile) => ({ profile })));
       await scenario.queue();
       for (const id of ids.slice(0, 3)) await scenario.deliver(id);
-      await scenario.store.advance(hourMs);
+      await scenario.store.advance(unusedMs);
       await untilZero(() => drop(now()));
       const step = () => scenario.store.housekeeping.dropUnusedProfiles(2, scenario.epoch);
       expect(await untilZero(step)).toEqual([2, 1, 0]);
@@ -180,6 +182,7 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       const from = await scenario.store.jobAppender.checkpoint();
       const to = { ...from, ordinal: 1, frozenProfileKeys: [profile.key] };
       expect(await scenario.append([], { from, to, frozenProfiles: [profile] })).toBe(true);
+      await scenario.store.advance(unusedMs);
       expect(await scenario.store.housekeeping.dropUnusedProfiles(10, scenario.epoch)).toBe(0);
       expect(await scenario.store.jobAppender.profiles([profile.key])).toEqual([profile]);
     });
@@ -279,6 +282,7 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
       const ids = await scenario.publish({ profile: profileFor(gone.id) }, { profile: profileFor(gone.id) });
       await scenario.store.advance(60_001);
       const archiving = scenario.store.housekeeping.archiveExpiredSubscriptions(now(), scenario.epoch);
+      while ((await scenario.store.subscriptions.byId(gone.id, anchorScope))?.status !== "ARCHIVED");
       expect((await scenario.claim()).runs).toEqual([]);
       await archiving;
       expect(await scenario.statuses(ids)).toEqual(["CANCELLED", "CANCELLED"]);
@@ -295,9 +299,8 @@ export function describeHousekeepingConformance(name: string, setup: JobStoreSet
         housekeeping.archiveExpiredSubscriptions(now(), epoch),
         housekeeping.dropArchived(now(), 1, epoch),
       ];
-      for (const work of works) {
-        expect(isCodedError(await work.catch((error: unknown) => error), "LEASE_LOST")).toBe(true);
-      }
+      const errors = await Promise.all(works.map((work) => work.catch((error: unknown) => error)));
+      for (const error of errors) expect(isCodedError(error, "LEASE_LOST")).toBe(true);
     });
   });
 }

@@ -4,7 +4,6 @@ import type { EventAppender, EventFeed, EventReader } from "../../ports/event-lo
 import type { IdempotencyStore } from "../../ports/idempotency.ts";
 import type { LeaseStore, NodeNumbers } from "../../ports/lease.ts";
 import type { Searches } from "../../ports/search.ts";
-import type { Searches } from "../../ports/search.ts";
 import type { SecretStore } from "../../ports/secret-store.ts";
 import type {
   DispatchPoolRepository,
@@ -24,7 +23,6 @@ import { createPostgresJobs, type PostgresJobs } from "./job-store.ts";
 import { createLeaseStore } from "./lease-store.ts";
 import { storeMigrations } from "./migrations.ts";
 import { createNodeNumbers } from "./node-numbers.ts";
-import { createSearches } from "./searches.ts";
 import { createSearches } from "./searches.ts";
 import { createSecretStore } from "./secret-store.ts";
 import { createSubscriptionReader, createSubscriptionRepository } from "./subscription-repository.ts";
@@ -98,7 +96,7 @@ export async function createPostgresStore(
   const log = createEventLog(shared, config);
   const secrets = createSecretStore(shared);
   return {
-    ...createPostgresJobs({ ...shared, random: deps.random ?? systemRandom() }),
+    ...createPostgresJobs({ ...shared, random: deps.random ?? systemRandom() }, config),
     database,
     wakes,
     events: log.appender,
@@ -113,7 +111,6 @@ export async function createPostgresStore(
     nodeNumbers: createNodeNumbers(deps),
     idempotency: createIdempotencyStore(deps),
     control: createDeliveryControl({ ...shared, secrets }),
-    searches: createSearches(deps),
     searches: createSearches(deps),
     close: () => log.appender.close(),
   };

@@ -1,10 +1,12 @@
 import type { AttemptSink } from "../../ports/attempt-sink.ts";
 import type { DeliveryReader } from "../../ports/delivery-reader.ts";
+import type { Housekeeping } from "../../ports/housekeeping.ts";
 import type { JobAppender } from "../../ports/job-appender.ts";
 import type { JobClaims } from "../../ports/job-claims.ts";
 import type { JobCommands, JobReader, ReplayStore } from "../../ports/job-store.ts";
 import { createAttemptSink } from "./attempt-sink.ts";
 import { createDeliveryReader } from "./delivery-reader.ts";
+import { createHousekeeping, type HousekeepingConfig } from "./housekeeping.ts";
 import { createJobAppender } from "./job-appender.ts";
 import { createJobClaims } from "./job-claims.ts";
 import { createJobCommands } from "./job-commands.ts";
@@ -54,9 +56,10 @@ export interface PostgresJobs {
   readonly jobs: JobReader;
   readonly jobCommands: JobCommands;
   readonly replays: ReplayStore;
+  readonly housekeeping: Housekeeping;
 }
 
-export function createPostgresJobs(deps: JobStoreDeps): PostgresJobs {
+export function createPostgresJobs(deps: JobStoreDeps, config: HousekeepingConfig): PostgresJobs {
   const writer = createJobWriter(deps);
   return {
     jobAppender: createJobAppender(writer),
@@ -66,5 +69,6 @@ export function createPostgresJobs(deps: JobStoreDeps): PostgresJobs {
     jobs: createJobReader(writer),
     jobCommands: createJobCommands(writer),
     replays: createReplayStore(writer),
+    housekeeping: createHousekeeping(writer, config),
   };
 }

@@ -47,6 +47,7 @@ export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig
     });
 
   return {
+    prepareHistory: async () => 0,
     dropHistory: async (beforeMs, maxRows, epoch) => dropHistory({ writer, history }, { beforeMs, maxRows }, epoch),
     expireDeduplication: async (nowMs, maxRows, epoch) =>
       fenced(epoch, () =>
