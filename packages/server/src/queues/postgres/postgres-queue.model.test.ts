@@ -190,7 +190,7 @@ class Run {
   /** Whatever happened, all that is left comes out. */
   async drain(): Promise<void> {
     await this.#expire();
-    for (let idle = 0; idle < 3; ) {
+    for (let idle = 0; idle < 3;) {
       const before = this.ledger.unsettled;
       for (const consumer of this.#consumers) {
         for (const lane of lanes) await consumer.receive(lane, 20);
