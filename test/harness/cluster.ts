@@ -79,13 +79,15 @@ export function sharedEnv(databaseUrl: string): Readonly<Record<string, string>>
 /** Migrates the database, then starts all members at once and waits until each is ready. */
 export async function startCluster(plan: ClusterPlan): Promise<Cluster> {
   const dataDir = temporaryDataDir();
-  const env = { ...sharedEnv(plan.databaseUrl), ...plan.env };
+  // A queue with a place of its own carries whole deliveries; `db:` only names the jobs of the database.
+  const queue = plan.routersWithoutDatabase === true ? { FC_QUEUE_URL: plan.databaseUrl } : {};
+  const env = { ...sharedEnv(plan.databaseUrl), ...queue, ...plan.env };
   const migrated = await runServer({ ...launchOptions(plan), args: ["migrate"], env, dataDir });
   if (migrated.exitCode !== 0) throw new Error(`the database is not migrated:\n${migrated.stderr}${migrated.stdout}`);
   const members: Member[] = [];
   for (const kind of serviceKinds) {
     for (let number = 1; number <= plan.counts[kind]; number += 1) {
-      const remote = kind === "router" && plan.routersWithoutDatabase === true ? remoteEnv(plan, members, number) : {};
+      const remote = kind === "router" && plan.routersWithoutDatabase === true ? remoteEnv(members, number) : {};
       const own = withoutEmpty({ ...env, ...remote, ...plan.envOf?.[kind] });
       const options = { ...launchOptions(plan), args: [kind], env: own, dataDir };
       members.push(createMember({ name: `${kind}-${number}`, kind, ports: await portsNotOf(members), options }));
@@ -101,14 +103,13 @@ export async function startCluster(plan: ClusterPlan): Promise<Cluster> {
   }
 }
 
-function remoteEnv(plan: ClusterPlan, members: readonly ClusterMember[], number: number): Record<string, string> {
+function remoteEnv(members: readonly ClusterMember[], number: number): Record<string, string> {
   const platforms = members.filter(({ kind }) => kind === "platform");
   const platform = platforms[number % platforms.length];
   if (platform === undefined) throw new Error("routers without a database need a platform");
   return {
     FC_DATABASE_URL: "",
     FC_APP_KEY: "",
-    FC_QUEUE_URL: plan.databaseUrl,
     FC_API_BASE_URL: platform.apiUrl,
   };
 }

@@ -14,8 +14,8 @@ export interface PublishPlan {
   readonly onAccepted?: (accepted: number) => void;
   /** How long one batch may be refused before that is a failure; a minute if absent. */
   readonly giveUpAfterMs?: number;
-  /** Pause after each batch of a connection, so that the load lasts. */
-  readonly pauseMs?: number;
+  /** Pause after each batch of a connection, so that the load lasts; asked each time. */
+  readonly pauseMs?: () => number;
   /** Ends the load early, after the batches that are under way. */
   readonly signal?: AbortSignal;
 }
@@ -42,7 +42,7 @@ export async function publishAll(plan: PublishPlan): Promise<number> {
         events.push(eventOf(plan.type, group, place));
       }
       await sendUntilAccepted(plan, events);
-      if (plan.pauseMs !== undefined) await Bun.sleep(plan.pauseMs);
+      if (plan.pauseMs !== undefined) await Bun.sleep(plan.pauseMs());
       sent += events.length;
       accepted += events.length;
       plan.onAccepted?.(accepted);
