@@ -11,6 +11,8 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { createCommandLine } from "../harness/command-line.ts";
+import { eventually } from "../harness/eventually.ts";
 import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
 import type { EndedProcess, ServerOptions } from "../harness/server-process.ts";
 
@@ -234,6 +236,18 @@ describe("the configuration", () => {
     const line = await refusal({ args: ["router", "--queue", queue] });
     expect(line).toContain(`is in use by process ${other.pid}`);
   });
+});
+
+test("told to stop while it waits for its database, a service ends at once, with 0", async () => {
+  const url = "postgres://fc:a-password@127.0.0.1:1/fc";
+  const env = { FC_DATABASE_URL: url, FC_METRICS_PORT: "0", BUN_CONFIG_MAX_HTTP_REQUESTS: "8192" };
+  const waiting = createCommandLine(sandbox.dataDir(), env).start("flowcatalyst stream");
+  sandbox.defer(() => waiting.kill("SIGKILL"));
+  const said = (): string => waiting.stdout() + waiting.stderr();
+  await eventually("the first try", () => (said().includes("Not reached yet") ? true : undefined));
+  expect(said()).not.toContain("a-password");
+  waiting.kill("SIGTERM");
+  expect(await waiting.exited).toBe(0);
 });
 
 function expectLines(ended: EndedProcess, starts: readonly string[]): void {

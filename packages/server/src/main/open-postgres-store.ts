@@ -1,4 +1,4 @@
-import { CodedError, createSecretBox, describeError, newAppKey } from "@flowcatalyst/foundation";
+import { createSecretBox, describeError, newAppKey } from "@flowcatalyst/foundation";
 import { requireMigrated, type MigrationSet } from "../postgres/migrations.ts";
 import { createPostgresDatabase, type PostgresDatabase } from "../postgres/postgres-database.ts";
 import { checkAppKey } from "../stores/postgres/app-key-check.ts";
@@ -67,7 +67,6 @@ async function storeOn(
   const store = await createPostgresStore({ ...databases, clock, logger, random, secretBox }, { dedupWindowMs });
   if (plan.secretBox !== null) await checkAppKey(database, secretBox);
   return {
-    ...missingPorts(),
     ...store,
     place: database.place,
     services: [commonTimeService(readDatabaseNowMs, database, process.context)],
@@ -81,13 +80,4 @@ async function storeOn(
       await process.close();
     },
   };
-}
-
-type Missing = Pick<OpenStore, "searches" | "jobs" | "jobCommands" | "replays" | "housekeeping">;
-
-/** Until the store has them: whoever asks for one of these is told so. */
-function missingPorts(): Missing {
-  const missing = new Proxy({}, { get: () => () => Promise.reject(new CodedError("NOT_IMPLEMENTED")) });
-  const names = ["searches", "jobs", "jobCommands", "replays", "housekeeping"];
-  return Object.fromEntries(names.map((name) => [name, missing])) as unknown as Missing;
 }

@@ -30,6 +30,8 @@ export const postgresStartLimits = {
 export interface ReachDeps {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Ends the waiting. */
+  readonly stopping?: AbortSignal;
 }
 
 interface ServerFacts {
@@ -44,7 +46,7 @@ const versionsPerMajor = 10_000;
 
 /** `setting` is the key that named the database. Throws DATABASE_UNREACHABLE or CONFIG_INVALID. */
 export async function reachPostgres(database: PostgresDatabase, setting: string, deps: ReachDeps): Promise<void> {
-  const { clock, logger } = deps;
+  const { clock, logger, stopping } = deps;
   const deadlineMs = clock.monotonicMs() + postgresStartLimits.reachWithinMs;
   for (let tries = 1; ; tries++) {
     const tried = await facts(database);
@@ -54,7 +56,7 @@ export async function reachPostgres(database: PostgresDatabase, setting: string,
       return;
     }
     if (tried.kind === "refused") throw configInvalid([{ key: setting, source: database.place, reason: tried.reason }]);
-    if (clock.monotonicMs() >= deadlineMs) {
+    if (clock.monotonicMs() >= deadlineMs || stopping?.aborted === true) {
       const message = `The database ${database.place} cannot be reached (${tried.reason})`;
       throw new CodedError("DATABASE_UNREACHABLE", { message });
     }
@@ -62,7 +64,7 @@ export async function reachPostgres(database: PostgresDatabase, setting: string,
       const seconds = postgresStartLimits.reachWithinMs / 1_000;
       logger.warn({ database: database.place, reason: tried.reason }, `Not reached yet; tried again for ${seconds} s`);
     }
-    await clock.sleep(postgresStartLimits.retryMs);
+    await clock.sleep(postgresStartLimits.retryMs, stopping);
   }
 }
 

@@ -9,6 +9,8 @@ export interface ProcessContext {
   /** Unique among live processes: names this one in leases. */
   readonly holder: string;
   readonly clock: Clock;
+  /** Aborts when the process is told to stop: for what a start waits for. Services have a signal of their own. */
+  readonly stopping?: AbortSignal;
   /** Sets the wall time of `clock`: instances that share a database go by its time. */
   readonly steerClock: (nowMs: number) => void;
   readonly random: Random;

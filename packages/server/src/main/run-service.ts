@@ -26,6 +26,7 @@ import {
 } from "@flowcatalyst/foundation";
 import { hostname } from "node:os";
 import { maxSimultaneousRequests } from "../net/index.ts";
+import { aborted } from "./http-service.ts";
 import { notBuilt, refuse } from "./not-built.ts";
 import { createSteeredClock } from "./steered-clock.ts";
 import { whyItEnded } from "./why-it-ended.ts";
@@ -109,22 +110,46 @@ async function start<Config extends LifeConfig>(
   compose: (config: Config, context: ProcessContext) => Promise<Composition>,
 ): Promise<number> {
   refuse(notBuilt(config, entries));
-  const context = contextOf(config, input);
-  const drainMs = (config.routerDrainTimeoutSecs ?? 0) * msPerSecond;
-  return runComposition(await compose(config, context), { context, drainMs });
+  const soft = new AbortController();
+  const hard = new AbortController();
+  const release = onSignals(soft, hard);
+  try {
+    const context = contextOf(config, input, soft.signal);
+    const composition = await composed(compose(config, context), { soft: soft.signal, hard: hard.signal });
+    if (composition === null) return hard.signal.aborted ? exitCodeInterrupted : exitCodes.ok;
+    const drainMs = (config.routerDrainTimeoutSecs ?? 0) * msPerSecond;
+    return await runComposition(composition, { context, drainMs, soft: soft.signal, hard: hard.signal });
+  } finally {
+    release();
+  }
+}
+
+interface Told {
+  /** Stop in order. */
+  readonly soft: AbortSignal;
+  /** Stop at once. */
+  readonly hard: AbortSignal;
+}
+
+/** Null: told to stop before everything was wired, for instance while the database is waited for. */
+async function composed(composing: Promise<Composition>, { soft, hard }: Told): Promise<Composition | null> {
+  try {
+    return await Promise.race([composing, aborted(hard).then(() => null)]);
+  } catch (error) {
+    if (soft.aborted) return null;
+    throw error;
+  }
 }
 
 async function runComposition(
   composition: Composition,
-  run: { context: ProcessContext; drainMs: number },
+  run: Told & { readonly context: ProcessContext; readonly drainMs: number },
 ): Promise<number> {
+  const { soft, hard } = run;
   const { logger, clock, health, random } = run.context;
-  const soft = new AbortController();
-  const hard = new AbortController();
-  const release = onSignals(soft, hard);
   const supervisor = supervise(composition.services, {
-    signal: soft.signal,
-    hardSignal: hard.signal,
+    signal: soft,
+    hardSignal: hard,
     logger,
     clock,
     health,
@@ -134,17 +159,16 @@ async function runComposition(
   });
   try {
     await supervisor.started;
-    if (!soft.signal.aborted) composition.started();
+    if (!soft.aborted) composition.started();
     compileAsUsual();
     const report = await supervisor.stopped;
-    if (hard.signal.aborted) return exitCodeInterrupted;
+    if (hard.aborted) return exitCodeInterrupted;
     return report.clean ? 0 : 1;
   } catch (error) {
     await supervisor.stopped;
     throw error;
   } finally {
-    release();
-    if (!hard.signal.aborted) await composition.close();
+    if (!hard.aborted) await composition.close();
   }
 }
 
@@ -166,12 +190,13 @@ function onSignals(soft: AbortController, hard: AbortController): () => void {
   };
 }
 
-function contextOf(config: { logLevel: LogLevel; logFormat: LogFormat }, input: ServiceInput): ProcessContext {
+function contextOf(config: LifeConfig, input: ServiceInput, stopping: AbortSignal): ProcessContext {
   const clock = createSteeredClock(systemClock());
   const random = systemRandom();
   const logger: Logger = createLogger({ level: config.logLevel, format: config.logFormat });
   return {
     version: input.version,
+    stopping,
     holder: `${hostname()}:${process.pid}:${Math.floor(random.next() * holderNumbers)}`,
     clock,
     steerClock: (nowMs) => clock.steer(nowMs),
