@@ -11,6 +11,7 @@ import { schedulerDefaults } from "../../packages/server/src/scheduler/scheduler
 import { leaseLimits } from "../../packages/server/src/stores/postgres/lease-store.ts";
 import { partitionLimits } from "../../packages/server/src/stores/postgres/history-partitions.ts";
 import { streamDefaults } from "../../packages/server/src/stream/stream-processor.ts";
+import { chaosScenarios } from "../e2e/chaos-scenarios.ts";
 import { blocksOf, markerOf, readDocument } from "../docs/markdown.ts";
 import { parseYaml, unknownSettingsIn } from "./deploy-file.ts";
 
@@ -58,6 +59,12 @@ test("the times of failure modes are those of the code", () => {
   expect(told(failureModes, "a router's standby lease")).toStartWith(
     `${seconds(standbyTtlMs)}, trusted for ${seconds(standbyTtlMs * (1 - standbyKeeperLimits.marginShare))}`,
   );
+});
+
+test("failure modes names every scenario of the chaos tests and no other", () => {
+  const cells = Array.from(failureModes.matchAll(/chaos: ((?:`[^`]+`(?:, )?)+)/g), (match) => match[1] ?? "");
+  const named = new Set(cells.flatMap((cell) => Array.from(cell.matchAll(/`([^`]+)`/g), (match) => match[1] ?? "")));
+  expect([...named].toSorted()).toEqual(chaosScenarios.map(({ name }) => name).toSorted());
 });
 
 test("production says how far ahead partitions are made", () => {
