@@ -6,6 +6,7 @@ import { eventually } from "../harness/eventually.ts";
 import { createRedisServer, type RedisServer } from "../harness/redis-server.ts";
 import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
 import type { ServerProcess } from "../harness/server-process.ts";
+import { sampleReceives, startMessageLoad, type Receive, type Routers } from "../harness/standby-load.ts";
 
 /**
  * Two routers of which one is active, by a lease in Redis, on one queue of stand-alone messages. The active one is
@@ -13,7 +14,6 @@ import type { ServerProcess } from "../harness/server-process.ts";
  */
 const ttlSecs = 3;
 const refreshSecs = 1;
-const sampleEveryMs = 20;
 const deadlineMs = 30_000;
 
 let sandbox: Sandbox;
@@ -22,20 +22,12 @@ beforeEach(() => {
 });
 afterEach(() => sandbox.end());
 
-interface Sample {
-  readonly router: string;
-  readonly received: number;
-  readonly lastReceivedAtMs: number;
-}
-
 interface Standby {
   readonly active: boolean;
   readonly holder: string | null;
   readonly since: string;
   readonly error: string | null;
 }
-
-type Routers = Readonly<Record<string, ServerProcess>>;
 
 const get = <T>(server: ServerProcess, path: string): Promise<T> =>
   callApi<T>(server.routerUrl, { method: "GET", path });
@@ -74,89 +66,22 @@ async function activeOf(routers: Routers, others: readonly string[] = []): Promi
   );
 }
 
-/** Asks each router again and again what it has received and when; one that does not answer is passed over. */
-function sampleReceives(routers: Routers): { readonly samples: Sample[]; stop(): Promise<void> } {
-  const samples: Sample[] = [];
-  const stop = new AbortController();
-  const sample = async (router: string, server: ServerProcess): Promise<void> => {
-    while (!stop.signal.aborted) {
-      const url = `${server.routerUrl}/monitoring/consumers`;
-      const answer = await fetch(url, { signal: AbortSignal.any([stop.signal, AbortSignal.timeout(1_000)]) })
-        .then(
-          (response) => response.json() as Promise<{ items: { received: number; lastReceivedAt: string | null }[] }>,
-        )
-        .catch(() => null);
-      const [consumer] = answer?.items ?? [];
-      if (consumer !== undefined && consumer.lastReceivedAt !== null) {
-        const { received, lastReceivedAt } = consumer;
-        samples.push({ router, received, lastReceivedAtMs: Date.parse(lastReceivedAt) });
-      }
-      await Bun.sleep(sampleEveryMs);
-    }
-  };
-  const running = Object.entries(routers).map(([name, server]) => sample(name, server));
-  return {
-    samples,
-    stop: async () => {
-      stop.abort();
-      await Promise.all(running);
-    },
-  };
-}
-
 /** Each router's receives as stretches of time, in order of time; a stretch ends where another router's begins. */
-function stretchesOf(samples: readonly Sample[]): string[] {
+function stretchesOf(samples: readonly Receive[]): string[] {
   const byTime = samples.toSorted((a, b) => a.lastReceivedAtMs - b.lastReceivedAtMs);
   const stretches: string[] = [];
   for (const { router } of byTime) if (stretches.at(-1) !== router) stretches.push(router);
   return stretches;
 }
 
-/** A target that counts what came, and messages to it until told to stop. */
-function startLoad(publishTo: ServerProcess) {
-  const arrived = new Map<string, number>();
-  const target = Bun.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    idleTimeout: 0,
-    fetch: async (request) => {
-      const { id } = (await request.json()) as { id: string };
-      arrived.set(id, (arrived.get(id) ?? 0) + 1);
-      await Bun.sleep(5);
-      return new Response("");
-    },
-  });
-  sandbox.defer(() => target.stop(true));
-  const published: string[] = [];
-  const stop = new AbortController();
-  const publish = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
-      const ids = Array.from({ length: 20 }, (_, n) => `m${published.length + n}`);
-      const url = `http://127.0.0.1:${target.port}/`;
-      const messages = ids.map((id) => ({ id, target: url, payload: { id }, messageGroupId: `g${id.length}` }));
-      await callApi(publishTo.routerUrl, { method: "POST", path: "/api/router/publish", body: { messages } });
-      published.push(...ids);
-      await Bun.sleep(50);
-    }
-  };
-  const publishing = publish();
-  return {
-    arrived,
-    published,
-    stop: async () => {
-      stop.abort();
-      await publishing;
-    },
-  };
-}
-
 describeWith(["postgres", "redis"], "two routers, one active", () => {
-  test("the active one is stopped for longer than its lease, then goes on: never two receive, nothing is lost", async () => {
+  test("the active one is stopped for longer than its lease, then goes on: never two receive", async () => {
     const routers = await startTwo();
     const first = await activeOf(routers);
     const second = first === "one" ? "two" : "one";
     const frozen = routers[first]!;
-    const load = startLoad(routers[second]!);
+    const load = startMessageLoad(routers[second]!);
+    sandbox.defer(() => load.end());
     const receives = sampleReceives(routers);
     await eventually("first deliveries", () => (load.arrived.size > 50 ? true : undefined), deadlineMs);
     process.kill(frozen.pid, "SIGSTOP");
@@ -210,7 +135,7 @@ describeWith(["postgres", "redis"], "a Redis of their own", () => {
     return Object.keys(routers).filter((_, at) => states[at]?.active === true);
   };
 
-  test("that stops answering: nobody is active once the lease has run out, and readiness says why; then one is", async () => {
+  test("that stops answering: nobody is active once the lease has run out, and readiness says why", async () => {
     const routers = await startTwo(redis.url);
     const first = await activeOf(routers);
     redis.freeze();

@@ -1,8 +1,8 @@
 /**
  * One active process among several: who may believe what, and for how long.
  *
- * A lease is a name that the keeper of the lease (Redis, or a row in the database) gives to one claim at a time and takes
- * back by itself when it is not renewed within its time to live. What follows from it for a process:
+ * A lease is a name that the keeper of the lease (Redis, or a row in the database) gives to one claim at a time and
+ * takes back by itself when it is not renewed within its time to live. What follows from it for a process:
  *
  * ```
  *   ask ──────── answer                                   the keeper's side: the claim runs out no sooner than
@@ -17,10 +17,10 @@
  * trust outlast the lease. The margin (a tenth of the ttl) is for clocks that do not run equally fast and for the time
  * between asking `isActive` and what is then done. Nobody's wall clock is compared with anybody else's.
  *
- * **Two clocks.** Durations are measured by the monotonic clock, which the wall clock's corrections do not touch. But on
- * some systems it stands still while the machine is suspended, and the keeper's does not. So the lease is trusted only
- * while *both* clocks say that its time is not over: a wall clock that was set forward costs a renewal, one that was set
- * back changes nothing.
+ * **Two clocks.** Durations are measured by the monotonic clock, which the wall clock's corrections do not touch. But
+ * on some systems it stands still while the machine is suspended, and the keeper's does not. So the lease is trusted
+ * only while *both* clocks say that its time is not over: a wall clock that was set forward costs a renewal, one that
+ * was set back changes nothing.
  *
  * **In doubt: not active.** `isActive` reads the clocks each time, it is no flag that somebody has to reset. A process
  * that was stopped (SIGSTOP, a long pause, a suspended machine) for longer than its trust is passive at its first look,
@@ -36,9 +36,9 @@
  * arrived, hence at least a margin after that one has stopped; it looks every fifth of the refresh interval. After an
  * orderly stop the lease is given back and the successor need not wait for it to run out.
  *
- * **Lost answers.** A question may be carried out although its answer never comes. Each claim is a text of its own (this
- * process's name and a random number), kept until it is denied: asked again, the same claim is recognised. A claim that
- * was denied is never used again, so that nothing late can prolong or give back somebody else's lease.
+ * **Lost answers.** A question may be carried out although its answer never comes. Each claim is a text of its own
+ * (this process's name and a random number), kept until it is denied: asked again, the same claim is recognised. A
+ * claim that was denied is never used again, so that nothing late can prolong or give back somebody else's lease.
  *
  * **The keeper of the lease is gone**: whoever is active goes on until its trust is over, and nobody is active after
  * that. `state().error` says why. When it is back, one becomes active. What happens when it comes back without its
@@ -71,7 +71,9 @@ export interface StandbyKeeper extends Standby {
 export const standbyKeeperLimits = {
   /** Of the ttl: not trusted at its end. */
   marginShare: 1 / 10,
-  /** Of the refresh interval: between two looks of one that waits, and between two tries of one whose renewal failed. */
+  /**
+   * Of the refresh interval: between two looks of one that waits, and between two tries of one whose renewal failed.
+   */
   lookShare: 1 / 5,
   /** Of the ttl: how long an answer is waited for. */
   answerShare: 1 / 6,

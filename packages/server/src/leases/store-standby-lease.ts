@@ -2,8 +2,8 @@ import type { LeaseEpoch, LeaseStore } from "../ports/lease.ts";
 import type { ClaimAnswer, StandbyLease } from "../ports/standby-lease.ts";
 
 /**
- * The database's lease, for those who stand by: used when there is no Redis. Its epoch tells a renewal from a lease that
- * was lost in between and taken anew. Who else has it the database does not say.
+ * The database's lease, for those who stand by: used when there is no Redis. Its epoch tells a renewal from a lease
+ * that was lost in between and taken anew. Who else has it the database does not say.
  */
 export function createStoreStandbyLease(
   { leases }: { readonly leases: LeaseStore },

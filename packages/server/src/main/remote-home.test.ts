@@ -46,7 +46,7 @@ test("a router without a database delivers, signs, records, and is told of pools
   expect((await router.context.health.ready()).checks).toContainEqual({ name: "platform", status: "UP" });
 });
 
-test("while the platform is away nothing is acked and, soon, nothing starts; afterwards the ledger closes", async () => {
+test("while the platform is away nothing is acked and soon nothing starts; then the ledger closes", async () => {
   const router = await pipeline.startRouter();
   // Some fail at first, so that their retries are decided by a platform that is away.
   const failed = new Set<string>();
@@ -76,7 +76,7 @@ test("while the platform is away nothing is acked and, soon, nothing starts; aft
   expect((await router.context.health.ready()).status).toBe("UP");
 }, 40_000);
 
-test("what a router could not record before it ended comes to the next one, which asks before it calls", async () => {
+test("what a router could not record comes to the next one, which asks before it calls", async () => {
   const first = await pipeline.startRouter();
   await pipeline.publish(30, 20);
   await pipeline.until("a part of them", () => pipeline.arrivals.length >= 100);

@@ -34,7 +34,7 @@ export interface RouterHome {
 export interface RouterJobs {
   /** Null: the queue carries whole deliveries. */
   readonly deliveries: DeliveryReader | null;
-  /** Null or absent: `deliveries` says what is owed. */
+  /** Null or absent: deliveries that a message carries are believed, however old. */
   readonly check?: DeliveryCheck | null;
   readonly sink: AttemptSink;
 }

@@ -90,7 +90,8 @@ function queueHealth({ monitoring }: Router): HealthResult {
 function callsAtOnce(wanted: number, callsHome: number, context: ProcessContext): number {
   if (wanted + callsHome <= context.maxSimultaneousRequests) return wanted;
   const forHome = callsHome === 0 ? "" : `, and ${callsHome} are needed for the platform`;
-  const message = `The runtime makes ${context.maxSimultaneousRequests} requests at once; ${wanted} are configured${forHome}`;
+  const limit = `The runtime makes ${context.maxSimultaneousRequests} requests at once`;
+  const message = `${limit}; ${wanted} are configured${forHome}`;
   throw new CodedError("TRANSPORT_LIMIT_TOO_LOW", { message });
 }
 

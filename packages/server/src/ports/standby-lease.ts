@@ -6,8 +6,8 @@ import type { StandbyState } from "@flowcatalyst/contracts";
  * late write does no harm (what a router records is judged by the job's generation), never for the stages that write
  * with an epoch.
  *
- * A claim is a text that no other claim ever is. The time to live counts from when the lease's keeper gets the question,
- * so a holder that counts from before it asked is never the last to know.
+ * A claim is a text that no other claim ever is. The time to live counts from when the lease's keeper gets the
+ * question, so a holder that counts from before it asked is never the last to know.
  */
 export interface StandbyLease {
   /** Takes it if nobody has it, or the same claim has. Throws when the keeper of the lease cannot be asked. */

@@ -6,9 +6,10 @@
  * | answer | means |
  * |---|---|
  * | 2xx with JSON | answered |
- * | 400, 413, 415, 422 | the platform has understood the call and will never take it: a value, for the caller to act on |
- * | anything else, no answer, no connection, a body that is no JSON | STORE_UNAVAILABLE: nothing is known to have been
- * recorded; call again later |
+ * | 400, 413, 415, 422 | refused: the platform will never take this call; a value, for the caller to act on |
+ * | anything else | STORE_UNAVAILABLE: nothing is known to have been recorded; call again later |
+ *
+ * Anything else: no connection, no answer in time, any other status, a body that is no JSON.
  *
  * 401 and 403 belong to the last row, because an operator can make them good without anything being lost meanwhile;
  * their message says which setting to look at. 404 does too: during an upgrade the platform may be the older of the

@@ -12,9 +12,9 @@ export const remoteAttemptSinkLimits = { timeoutMs: 10_000 } as const;
  *
  * What the platform does not answer, or answers with a fault of its own, was perhaps recorded and perhaps not; the
  * caller reports it again, and the store recognises what it has (generation, attempt id). A batch that the platform
- * refuses as invalid would be refused for ever and hold up all that comes after it, so it is halved until the one report
- * is found; that one is given up with an error in the log. Its job is still owed, so the platform publishes it anew
- * when its message is gone.
+ * refuses as invalid would be refused for ever and hold up all that comes after it, so it is halved until the one
+ * report is found; that one is given up with an error in the log. Its job is still owed, so the platform publishes it
+ * anew when its message is gone.
  */
 export function createRemoteAttemptSink(deps: {
   readonly client: PlatformClient;

@@ -25,7 +25,12 @@ export function createRemoteDeliveryControl({ client }: { readonly client: Platf
       if (knownRevision !== null) query.set("revision", String(knownRevision));
       try {
         const timeoutMs = heldMs + remoteDeliveryControlLimits.slackMs;
-        const answer = await client.call({ method: "GET", path: `/api/router/control?${query.toString()}`, timeoutMs, signal });
+        const answer = await client.call({
+          method: "GET",
+          path: `/api/router/control?${query.toString()}`,
+          timeoutMs,
+          signal,
+        });
         last = controlStateOf(answer.kind === "answered" ? answer.body : null);
         return last;
       } catch (error) {

@@ -12,7 +12,9 @@ import type { FinalStatus } from "../domain/dispatch-job.ts";
 import type { DispatchPool } from "../domain/dispatch-pool.ts";
 import type { ClientId, PoolCode, PoolId } from "../domain/ids.ts";
 
-/** Reports and control state between the domain (milliseconds) and the wire (times as text); the router's side of it. */
+/**
+ * Reports and control state between the domain (milliseconds) and the wire (times as text); the router's side of it.
+ */
 
 /** Throws RangeError when a time in it is none. */
 export function reportOut({ jobId, generation, attempt, result }: DeliveryReport): DeliveryReportWire {

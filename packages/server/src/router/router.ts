@@ -25,15 +25,17 @@
  * - Nothing is kept per idle group, target or pool but a bounded table; one timer serves all waits (agenda), one sweep
  *   keeps messages alive.
  *
- * States of the router: starting (until the settings were read once), running, stopping, stopped. With a standby lease a
- * running one is active or passive. Passive, it receives and starts nothing; what it had not started when it ceased to be
- * active was given back as at a stop, calls under way finished and were recorded, and it goes on when it is active again.
+ * States of the router: starting (until the settings were read once), running, stopping, stopped. With a standby lease
+ * a running one is active or passive. Passive, it receives and starts nothing; what it had not started when it ceased
+ * to be active was given back as at a stop, calls under way finished and were recorded, and it goes on when it is
+ * active again.
  *
  * Failures. The queue is out of reach: the intake tries again, what is in the pipeline goes on, acks gather. The sink
  * is out of reach: results keep their place, no call starts after 2 s, nothing is acked; all goes on when it is back.
  * The settings are out of reach: the last known stay in force for a minute, then no call starts. The lease is in doubt:
- * passive at once. A receipt is refused: what has not started of its message is dropped. Stop: nothing more is received, calls under way finish (30 s), the rest is released, results and
- * acks are flushed. A fault nobody foresaw ends `run`; run again, it goes on with what is in the pipeline.
+ * passive at once. A receipt is refused: what has not started of its message is dropped. Stop: nothing more is
+ * received, calls under way finish (30 s), the rest is released, results and acks are flushed. A fault nobody foresaw
+ * ends `run`; run again, it goes on with what is in the pipeline.
  */
 import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
 import { poolLimits } from "../domain/dispatch-pool.ts";
@@ -65,7 +67,7 @@ export interface RouterDeps {
   readonly queues: readonly QueueConsumer[];
   /** Null: queues carry deliveries, not references. */
   readonly deliveries: DeliveryReader | null;
-  /** For queues that carry deliveries. Null or absent: `deliveries` is asked, if it is there. */
+  /** For queues that carry deliveries. Null or absent: they are believed, however old. */
   readonly check?: DeliveryCheck | null;
   readonly control: DeliveryControl;
   /** Null: stand-alone messages only. */
@@ -285,7 +287,9 @@ class RunningRouter implements Router {
       logger.warn({ left: this.#pipeline.size }, "stopped with unsettled messages; they will be redelivered");
   }
 
-  /** Active or not any more. What is under way ends by itself; nothing else of it stays here while another one works. */
+  /**
+   * Active or not any more. What is under way ends by itself; nothing else of it stays here while another one works.
+   */
   #standbyChanged(): void {
     const { standby, warnings } = this.#deps;
     if (standby === null || standby === undefined) return;
@@ -399,7 +403,7 @@ class RunningRouter implements Router {
       warnings,
       visibilityMs: this.#config.visibilityMs,
       deliveries,
-      check: check ?? (deliveries === null ? null : checkByReading(deliveries)),
+      check: check ?? null,
       takesJobs: sink !== null,
     });
     return new Intake({
@@ -422,9 +426,4 @@ class RunningRouter implements Router {
   #wakeIntakes(): void {
     for (const intake of this.#intakes) intake.wake();
   }
-}
-
-/** A router that can read jobs need not be told which are owed. */
-function checkByReading(deliveries: DeliveryReader): DeliveryCheck {
-  return { owed: (jobs) => deliveries.read(jobs.map((job) => ({ ...job, kind: "reference", bytes: 0 }))) };
 }

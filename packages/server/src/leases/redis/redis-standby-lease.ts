@@ -9,8 +9,8 @@
  * | renew | compare, then `PEXPIRE` |
  * | release | compare, then `DEL` |
  *
- * **No epoch.** Redis gives no number that rises with each holder and survives its own restart, so nothing that a former
- * holder writes can be fenced by it. That is why this is a `StandbyLease` and not a `LeaseStore`.
+ * **No epoch.** Redis gives no number that rises with each holder and survives its own restart, so nothing that a
+ * former holder writes can be fenced by it. That is why this is a `StandbyLease` and not a `LeaseStore`.
  *
  * **A Redis that forgets.** One that was restarted without persistence has lost the key, while its holder still trusts
  * it. It is therefore not given away by a Redis that has run for less than the lease's time to live: by then whoever
@@ -18,13 +18,13 @@
  * restart, the very first included, nobody is active until a ttl has passed. A holder whose renewal finds the key gone
  * stops at once and competes like everybody else.
  *
- * **What is not covered.** A failover to a replica that had not received the key yet, `FLUSHALL`, and an eviction policy
- * that evicts keys with an expiry can each free the lease while it is held, for the rest of its holder's trust. Use one
- * Redis without eviction; jobs of the platform stay correct in any case, since they need no single router.
+ * **What is not covered.** A failover to a replica that had not received the key yet, `FLUSHALL`, and an eviction
+ * policy that evicts keys with an expiry can each free the lease while it is held, for the rest of its holder's trust.
+ * Use one Redis without eviction; jobs of the platform stay correct in any case, since they need no single router.
  *
- * **Connection.** Made on the first question and again by itself, with a growing wait of at most two seconds, for ever. A
- * question that finds no connection, or no answer in time, fails at once; nothing is queued, because a question that is
- * carried out much later would be about another time. Faults of the connection are values of the next question; none
+ * **Connection.** Made on the first question and again by itself, with a growing wait of at most two seconds, for ever.
+ * A question that finds no connection, or no answer in time, fails at once; nothing is queued, because a question that
+ * is carried out much later would be about another time. Faults of the connection are values of the next question; none
  * is thrown out of nowhere.
  */
 import { CodedError } from "@flowcatalyst/foundation";
