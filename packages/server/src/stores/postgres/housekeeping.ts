@@ -50,7 +50,7 @@ export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig
   return {
     prepareHistory: async (nowMs, epoch) => {
       await fenced(epoch, () => undefined);
-      // Not under the lease: it may be done by anybody at any time, and takes locks that a takeover should not wait for.
+      // Not under the lease: anybody may do it at any time, and a takeover should not wait for the locks it takes.
       return (await ensurePartitions(database, nowMs)).length;
     },
     dropHistory: createHistoryDrop(writer),

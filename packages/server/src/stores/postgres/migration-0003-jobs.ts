@@ -38,8 +38,8 @@ const jobColumns = `
  *
  * `open_jobs` has three indexes: by id, since reports and references name ids, by event, and in the order of its group.
  * Taking a job of an ordered group from PENDING to QUEUED touches none, and finds room on its page (fillfactor), so it
- * is a heap-only update. `sort_key` is the position for ordered groups; for others the due time while PENDING, and the time
- * of publication counted from -2^52 while QUEUED. Deleted rows stay in an index until a vacuum has passed, and a reader
+ * is a heap-only update. `sort_key` is the position for ordered groups; for others the due time while PENDING, and the
+ * time of publication counted from -2^52 while QUEUED. Deleted rows stay in an index until a vacuum has passed, and a reader
  * that starts at a group's lowest key would step over all of them; `job_groups.head_from` says below which key there is
  * nothing any more, so it starts there.
  *
