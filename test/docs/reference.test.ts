@@ -17,6 +17,8 @@ import { receiverLimits } from "../../packages/server/src/receiver/receiver-limi
 import { breakerLimits } from "../../packages/server/src/router/circuit-breaker.ts";
 import { pipelineLimits } from "../../packages/server/src/router/pipeline.ts";
 import { poolRunLimits } from "../../packages/server/src/router/pool.ts";
+import { admissionLimits } from "../../packages/server/src/router/admission.ts";
+import { controlViewLimits } from "../../packages/server/src/router/control-view.ts";
 import { recorderLimits } from "../../packages/server/src/router/recorder.ts";
 import { routerDefaults } from "../../packages/server/src/router/router.ts";
 import { signingKeyLimits } from "../../packages/server/src/router/signing-keys.ts";
@@ -98,6 +100,8 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   poolRunLimits,
   receiverLimits,
   recorderLimits,
+  admissionLimits,
+  controlViewLimits,
   retryAfterLimits,
   routerDefaults,
   schedulerDefaults,

@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { describeWith, testRedisUrl } from "../../packages/server/src/ports/needs-services.fixture.ts";
 import { openTestPostgres } from "../../packages/server/src/postgres/test-database.fixture.ts";
-import { callApi } from "../harness/api.ts";
+import { callApi, subscribe } from "../harness/api.ts";
+import { startCluster } from "../harness/cluster.ts";
 import { eventually } from "../harness/eventually.ts";
+import { startLedgerReceiver } from "../harness/ledger-receiver.ts";
+import { publishAll } from "../harness/publisher.ts";
 import { createRedisServer, type RedisServer } from "../harness/redis-server.ts";
 import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
 import type { ServerProcess } from "../harness/server-process.ts";
@@ -29,9 +32,10 @@ interface Standby {
   readonly error: string | null;
 }
 
-const get = <T>(server: ServerProcess, path: string): Promise<T> =>
+const get = <T>(server: Pick<ServerProcess, "routerUrl">, path: string): Promise<T> =>
   callApi<T>(server.routerUrl, { method: "GET", path });
-const standbyOf = (server: ServerProcess): Promise<Standby> => get<Standby>(server, "/monitoring/standby");
+const standbyOf = (server: Pick<ServerProcess, "routerUrl">): Promise<Standby> =>
+  get<Standby>(server, "/monitoring/standby");
 
 /** Two on one queue and one Redis, ready; neither need be active yet. */
 async function startTwo(redisUrl = testRedisUrl ?? ""): Promise<Routers> {
@@ -53,7 +57,10 @@ async function startTwo(redisUrl = testRedisUrl ?? ""): Promise<Routers> {
   return { one, two: await start("two") };
 }
 
-async function activeOf(routers: Routers, others: readonly string[] = []): Promise<string> {
+async function activeOf(
+  routers: Readonly<Record<string, Pick<ServerProcess, "routerUrl">>>,
+  others: readonly string[] = [],
+): Promise<string> {
   return eventually(
     "an active router",
     async () => {
@@ -181,4 +188,38 @@ describeWith(["postgres", "redis"], "a Redis of their own", () => {
     expect(performance.now() - startedAt).toBeGreaterThan((ttlSecs - 1) * 1_000);
     expect(["one", "two"]).toContain(next);
   }, 60_000);
+});
+
+describeWith(["postgres"], "a lease in the database", () => {
+  test("one of two routers is active; killed, the other takes over and deliveries go on", async () => {
+    const database = await openTestPostgres([]);
+    sandbox.defer(() => database.close());
+    const receiver = startLedgerReceiver();
+    sandbox.defer(() => receiver.stop());
+    const standby = {
+      FC_STANDBY_ENABLED: "true",
+      FC_STANDBY_LOCK_TTL_SECS: String(ttlSecs),
+      FC_STANDBY_REFRESH_INTERVAL_SECS: String(refreshSecs),
+    };
+    const cluster = await startCluster({
+      databaseUrl: database.url,
+      counts: { platform: 1, stream: 1, scheduler: 1, router: 2 },
+      env: { FC_DATABASE_POOL_SIZE: "5" },
+      envOf: { router: standby },
+    });
+    sandbox.defer(() => cluster.end());
+    receiver.target("t", { delayMs: 2 });
+    const targetUrl = `${receiver.url}/t`;
+    await subscribe(cluster.apiUrl(), { name: "t", eventTypes: ["standby.e"], targetUrl });
+    const routers = Object.fromEntries(cluster.of("router").map((member) => [member.name, member]));
+    const first = await activeOf(routers);
+    const load = { type: "standby.e", groups: 20, events: 2_000, batch: 20, connections: 2 };
+    const publishing = publishAll({ ...load, apiUrl: () => cluster.apiUrl(), pauseMs: () => 10 });
+    await eventually("a part of them", () => receiver.delivered() > 200 || undefined, deadlineMs);
+    await cluster.member(first).kill();
+    expect(await activeOf(routers, [first])).not.toBe(first);
+    await publishing;
+    await eventually("all deliveries", () => receiver.delivered() === load.events || undefined, deadlineMs);
+    expect(receiver.summary("t")).toMatchObject({ delivered: load.events, inverted: 0 });
+  }, 90_000);
 });

@@ -431,7 +431,7 @@ export function standbySettings(service: string) {
     standbyRedisUrl: url({
       key: "STANDBY_REDIS_URL",
       section: "Standby",
-      description: "Redis that holds the lease.",
+      description: "Redis that holds the lease; without it the database does.",
       schemes: ["redis", "rediss"],
       aliases: ["REDIS_URL"],
     }),

@@ -22,7 +22,7 @@
  */
 import { CodedError, type Clock } from "@flowcatalyst/foundation";
 
-export interface PlatformClientConfig {
+interface PlatformClientConfig {
   /** `http://host:8080`, perhaps with a path that stands before all paths of the API. */
   readonly baseUrl: string;
   /** A bearer token; null: the platform asks for none. */
@@ -31,7 +31,7 @@ export interface PlatformClientConfig {
   readonly userAgent: string;
 }
 
-export interface PlatformCall {
+interface PlatformCall {
   readonly method: "GET" | "POST";
   /** From the root of the API, with its query. */
   readonly path: string;
@@ -42,7 +42,7 @@ export interface PlatformCall {
   readonly signal?: AbortSignal;
 }
 
-export type PlatformAnswer =
+type PlatformAnswer =
   | { readonly kind: "answered"; readonly body: unknown }
   | { readonly kind: "refused"; readonly detail: string };
 
