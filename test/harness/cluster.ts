@@ -80,7 +80,7 @@ export function sharedEnv(databaseUrl: string): Readonly<Record<string, string>>
 export async function startCluster(plan: ClusterPlan): Promise<Cluster> {
   const dataDir = temporaryDataDir();
   // A queue with a place of its own carries whole deliveries; `db:` only names the jobs of the database.
-  const queue = plan.routersWithoutDatabase === true ? { FC_QUEUE_URL: plan.databaseUrl } : {};
+  const queue: Record<string, string> = plan.routersWithoutDatabase === true ? { FC_QUEUE_URL: plan.databaseUrl } : {};
   const env = { ...sharedEnv(plan.databaseUrl), ...queue, ...plan.env };
   const migrated = await runServer({ ...launchOptions(plan), args: ["migrate"], env, dataDir });
   if (migrated.exitCode !== 0) throw new Error(`the database is not migrated:\n${migrated.stderr}${migrated.stdout}`);
