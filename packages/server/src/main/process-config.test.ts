@@ -160,6 +160,12 @@ test("a lease must outlive a missed renewal", async () => {
   expect((await faultsOf("router", env)).join()).toContain("half of FC_STANDBY_LOCK_TTL_SECS");
 });
 
+test("a lease is kept in Redis or in the database: one of them must be named", async () => {
+  const on = { FC_QUEUE_URL: "sqlite:queue.db", FC_STANDBY_ENABLED: "1" };
+  expect((await faultsOf("router", on)).join()).toContain("FC_STANDBY_REDIS_URL or FC_DATABASE_URL");
+  expect(await faultsOf("router", { ...on, FC_STANDBY_REDIS_URL: "redis://redis:6379" })).toEqual([]);
+});
+
 test("a process that starts gets every fault in one error", async () => {
   const env = { FC_API_PORT: "x", FC_NOTHING_KNOWN: "1" };
   const error: unknown = await requireProcessConfig("dev", { env, facts }).catch((fault: unknown) => fault);

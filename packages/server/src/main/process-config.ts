@@ -109,6 +109,19 @@ function leaseOutlivesRenewal(config: {
   } as const;
 }
 
+/** A router keeps its lease in Redis, or where the platform's leases are. */
+function standbyHasLease(config: {
+  readonly standbyEnabled: boolean;
+  readonly standbyRedisUrl: string | undefined;
+  readonly databaseUrl: string | undefined;
+}) {
+  if (!config.standbyEnabled || config.standbyRedisUrl !== undefined || config.databaseUrl !== undefined) {
+    return undefined;
+  }
+  const reason = "is on, which needs FC_STANDBY_REDIS_URL or FC_DATABASE_URL to keep the lease in";
+  return { property: "standbyEnabled", reason } as const;
+}
+
 /** Ports of one process must differ, but for 0, which is any free one. */
 function portsDiffer(config: {
   readonly apiPort?: number;
@@ -180,6 +193,7 @@ const routerSchema = defineConfig({
     queueHasDatabase,
     databaseIsShared,
     sharedSecretsHaveKey,
+    standbyHasLease,
     leaseOutlivesRenewal,
   ],
 });
