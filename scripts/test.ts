@@ -3,8 +3,8 @@
  *
  * Tests beside the code run in two processes with a fresh global object per file; tests under test/ start servers and
  * measure time, so they run one after another. `--all` names each test that passes, other flags go to `bun test`
- * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any and their names before it;
- * the exit code is 1 unless everything else passed. Tests that need PostgreSQL or Redis are skipped where
+ * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any, whose names stand before
+ * it; the exit code is 1 unless everything else passed. Tests that need PostgreSQL or Redis are skipped where
  * FC_TEST_POSTGRES_URL or FC_TEST_REDIS_URL is not set (`scripts/services run -- npm test` sets them).
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";

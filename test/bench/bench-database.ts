@@ -126,7 +126,8 @@ async function untilAlone(url: string): Promise<void> {
   for (;;) {
     const [row] = await read<{ others: string }>(
       url,
-      "SELECT count(*) AS others FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+      `SELECT count(*) AS others FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
     );
     if (Number(row?.others ?? 0) === 0) return;
     if (performance.now() > until) throw new Error("sessions of the system are still open after its stop");
@@ -138,7 +139,8 @@ async function readTotals(url: string): Promise<Totals> {
   const [row] = await read<{ rows: string; transactions: string; wal: string }>(
     url,
     `SELECT (SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables) AS rows,
-            (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()) AS transactions,
+            (SELECT xact_commit + xact_rollback FROM pg_stat_database
+              WHERE datname = current_database()) AS transactions,
             pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS wal`,
   );
   return {

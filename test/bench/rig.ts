@@ -4,7 +4,7 @@ import type { LedgerSummary } from "../harness/ledger.ts";
 import type { GeneratorPlan, GeneratorResult } from "./generator.ts";
 import { startSystem, type System } from "./system.ts";
 
-/** What every scenario works with: the system, the receiver and the generator, in processes apart, and the yardstick. */
+/** What every scenario works with: system, receiver and generator in processes apart, and the yardstick. */
 export interface Rig {
   readonly system: System;
   readonly receiver: Receiver;
