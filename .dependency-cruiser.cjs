@@ -104,8 +104,12 @@ const walls = [
     name: "adapters-lazily",
     comment: "main loads adapters with `await import()`, so that a process loads only the drivers it uses",
     severity: "error",
-    from: { path: server("main"), pathNot: TEST_FILES },
-    to: { path: server("stores|queues|leases|remote|postgres"), dynamic: false, dependencyTypesNot: ["type-only"] },
+    from: { path: server("main"), pathNot: [TEST_FILES, server("main/(postgres|sqlite)")] },
+    to: {
+      path: server("stores|queues|leases|remote|postgres|main/(postgres|sqlite)"),
+      dynamic: false,
+      dependencyTypesNot: ["type-only"],
+    },
   },
   {
     name: "main-for-cli-only",

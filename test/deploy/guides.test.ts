@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { postgresStartLimits } from "../../packages/server/src/main/postgres-at-start.ts";
+import { postgresStartLimits } from "../../packages/server/src/main/postgres/reach-postgres.ts";
 import { standbyKeeperLimits } from "../../packages/server/src/leases/standby-keeper.ts";
 import { maintenanceDefaults } from "../../packages/server/src/maintenance/maintenance.ts";
 import { postgresLimits } from "../../packages/server/src/postgres/postgres-database.ts";

@@ -170,7 +170,7 @@ describe("the configuration", () => {
     [
       "a queue that is not built",
       { FC_QUEUE_URL: "amqp://localhost" },
-      "FC_QUEUE_URL (environment FC_QUEUE_URL): names a queue this build does not have; use db:, postgres://… or sqlite:PATH",
+      "FC_QUEUE_URL (environment FC_QUEUE_URL): names a queue this build does not have; use db:, ",
     ],
     [
       "a database that is not built",

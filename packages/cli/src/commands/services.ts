@@ -41,8 +41,8 @@ export function addServiceCommands(program: Command, environment: Environment): 
   const platform = onSharedDatabase(program.command("platform"))
     .summary("start the platform API alone")
     .description(
-      "Takes events and settings over HTTP. Any number may run side by side on one database. Needs FC_APP_KEY, the same " +
-        "for all processes.",
+      "Takes events and settings over HTTP. Any number may run side by side on one database. Needs FC_APP_KEY, the " +
+        "same for all processes.",
     )
     .option("--api-port <port>", "platform API (8080)")
     .action((options: ServiceOptions, command: Command) => start("platform", { options, command }, environment));

@@ -60,7 +60,7 @@ describe("ids under a leased node number", () => {
     await end();
   });
 
-  test("are not given out after a sleep that the monotonic clock has not seen; the number is renewed at once", async () => {
+  test("are not given out after a sleep the monotonic clock has not seen, until the number is renewed", async () => {
     const { clock, store, ids, end } = await setup();
     clock.jumpWallClock(ttlMs);
     expect(() => ids.event()).toThrow(expect.objectContaining({ code: "STORE_UNAVAILABLE" }));

@@ -2,15 +2,15 @@
  * `flowcatalyst migrate`: brings the tables of FC_DATABASE_URL and FC_QUEUE_URL up to this build, or shows what that
  * would be.
  *
- * It is run before a new build is rolled out, while instances of the old one go on working (postgres/migrations.ts says
- * what a migration may do). Any number may run at once: one does the work. A file of SQLite has nobody to migrate it but
- * the process that opens it, which does so by itself.
+ * It is run before a new build is rolled out, while instances of the old one go on working (postgres/migrations.ts
+ * says what a migration may do). Any number may run at once: one does the work. A file of SQLite has nobody to migrate
+ * it but the process that opens it, which does so by itself.
  */
 import { createLogger, systemClock, type Clock, type Logger } from "@flowcatalyst/foundation";
 import { hostname } from "node:os";
 import type { MigrationSet } from "../postgres/migrations.ts";
 import { notBuilt, refuse } from "./not-built.ts";
-import type { NamedMigration } from "./postgres-at-start.ts";
+import type { NamedMigration } from "./postgres/reach-postgres.ts";
 import { isPostgres, requireProcessConfig, type MigrateConfig } from "./process-config.ts";
 
 export interface MigrateInput {
@@ -79,7 +79,7 @@ async function migrateOne(
   deps: { readonly clock: Clock; readonly logger: Logger },
 ): Promise<MigratedDatabase> {
   const { createPostgresDatabase } = await import("../postgres/postgres-database.ts");
-  const { migrateAll, pendingOf, reachPostgres } = await import("./postgres-at-start.ts");
+  const { migrateAll, pendingOf, reachPostgres } = await import("./postgres/reach-postgres.ts");
   const { ensurePartitions } = await import("../stores/postgres/history-partitions.ts");
   const database = createPostgresDatabase(deps, { url, profile: "hot", maxConnections: connections });
   try {

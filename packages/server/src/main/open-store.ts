@@ -82,9 +82,9 @@ export interface StorePlan {
  */
 export async function openStore(plan: StorePlan, context: ProcessContext): Promise<OpenStore> {
   if (isPostgres(plan.databaseUrl)) {
-    const { openPostgresStore } = await import("./open-postgres-store.ts");
+    const { openPostgresStore } = await import("./postgres/open-postgres-store.ts");
     return openPostgresStore(plan, context);
   }
-  const { openSqliteStore } = await import("./open-sqlite-store.ts");
+  const { openSqliteStore } = await import("./sqlite/open-sqlite-store.ts");
   return openSqliteStore(plan, context);
 }

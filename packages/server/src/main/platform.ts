@@ -15,7 +15,7 @@ import type { OpenStore } from "./open-store.ts";
 import { platformService } from "./platform-api.ts";
 import type { PlatformConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
-import { routerQueueOf } from "./queue-at.ts";
+import { routerQueueOf } from "./router-queue.ts";
 import { createMetricsService, createTargetGuard } from "./router-service.ts";
 
 export function composePlatform(config: PlatformConfig, context: ProcessContext): Promise<Composition> {

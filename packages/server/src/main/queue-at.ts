@@ -1,7 +1,6 @@
 import type { HealthResult } from "@flowcatalyst/foundation";
 import type { DeadLetterReader, QueueConsumer, QueuePublisher } from "../ports/queue.ts";
 import type { OpenStore } from "./open-store.ts";
-import type { RouterQueue } from "../platform/platform-deps.ts";
 import { isPostgres } from "./process-config.ts";
 import type { ProcessContext } from "./process-context.ts";
 
@@ -27,16 +26,6 @@ export interface QueuePlace {
   readonly store: Pick<OpenStore, "openQueue"> | null;
 }
 
-/** A queue as routers are told of it at `/api/config/router`: without user and password, which they have themselves. */
-export function routerQueueOf(queueUrl: string): RouterQueue {
-  const queueName = queueUrl.slice(0, queueUrl.indexOf(":"));
-  const url = URL.parse(queueUrl);
-  if (url === null || url.host === "") return { queueName, queueUri: queueUrl };
-  url.username = "";
-  url.password = "";
-  return { queueName, queueUri: url.href };
-}
-
 const fileScheme = "sqlite:";
 
 /**
@@ -47,7 +36,7 @@ export async function openQueueAt(place: QueuePlace, context: ProcessContext): P
   const { url, visibilityMs, store } = place;
   if (!url.startsWith(fileScheme) && !isPostgres(url) && store !== null) return store.openQueue({ visibilityMs });
   if (isPostgres(url)) {
-    const { openPostgresQueue } = await import("./open-postgres-queue.ts");
+    const { openPostgresQueue } = await import("./postgres/open-postgres-queue.ts");
     return openPostgresQueue(place, context);
   }
   const { openSqliteQueue } = await import("../queues/sqlite/index.ts");

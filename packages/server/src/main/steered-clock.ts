@@ -3,7 +3,7 @@ import type { Clock } from "@flowcatalyst/foundation";
 /**
  * A clock whose wall time somebody else sets: instances that share a database all go by the database's, so that due
  * times, expiries and ready times which one of them writes mean the same to the others, whatever their machines' clocks
- * say. Between settings it runs with the monotonic clock, so a correction of the machine's own clock is not seen at all.
+ * say. Between settings it runs with the monotonic clock, so a correction of the machine's own clock is not seen.
  *
  * It never goes back by little: it stands still until the time it was set to has caught up. A setting that goes back by
  * more than `backStepMaxMs` (the database moved to a machine whose clock is behind) is followed at once; what waits for

@@ -6,9 +6,9 @@ import {
   type Clock,
   type Logger,
 } from "@flowcatalyst/foundation";
-import { migrate, pendingMigrations, type AppliedMigration, type MigrationSet } from "../postgres/migrations.ts";
-import type { PostgresDatabase } from "../postgres/postgres-database.ts";
-import { adHoc } from "../postgres/statement.ts";
+import { migrate, pendingMigrations, type AppliedMigration, type MigrationSet } from "../../postgres/migrations.ts";
+import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
+import { adHoc } from "../../postgres/statement.ts";
 
 /**
  * A PostgreSQL database when a process starts.

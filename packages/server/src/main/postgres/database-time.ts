@@ -1,6 +1,6 @@
 import { CodedError, type Service } from "@flowcatalyst/foundation";
-import type { PostgresDatabase } from "../postgres/postgres-database.ts";
-import type { ProcessContext } from "./process-context.ts";
+import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
+import type { ProcessContext } from "../process-context.ts";
 
 /** Clocks of machines drift by less than a millisecond in this time. */
 const measureEveryMs = 30_000;
@@ -10,7 +10,7 @@ const measurementMaxMs = 500;
 type Measuring = Pick<ProcessContext, "clock" | "steerClock" | "logger">;
 
 /** Sets the process's clock by the database's, once. Throws STORE_UNAVAILABLE. */
-export async function followCommonTime(
+export async function followDatabaseTime(
   readNowMs: (database: PostgresDatabase) => Promise<number>,
   database: PostgresDatabase,
   { clock, steerClock }: Measuring,
@@ -22,19 +22,19 @@ export async function followCommonTime(
 }
 
 /** Keeps it so. While the database is away the clock runs on by itself. */
-export function commonTimeService(
+export function databaseTimeService(
   readNowMs: (database: PostgresDatabase) => Promise<number>,
   database: PostgresDatabase,
   context: Measuring,
 ): Service {
   return {
-    name: "common-time",
+    name: "database-time",
     run: async (signal) => {
       while (!signal.aborted) {
         await context.clock.sleep(measureEveryMs, signal);
         if (signal.aborted) return;
         try {
-          await followCommonTime(readNowMs, database, context);
+          await followDatabaseTime(readNowMs, database, context);
         } catch (error) {
           if (!(error instanceof CodedError)) throw error;
           context.logger.debug({ error }, "the database's clock was not read");

@@ -1,16 +1,17 @@
 import { createSecretBox, describeError, newAppKey } from "@flowcatalyst/foundation";
-import { requireMigrated, type MigrationSet } from "../postgres/migrations.ts";
-import { createPostgresDatabase, type PostgresDatabase } from "../postgres/postgres-database.ts";
-import { checkAppKey } from "../stores/postgres/app-key-check.ts";
-import { readDatabaseNowMs } from "../stores/postgres/database-clock.ts";
-import { ensurePartitions } from "../stores/postgres/history-partitions.ts";
-import { createPostgresStore, storeMigrations } from "../stores/postgres/index.ts";
-import { commonTimeService, followCommonTime } from "./common-time.ts";
-import { createQueueOn, queueSet } from "./open-postgres-queue.ts";
-import type { OpenStore, StorePlan } from "./open-store.ts";
-import { migrateAll, reachPostgres } from "./postgres-at-start.ts";
-import { writeProbe } from "./postgres-probe.ts";
-import type { ProcessContext } from "./process-context.ts";
+import { requireMigrated, type MigrationSet } from "../../postgres/migrations.ts";
+import { createPostgresDatabase, type PostgresDatabase } from "../../postgres/postgres-database.ts";
+import { checkAppKey } from "../../stores/postgres/app-key-check.ts";
+import { readDatabaseNowMs } from "../../stores/postgres/database-clock.ts";
+import { ensurePartitions } from "../../stores/postgres/history-partitions.ts";
+import { queueMigrations } from "../../queues/postgres/index.ts";
+import { createPostgresStore, storeMigrations } from "../../stores/postgres/index.ts";
+import { databaseTimeService, followDatabaseTime } from "./database-time.ts";
+import { createQueueOn } from "./open-postgres-queue.ts";
+import type { OpenStore, StorePlan } from "../open-store.ts";
+import { migrateAll, reachPostgres } from "./reach-postgres.ts";
+import { writeProbe } from "./write-probe.ts";
+import type { ProcessContext } from "../process-context.ts";
 
 /** Searches and reports: a slow one waits for another slow one, and for nobody else. */
 const searchConnections = 4;
@@ -38,10 +39,10 @@ export async function openPostgresStore(plan: StorePlan, context: ProcessContext
 async function prepare(database: PostgresDatabase, plan: StorePlan, context: ProcessContext): Promise<void> {
   const { logger } = context;
   await reachPostgres(database, "FC_DATABASE_URL", context);
-  const sets: MigrationSet[] = plan.queueUrl === "db:" ? [storeMigrations, queueSet] : [storeMigrations];
+  const sets: MigrationSet[] = plan.queueUrl === "db:" ? [storeMigrations, queueMigrations] : [storeMigrations];
   if (plan.migrates) await migrateAll(database, sets, logger);
   else await requireMigrated(database, storeMigrations);
-  await followCommonTime(readDatabaseNowMs, database, context);
+  await followDatabaseTime(readDatabaseNowMs, database, context);
   if (plan.migrates) await makePartitions(database, context);
 }
 
@@ -69,10 +70,10 @@ async function storeOn(
   return {
     ...store,
     place: database.place,
-    services: [commonTimeService(readDatabaseNowMs, database, process.context)],
+    services: [databaseTimeService(readDatabaseNowMs, database, process.context)],
     probe: writeProbe(database, process.context),
     openQueue: async ({ visibilityMs }) => {
-      await requireMigrated(database, queueSet);
+      await requireMigrated(database, queueMigrations);
       return createQueueOn(database, { name: "db", visibilityMs, carriesReferences: true }, process.context);
     },
     close: async () => {

@@ -1,7 +1,7 @@
 import { describeError, type HealthResult } from "@flowcatalyst/foundation";
-import type { PostgresDatabase } from "../postgres/postgres-database.ts";
-import { adHoc } from "../postgres/statement.ts";
-import type { ProcessContext } from "./process-context.ts";
+import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
+import { adHoc } from "../../postgres/statement.ts";
+import type { ProcessContext } from "../process-context.ts";
 
 const probeLeaseMs = 1_000;
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { FakeClock, silentLogger, systemClock } from "@flowcatalyst/foundation";
-import { createPostgresDatabase, type PostgresDatabase } from "../postgres/postgres-database.ts";
-import { describeWithPostgres, openTestPostgres, type TestPostgres } from "../postgres/test-database.fixture.ts";
-import { postgresStartLimits, reachPostgres } from "./postgres-at-start.ts";
+import { createPostgresDatabase, type PostgresDatabase } from "../../postgres/postgres-database.ts";
+import { describeWithPostgres, openTestPostgres, type TestPostgres } from "../../postgres/test-database.fixture.ts";
+import { postgresStartLimits, reachPostgres } from "./reach-postgres.ts";
 
 const logger = silentLogger();
 

@@ -1,9 +1,9 @@
 import { CodedError, type HealthResult } from "@flowcatalyst/foundation";
-import type { LeaseStore } from "../ports/lease.ts";
-import { createSqliteQueue } from "../queues/sqlite/index.ts";
-import { countUsage, createSqliteStore, openDatabase } from "../stores/sqlite/index.ts";
-import type { OpenStore, StorePlan } from "./open-store.ts";
-import type { ProcessContext } from "./process-context.ts";
+import type { LeaseStore } from "../../ports/lease.ts";
+import { createSqliteQueue } from "../../queues/sqlite/index.ts";
+import { countUsage, createSqliteStore, openDatabase } from "../../stores/sqlite/index.ts";
+import type { OpenStore, StorePlan } from "../open-store.ts";
+import type { ProcessContext } from "../process-context.ts";
 
 const scheme = "sqlite:";
 const healthLeaseMs = 1_000;

@@ -1,14 +1,12 @@
-import { requireMigrated } from "../postgres/migrations.ts";
-import { createPostgresDatabase, type PostgresDatabase } from "../postgres/postgres-database.ts";
-import { createPostgresQueue } from "../queues/postgres/index.ts";
-import { queueMigrations } from "../queues/postgres/migrations.ts";
-import { migrateAll, reachPostgres } from "./postgres-at-start.ts";
-import { writeProbe } from "./postgres-probe.ts";
-import type { ProcessContext } from "./process-context.ts";
-import { routerQueueOf, type OpenQueue, type QueuePlace } from "./queue-at.ts";
-
-/** Of the component `queue`, in the store's database or in one of its own. */
-export { queueMigrations as queueSet } from "../queues/postgres/migrations.ts";
+import { requireMigrated } from "../../postgres/migrations.ts";
+import { createPostgresDatabase, type PostgresDatabase } from "../../postgres/postgres-database.ts";
+import { createPostgresQueue } from "../../queues/postgres/index.ts";
+import { queueMigrations } from "../../queues/postgres/migrations.ts";
+import { migrateAll, reachPostgres } from "./reach-postgres.ts";
+import { writeProbe } from "./write-probe.ts";
+import type { ProcessContext } from "../process-context.ts";
+import type { OpenQueue, QueuePlace } from "../queue-at.ts";
+import { routerQueueOf } from "../router-queue.ts";
 
 /** Opens the queue in a PostgreSQL database of its own. Its messages carry whole deliveries. */
 export async function openPostgresQueue(place: QueuePlace, context: ProcessContext): Promise<OpenQueue> {

@@ -1,0 +1,11 @@
+import type { RouterQueue } from "../platform/platform-deps.ts";
+
+/** A queue as routers are told of it at `/api/config/router`: without user and password, which they have themselves. */
+export function routerQueueOf(queueUrl: string): RouterQueue {
+  const queueName = queueUrl.slice(0, queueUrl.indexOf(":"));
+  const url = URL.parse(queueUrl);
+  if (url === null || url.host === "") return { queueName, queueUri: queueUrl };
+  url.username = "";
+  url.password = "";
+  return { queueName, queueUri: url.href };
+}
