@@ -42,8 +42,13 @@ export class ConsumerLease {
     this.#name = name;
   }
 
-  /** This consumer's id; the first call makes its row. */
-  id(): Promise<number> {
+  /**
+   * This consumer's id, for a receive: the first call makes its row. Somebody who was stopped for so long that the lease
+   * may have ended asks first whether it is still there.
+   */
+  async id(): Promise<number> {
+    const sinceMs = this.#deps.clock.monotonicMs() - this.#renewedAtMs;
+    if (this.#id !== null && sinceMs > postgresQueueLimits.leaseMs / 2) await this.renewIfDue();
     this.#id ??= this.#register();
     return this.#id;
   }

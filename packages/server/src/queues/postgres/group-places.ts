@@ -41,12 +41,13 @@ const holdRows = statement<{ seq: number }, [seqs: readonly number[]]>(`
 /** Of each group that has rows behind a removed one: its first row. */
 const headsOfGroups = statement<{ seq: number; group_key: string; state: number }, [gone: string]>(`
   SELECT head.seq, g.group_key, head.state
-  FROM json_to_recordset($1::json) AS g (group_key text, seq bigint)
+  FROM json_to_recordset($1::json) AS g (group_key text, seq bigint, floor bigint)
   CROSS JOIN LATERAL (
     SELECT 1 FROM queue_messages m WHERE m.group_key = g.group_key AND m.seq > g.seq ORDER BY m.seq LIMIT 1
   ) AS behind
   CROSS JOIN LATERAL (
-    SELECT m.seq, m.state FROM queue_messages m WHERE m.group_key = g.group_key ORDER BY m.seq LIMIT 1
+    SELECT m.seq, m.state FROM queue_messages m
+    WHERE m.group_key = g.group_key AND m.seq >= g.floor ORDER BY m.seq LIMIT 1
   ) AS head`);
 
 /** A row of a group that holds a high-priority message goes ahead of other groups, or that one would wait behind it. */
@@ -130,8 +131,8 @@ export interface RestingRow extends PlacedRow {
 /** Puts rows that this transaction has locked back: READY, or BLOCKED if an earlier one of their group is there. */
 export async function rest(session: PostgresSession, rows: readonly RestingRow[]): Promise<void> {
   if (rows.length === 0) return;
-  const questions = rows.flatMap(({ seq, group_key }) =>
-    group_key === null ? [] : [{ key: seq, group_key, before: seq, after: 0 }],
+  const questions = rows.flatMap(({ seq, group_key, floor }) =>
+    group_key === null ? [] : [{ key: seq, group_key, before: seq, after: floor - 1 }],
   );
   const held = await findHeld(session, questions);
   const placed = rows.map(({ seq, abandoned }) => ({

@@ -1,15 +1,12 @@
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { keyIs, statement } from "../../postgres/statement.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
-import { rowState } from "./queue-rows.ts";
+import { freshRowsOf } from "./queue-rows.ts";
 
 /** Only where really nothing is left: what this process remembers may have been taken back by a crash of the server. */
 const removeFinished = statement<never, [claims: string]>(`
   DELETE FROM queue_claims c USING json_to_recordset($1::json) AS r (consumer bigint, claim bigint)
-  WHERE ${keyIs("(c.consumer_id, c.claim)", "(r.consumer, r.claim)")} AND NOT EXISTS (
-    SELECT 1 FROM queue_messages m
-    WHERE m.lane = c.lane AND m.state = ${rowState.fresh} AND m.seq BETWEEN c.first_seq AND c.last_seq
-  )`);
+  WHERE ${keyIs("(c.consumer_id, c.claim)", "(r.consumer, r.claim)")} AND NOT EXISTS ${freshRowsOf("1")}`);
 
 /** One receive of one consumer. */
 export interface ClaimName {

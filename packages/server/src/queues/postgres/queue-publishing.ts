@@ -3,7 +3,7 @@ import type { QueueMessage } from "../../domain/message.ts";
 import type { PublishResult } from "../../ports/queue.ts";
 import type { PostgresDatabase, PostgresSession } from "../../postgres/postgres-database.ts";
 import { isUnavailable } from "../../postgres/postgres-errors.ts";
-import { statement, toJsonRows } from "../../postgres/statement.ts";
+import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
 import { DedupWindow, type DedupRow } from "./dedup-window.ts";
 import { findHeld } from "./group-places.ts";
 import { KnownGroups } from "./known-groups.ts";
@@ -76,7 +76,7 @@ const lendRank = statement<never, [groups: string]>(`
   FROM json_to_recordset($1::json) AS g (group_key text) CROSS JOIN LATERAL (
     SELECT f.seq FROM queue_messages f WHERE f.group_key = g.group_key ORDER BY f.seq LIMIT 1
   ) AS head
-  WHERE m.seq = head.seq AND m.state = ${rowState.ready} AND m.rank = 1`);
+  WHERE ${keyIs("m.seq", "head.seq")} AND m.state = ${rowState.ready} AND m.rank = 1`);
 const estimateRows = statement<{ live: number }>("SELECT pg_stat_get_live_tuples('queue_messages'::regclass) AS live");
 
 const MAX_UTF8_BYTES_PER_CHAR = 3;

@@ -36,7 +36,7 @@ const takeReady = statement<MessageRow, Taking>(`
     UPDATE queue_messages m SET
       state = ${inFlight}, due_at_ms = $5, consumer_id = $3, claim = $4, receive_count = m.receive_count + 1
     FROM sized AS s, ${quick}
-    WHERE m.seq = s.seq AND s.bytes_before < $6 AND ${quickly}
+    WHERE ${keyIs("m.seq", "s.seq")} AND s.bytes_before < $6 AND ${quickly}
     RETURNING m.seq, m.rank, m.group_key IS NOT NULL AS grouped, m.kind, m.receive_count, m.published_at_ms, m.body
   )
   SELECT seq, grouped, kind, receive_count, published_at_ms, body FROM taken ORDER BY rank, seq`);
@@ -78,7 +78,7 @@ const takeFresh = statement<MessageRow & { followed: boolean; is_cut: boolean },
  * in front is locked and still ours, so nobody else can have moved those behind it.
  */
 const takeFollowers = statement<
-  MessageRow,
+  MessageRow & { head: number },
   [heads: string, room: number, groupMax: number, consumerId: number, claim: number, untilMs: number, nowMs: number]
 >(`
   WITH heads AS MATERIALIZED (
@@ -100,10 +100,10 @@ const takeFollowers = statement<
   ), taken AS (
     UPDATE queue_messages m SET
       state = ${inFlight}, due_at_ms = $6, consumer_id = $4, claim = $5, receive_count = m.receive_count + 1
-    FROM chosen WHERE m.seq = chosen.seq AND m.state = ${blocked}
+    FROM chosen WHERE ${keyIs("m.seq", "chosen.seq")} AND m.state = ${blocked}
     RETURNING chosen.head, m.seq, m.kind, m.receive_count, m.published_at_ms, m.body
   )
-  SELECT seq, true AS grouped, kind, receive_count, published_at_ms, body FROM taken ORDER BY head, seq`);
+  SELECT seq, head, true AS grouped, kind, receive_count, published_at_ms, body FROM taken ORDER BY head, seq`);
 
 export interface QueueReceivingDeps {
   readonly database: PostgresDatabase;
@@ -112,6 +112,9 @@ export interface QueueReceivingDeps {
   readonly lanes: LaneWatch;
   readonly claims: HeldClaims;
 }
+
+/** `head`: the first row of its group, which went with it; none: that is itself. */
+type TakenRow = MessageRow & { readonly head?: number };
 
 /** A received row whose body cannot be read. */
 export interface Unreadable {
@@ -163,7 +166,7 @@ export class QueueReceiving {
     }
   }
 
-  async #takeRows(claim: Claim, max: number): Promise<readonly MessageRow[]> {
+  async #takeRows(claim: Claim, max: number): Promise<readonly TakenRow[]> {
     const { database, lanes, claims } = this.#deps;
     const { receiveMaxBytes } = postgresQueueLimits;
     const values = (room: number): Taking => {
@@ -184,22 +187,24 @@ export class QueueReceiving {
     return [...again, ...next, ...(await this.#takeBehind(claim, heads, left))];
   }
 
-  #takeBehind(claim: Claim, heads: readonly MessageRow[], room: number): Promise<readonly MessageRow[]> {
+  #takeBehind(claim: Claim, heads: readonly MessageRow[], room: number): Promise<readonly TakenRow[]> {
     const { consumerId, number, untilMs, nowMs } = claim;
     const inOrder = heads.map(({ seq }) => ({ seq, consumer: consumerId, claim: number }));
     inOrder.sort((one, other) => one.seq - other.seq);
-    const groupMax = postgresQueueLimits.groupBatchMax - 1;
+    // An equal share each: what is left over is not worth looking through all that waits.
+    const share = Math.ceil(room / heads.length);
+    const groupMax = Math.min(share, postgresQueueLimits.groupBatchMax - 1);
     const values = [toJsonRows(inOrder), room, groupMax, consumerId, number, untilMs, nowMs] as const;
     return this.#deps.database.query(takeFollowers, [...values]);
   }
 
-  #read(rows: readonly MessageRow[], { consumerId, number }: Claim): Received {
+  #read(rows: readonly TakenRow[], { consumerId, number }: Claim): Received {
     const batch: ReceivedMessage[] = [];
     const unreadable: Unreadable[] = [];
     for (const row of rows) {
       const { seq, grouped, kind } = row;
       const standalone = kind === rowKind.standalone;
-      const parts: ReceiptParts = { seq, consumerId, claim: number, grouped, standalone };
+      const parts: ReceiptParts = { seq, consumerId, claim: number, grouped, standalone, floor: row.head ?? seq };
       const decoded = decodeMessage(row.body);
       if (decoded.kind === "malformed") {
         unreadable.push({ parts, reason: `${decoded.code}: ${describeFaults(decoded.faults)}` });

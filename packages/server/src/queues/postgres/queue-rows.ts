@@ -19,6 +19,11 @@ export interface MessageRow {
 export interface PlacedRow {
   readonly seq: number;
   readonly group_key: string | null;
+  /**
+   * Nothing of its group below this place is unsettled, so nobody needs to step over what is dead there; 0: not known.
+   * Once true it stays true, because new rows get higher places.
+   */
+  readonly floor: number;
 }
 
 /** Keys of advisory locks: any constants will do, as long as nobody else in the database uses them. */
@@ -30,3 +35,14 @@ export const queueLocks = { publishing: 7_301_846_521_001, sweeping: 7_301_846_5
  */
 export const quick = "(SELECT set_config('synchronous_commit', 'off', true) AS mode) AS quick";
 export const quickly = "quick.mode = 'off'";
+
+/**
+ * The FRESH rows that a row `c` of `queue_claims` speaks of. OFFSET 0 keeps the planner from weighing it against reading
+ * the whole index and comparing each with each, which looks cheap while the table is empty.
+ */
+export function freshRowsOf(columns: string): string {
+  return `(
+    SELECT ${columns} FROM queue_messages m
+    WHERE m.lane = c.lane AND m.state = ${rowState.fresh} AND m.seq BETWEEN c.first_seq AND c.last_seq OFFSET 0
+  )`;
+}

@@ -29,16 +29,17 @@ interface LiveRow extends PlacedRow {
   readonly claim: number;
 }
 
-const receiptRows = "json_to_recordset($1::json) AS r (seq bigint, consumer bigint, claim bigint)";
+const liveColumns = "m.seq, m.group_key, r.consumer, r.claim, r.floor";
+const receiptRows = "json_to_recordset($1::json) AS r (seq bigint, consumer bigint, claim bigint, floor bigint)";
 
 const removeLive = statement<LiveRow, [receipts: string, nowMs: number]>(`
   DELETE FROM queue_messages m USING ${receiptRows}
-  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} RETURNING ${liveColumns}`);
 const removeLiveQuickly = statement<LiveRow, [receipts: string, nowMs: number]>(`
   DELETE FROM queue_messages m USING ${receiptRows}, ${quick}
-  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING ${liveColumns}`);
 const lockLive = statement<LiveRow & { body: string }, [receipts: string, nowMs: number]>(`
-  SELECT m.seq, m.group_key, r.consumer, r.claim, m.body
+  SELECT ${liveColumns}, m.body
   FROM ${receiptRows} JOIN queue_messages m ON ${keyIs("m.seq", "r.seq")}
   WHERE ${isLive("$2")} FOR UPDATE OF m`);
 const delayLive = statement<LiveRow, [receipts: string, nowMs: number, dueAtMs: number]>(`
@@ -46,14 +47,14 @@ const delayLive = statement<LiveRow, [receipts: string, nowMs: number, dueAtMs: 
     state = ${rowState.delayed}, due_at_ms = $3, consumer_id = NULL, claim = NULL,
     receive_count = CASE WHEN m.state = ${rowState.fresh} THEN 1 ELSE m.receive_count END
   FROM ${receiptRows}, ${quick}
-  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING ${liveColumns}`);
 /** A FRESH row that is kept for longer than its receive says so itself from now on. */
 const extendLive = statement<LiveRow, [receipts: string, nowMs: number, dueAtMs: number]>(`
   UPDATE queue_messages m SET
     state = ${rowState.inFlight}, due_at_ms = $3, consumer_id = r.consumer, claim = r.claim,
     receive_count = CASE WHEN m.state = ${rowState.fresh} THEN 1 ELSE m.receive_count END
   FROM ${receiptRows}, ${quick}
-  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING m.seq, m.group_key, r.consumer, r.claim`);
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING ${liveColumns}`);
 
 const removeRows = statement<never, [letters: string, nowMs: number]>(`
   WITH gone AS (
@@ -178,5 +179,7 @@ function nameOf({ seq, consumerId, claim }: ReceiptParts): string {
 }
 
 function receiptsJson(parts: readonly ReceiptParts[]): string {
-  return JSON.stringify(parts.map(({ seq, consumerId, claim }) => ({ seq, consumer: consumerId, claim })));
+  return JSON.stringify(
+    parts.map(({ seq, consumerId, claim, floor }) => ({ seq, consumer: consumerId, claim, floor })),
+  );
 }

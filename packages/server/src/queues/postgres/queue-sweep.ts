@@ -5,7 +5,7 @@ import type { ConsumerLease } from "./consumer-lease.ts";
 import { rest } from "./group-places.ts";
 import type { ClaimName, HeldClaims } from "./held-claims.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
-import { queueLocks, rowKind, rowState, type PlacedRow } from "./queue-rows.ts";
+import { freshRowsOf, queueLocks, rowKind, rowState, type PlacedRow } from "./queue-rows.ts";
 import { bury } from "./queue-settling.ts";
 import type { QueueTime } from "./queue-time.ts";
 
@@ -28,7 +28,7 @@ interface Peek {
   readonly is_somebody_gone: boolean;
 }
 
-const dueColumns = "m.seq, m.group_key, m.kind, m.state, m.abandoned_count, m.body";
+const dueColumns = "m.seq, m.group_key, 0 AS floor, m.kind, m.state, m.abandoned_count, m.body";
 
 const peek = statement<Peek, [nowMs: number]>(`
   SELECT
@@ -55,12 +55,13 @@ const claimsOf = statement<ClaimRow, [consumers: readonly number[], max: number]
 const inFlightOf = statement<DueRow, [consumers: readonly number[], max: number]>(`
   SELECT ${dueColumns} FROM queue_messages m
   WHERE m.state = ${rowState.inFlight} AND m.consumer_id = ANY ($1::bigint[]) LIMIT $2 FOR UPDATE`);
+/** The sum hides the state from the index of FRESH rows, which the second look-up must not walk. */
 const freshOf = statement<DueRow, [claims: string]>(`
   SELECT ${dueColumns}
   FROM json_to_recordset($1::json) AS r (consumer_id bigint, claim bigint)
   JOIN queue_claims c ON ${keyIs("(c.consumer_id, c.claim)", "(r.consumer_id, r.claim)")}
-  JOIN queue_messages m
-    ON m.lane = c.lane AND m.state = ${rowState.fresh} AND m.seq BETWEEN c.first_seq AND c.last_seq
+  CROSS JOIN LATERAL ${freshRowsOf("m.seq")} AS f
+  JOIN queue_messages m ON ${keyIs("m.seq", "f.seq")} AND m.state + 0 = ${rowState.fresh}
   FOR UPDATE OF m`);
 const inFlightUnder = statement<DueRow, [claims: string, consumers: readonly number[]]>(`
   SELECT ${dueColumns}
@@ -208,7 +209,7 @@ export class QueueSweep {
     const kept = [...rows.values()].filter((row) => !isGivenUp(row));
     await rest(
       session,
-      kept.map(({ seq, group_key, state }) => ({ seq, group_key, abandoned: state === rowState.delayed ? 0 : 1 })),
+      kept.map((row) => ({ ...row, abandoned: row.state === rowState.delayed ? 0 : 1 })),
     );
   }
 
@@ -234,7 +235,7 @@ async function freeClaims(session: PostgresSession, doubtful: readonly ClaimName
   const rows = [...(await endClaims(session, claims)), ...marked];
   await rest(
     session,
-    rows.map(({ seq, group_key }) => ({ seq, group_key, abandoned: 0 })),
+    rows.map((row) => ({ ...row, abandoned: 0 })),
   );
 }
 

@@ -3,7 +3,7 @@ import type { MessageId, PoolCode } from "../../domain/ids.ts";
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { statement } from "../../postgres/statement.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
-import { rowState } from "./queue-rows.ts";
+import { freshRowsOf, rowState } from "./queue-rows.ts";
 
 interface Totals {
   readonly total: number;
@@ -23,9 +23,7 @@ const readTotals = statement<Totals, [from: number, max: number]>(`
     ${counted("SELECT 1 FROM queue_messages WHERE seq >= $1 ORDER BY seq")} AS total,
     ${counted(`SELECT 1 FROM queue_messages WHERE state = ${rowState.delayed} ORDER BY due_at_ms`)} AS delayed,
     ${counted(`SELECT 1 FROM queue_messages WHERE state = ${rowState.inFlight} ORDER BY due_at_ms`)} AS marked,
-    ${counted(`
-      SELECT 1 FROM queue_claims c JOIN queue_messages m
-      ON m.lane = c.lane AND m.state = ${rowState.fresh} AND m.seq BETWEEN c.first_seq AND c.last_seq`)} AS claimed,
+    ${counted(`SELECT 1 FROM queue_claims c CROSS JOIN LATERAL ${freshRowsOf("1")} AS m`)} AS claimed,
     ${counted("SELECT 1 FROM queue_dead_letters ORDER BY seq")} AS dead,
     oldest.seq AS oldest_seq, oldest.published_at_ms AS oldest_at_ms,
     pg_stat_get_live_tuples('queue_messages'::regclass) AS estimate
