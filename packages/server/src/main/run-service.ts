@@ -47,6 +47,8 @@ export interface ServiceInput {
 /** Above the router's drain deadline, so that calls under way can finish. */
 const stopMarginMs = 5_000;
 const hardStopMarginMs = 10_000;
+/** After all services have stopped. */
+const closeWithinMs = 5_000;
 const exitCodeInterrupted = 130;
 const msPerSecond = 1_000;
 /** A pid comes back after a restart; a number beside it keeps the new process apart from the old one. */
@@ -168,8 +170,17 @@ async function runComposition(
     await supervisor.stopped;
     throw error;
   } finally {
-    if (!hard.aborted) await composition.close();
+    if (!hard.aborted) await closeSoon(composition, run.context);
   }
+}
+
+/** A database that hangs is not waited for: nothing is open there that it would not undo by itself. */
+async function closeSoon(composition: Composition, { clock, logger }: ProcessContext): Promise<void> {
+  const late = new AbortController();
+  const cancel = clock.setTimer(closeWithinMs, () => late.abort());
+  await Promise.race([composition.close(), aborted(late.signal)]);
+  cancel();
+  if (late.signal.aborted) logger.warn({ waitedMs: closeWithinMs }, "The database or the queue could not be closed");
 }
 
 /** An executable starts with compilation to machine code held back (scripts/build-compile.ts); from now on it pays. */

@@ -1,5 +1,5 @@
 import pg from "pg";
-import type { Clock, Logger } from "@flowcatalyst/foundation";
+import { isCodedError, type Clock, type Logger } from "@flowcatalyst/foundation";
 import { createNotifications } from "./notifications.ts";
 import { isRepeatable, toStoreError } from "./postgres-errors.ts";
 import type { SqlValue, Statement } from "./statement.ts";
@@ -182,12 +182,19 @@ async function inTransaction<Result>(
     await client.query("COMMIT");
     return result;
   } catch (error) {
+    const fault = isRepeatable(error) ? error : toStoreError(error);
     // A connection that cannot roll back is of no use to anybody.
-    broken = !(await rolledBack(client));
-    throw isRepeatable(error) ? error : toStoreError(error);
+    broken = isSilent(fault) || !(await rolledBack(client));
+    throw fault;
   } finally {
     client.release(broken);
   }
+}
+
+/** Nothing answers there any more: a further statement would only wait for the same answer. */
+function isSilent(fault: unknown): boolean {
+  if (!isCodedError(fault, "STORE_UNAVAILABLE")) return false;
+  return fault.cause !== undefined && !(fault.cause instanceof pg.DatabaseError);
 }
 
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
