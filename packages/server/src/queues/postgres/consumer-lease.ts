@@ -43,8 +43,8 @@ export class ConsumerLease {
   }
 
   /**
-   * This consumer's id, for a receive: the first call makes its row. Somebody who was stopped for so long that the lease
-   * may have ended asks first whether it is still there.
+   * This consumer's id, for a receive: the first call makes its row. Somebody who was stopped for so long that the
+   * lease may have ended asks first whether it is still there.
    */
   async id(): Promise<number> {
     const sinceMs = this.#deps.clock.monotonicMs() - this.#renewedAtMs;

@@ -6,11 +6,12 @@ import { rowState, type PlacedRow } from "./queue-rows.ts";
  * Who stands before whom in a group, asked so that the answer still holds when the transaction commits.
  *
  * Two things may race: somebody who puts a row to rest behind an earlier one (a publish, a nack, a release), and
- * somebody who removes that earlier one and looks for the next to let go. The first locks the earlier row FOR KEY SHARE,
- * which stands against deleting only; the second deletes in one statement and looks in a later one. So either the lock
- * comes first: then the deletion waits for the commit, and its look finds the BLOCKED row. Or the deletion comes first:
- * then the lock waits for that commit and finds the row gone, and the question is asked again. A row that is found to
- * stand first needs no lock: places rise in commit order (publishers take turns), so nothing can come before it later.
+ * somebody who removes that earlier one and looks for the next to let go. The first locks the earlier row FOR KEY
+ * SHARE, which stands against deleting only; the second deletes in one statement and looks in a later one. So either
+ * the lock comes first: then the deletion waits for the commit, and its look finds the BLOCKED row. Or the deletion
+ * comes first: then the lock waits for that commit and finds the row gone, and the question is asked again. A row that
+ * is found to stand first needs no lock: places rise in commit order (publishers take turns), so nothing can come
+ * before it later.
  *
  * Two removals in one group may miss each other the same way (each sees the other's row as the head), so whoever finds
  * a head that is not BLOCKED locks it too. That may deadlock, where two consumers hold rows of one group after an

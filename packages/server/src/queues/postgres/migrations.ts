@@ -3,8 +3,8 @@ import type { MigrationSet } from "../../postgres/migrations.ts";
 /**
  * Tables of the queue. They may live in the store's database, so they have numbers of their own.
  *
- * `queue_messages.state` (see `rowState`): 0 FRESH, 1 READY, 2 BLOCKED, 3 DELAYED, 4 IN_FLIGHT. What they mean, and why a
- * message is usually written twice only, stands in postgres-queue.ts. What each index is for:
+ * `queue_messages.state` (see `rowState`): 0 FRESH, 1 READY, 2 BLOCKED, 3 DELAYED, 4 IN_FLIGHT. What they mean, and why
+ * a message is usually written twice only, stands in postgres-queue.ts. What each index is for:
  *
  * | index | question | entries a message costs |
  * |---|---|---|
@@ -16,8 +16,9 @@ import type { MigrationSet } from "../../postgres/migrations.ts";
  * | queue_high | does the group hold an urgent one | none, unless urgent |
  *
  * Vacuum is told to come by number of dead rows instead of by a share of the table, and not to rest in between: the
- * table is small whenever the queue is short, and a pass over it takes milliseconds. Statistics are of no use here (plans
- * are generic and led by indexes), so analyzing is as good as off. Bodies are not compressed: they are read once.
+ * table is small whenever the queue is short, and a pass over it takes milliseconds. Statistics are of no use here
+ * (plans are generic and led by indexes), so analyzing is as good as off. Bodies are not compressed: they are read
+ * once.
  */
 const messages = `
   CREATE TABLE queue_messages (
@@ -50,7 +51,10 @@ const messages = `
   CREATE INDEX queue_due ON queue_messages (state, due_at_ms) WHERE state >= 3;
   CREATE INDEX queue_high ON queue_messages (group_key) WHERE high AND group_key IS NOT NULL;`;
 
-/** Few rows that change with every receive: room on their pages, so that a change never touches an index. */
+/**
+ * Few rows that change with every receive: room on their pages, so that a change never touches an index. Consumers get
+ * ids at random, since a number that rises may be given twice by a server that took over from one that crashed.
+ */
 const lanes = `
   CREATE TABLE queue_lanes (
     lane text COLLATE "C" PRIMARY KEY,
@@ -60,7 +64,7 @@ const lanes = `
     autovacuum_vacuum_cost_delay = 0
   );
   CREATE TABLE queue_consumers (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint PRIMARY KEY DEFAULT floor(random() * 9007199254740992)::bigint,
     name text NOT NULL,
     lease_until_ms bigint NOT NULL
   ) WITH (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

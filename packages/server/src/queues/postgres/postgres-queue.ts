@@ -40,7 +40,54 @@ const wakeUpChannel = "fc_queue";
 const repeatTries = 3;
 
 /**
- * ESSAY
+ * The queue in a PostgreSQL database, the store's own (`db:`) or one for routers without a store: any number of
+ * publishers and consumers, in any number of processes.
+ *
+ * **Entities.** A message is a row with a place (`seq`, rising in commit order), a lane, perhaps a group, and a state:
+ *
+ *     publish ─▶ FRESH ──receive: the lane's cursor moves past it──▶ held by that receive ── ack ─▶ gone
+ *        │                                                                  │ nack, delay, extend, end of time
+ *        │            ┌──────────────── nack, or its time ended ────────────┴──────┐
+ *        ├──▶ READY ◀─┴─ IN_FLIGHT ── nack with delay ─▶ DELAYED                   │
+ *        └──▶ BLOCKED, while an earlier row of its group is there ◀────────────────┘
+ *
+ * `queue_lanes` holds a cursor per lane, `queue_claims` a row per receive of FRESH messages (whose, from where to
+ * where, until when), `queue_consumers` a row per living consumer, `queue_dedup` a row per publish.
+ *
+ * **Cost, and why it does not rise.** A message is written twice: inserted and deleted. What is READY for a receive is
+ * not a state that each row is moved through, but lies above a cursor that moves once per batch. So no row is updated
+ * on the common path, an index gains one entry a message and loses none to updates, and the dead entries that every
+ * queue leaves lie below the cursor, where no receive starts. That is what makes other table queues sink: they look for
+ * work at the low end of an index, which is exactly where the dead entries are. The same thought everywhere: groups are
+ * asked from a place below which nothing is unsettled (remembered by publishers, carried in receipts), totals are
+ * counted from the oldest, deduplication is a row per publish, and no counter is kept that everybody would wait for.
+ * Everything else than the common path (what came back, waits its turn in a group, was delayed, extended or is urgent)
+ * is kept by the state of its row, as usual, at three or more writes. Every call is a few statements, whatever its
+ * size.
+ *
+ * **Order.** Publishers take turns under a lock held to the commit, so places rise in commit order: a reader of FRESH
+ * rows never passes one that commits later, and a message found to be first of its group stays first. FRESH and READY
+ * rows are always first of their group. How putting behind, giving back and letting go race, and why nothing is lost
+ * between them, stands in group-places.ts. A nack keeps the row's place. A receive takes what follows its first rows in
+ * their groups, in order. An urgent message lends its rank to the first of its group, so stand-alone messages of groups
+ * start READY, since the cursor knows no ranks; one behind a platform message waits for it.
+ *
+ * **Whose a message is.** A receipt names a receive of a consumer. It is live while the row says so: IN_FLIGHT under
+ * that name, or FRESH with that receive on record, and its time not over. A receive belongs to its consumer's lease (10
+ * s, renewed every 3 s): a living consumer touches its messages only to keep them beyond the visibility, and what a
+ * crashed one held is free after 10 s instead of 60. Others free it, by rewriting the rows, and only then is it given
+ * out; so two consumers never hold a live receipt of one message, whatever they believe about time. One that was
+ * stopped learns it from the first refused receipt.
+ *
+ * **Guarantees and failures.** What was answered as published is committed to disk. Receiving, extending, nacking and
+ * acks of platform messages do not wait for the disk: a crash of the server may take back the last of them, always a
+ * suffix, and what was received or acked then comes again, as "at least once" allows; the store knows a platform job
+ * that is done. A receive whose answer was lost is taken back with the next call. Without the database `publish`
+ * answers "refused" and all else throws STORE_UNAVAILABLE; connections are made again for ever. A deadlock is done
+ * again. A stand-alone message whose receive ended `maxReceives` times without ack or nack goes to the dead letters, as
+ * does a body that cannot be read, while the rest of its batch is delivered.
+ *
+ * **Time** is the database's (queue-time.ts). **Wake-ups** only make it sooner: every look is repeated within a second.
  */
 export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetterReader {
   readonly name: string;

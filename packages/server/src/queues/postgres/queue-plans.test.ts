@@ -163,6 +163,10 @@ function faultsIn(node: PlanNode, text: string): readonly string[] {
   const below = (node.Plans ?? []).flatMap((child) => faultsIn(child, text));
   if (table?.startsWith("queue_") !== true || type === "ModifyTable") return below;
   if (smallTables.has(table)) return below;
+  // Below the cursor lie the dead ones: the lane alone does not do.
+  if (index === "queue_fresh" && condition?.includes("seq") !== true) {
+    return [...below, `${condition} on queue_fresh in ${text}`];
+  }
   const isLookUp = type.startsWith("Index") && (condition !== undefined || mayWalk[index ?? ""]?.test(text) === true);
   return isLookUp ? below : [...below, `${type} of ${table} by ${index} in ${text}`];
 }

@@ -89,8 +89,8 @@ const BEYOND_ALL_PLACES = Number.MAX_SAFE_INTEGER;
  * for the next.
  *
  * A publisher remembers ids (dedup-window.ts), lanes that exist, and of groups below which place nothing is unsettled,
- * so that looking for an earlier row never steps over the dead ones of a busy group. All of that is knowledge about what
- * has committed; it is thrown away when the database was out of reach, since another server may have taken over.
+ * so that looking for an earlier row never steps over the dead ones of a busy group. All of that is knowledge about
+ * what has committed; it is thrown away when the database was out of reach, since another server may have taken over.
  */
 export class QueuePublishing {
   readonly #deps: QueuePublishingDeps;

@@ -1,8 +1,8 @@
 import type { Receipt } from "../../ports/queue.ts";
 
 /**
- * `seq.consumer.claim.flags.behind`: one receive of one row. A consumer numbers its receives, and gets a new id when its lease
- * was lost, so no receipt ever means another receive. The flags save a read when the row is settled.
+ * `seq.consumer.claim.flags.behind`: one receive of one row. A consumer numbers its receives, and gets a new id when
+ * its lease was lost, so no receipt ever means another receive. The flags save a read when the row is settled.
  */
 export interface ReceiptParts {
   readonly seq: number;

@@ -37,8 +37,8 @@ export const quick = "(SELECT set_config('synchronous_commit', 'off', true) AS m
 export const quickly = "quick.mode = 'off'";
 
 /**
- * The FRESH rows that a row `c` of `queue_claims` speaks of. OFFSET 0 keeps the planner from weighing it against reading
- * the whole index and comparing each with each, which looks cheap while the table is empty.
+ * The FRESH rows that a row `c` of `queue_claims` speaks of. OFFSET 0 keeps the planner from weighing it against
+ * reading the whole index and comparing each with each, which looks cheap while the table is empty.
  */
 export function freshRowsOf(columns: string): string {
   return `(

@@ -213,7 +213,9 @@ export class QueueSweep {
     );
   }
 
-  /** Receives whose answer was lost hold messages that nobody knows of: nobody was given them, so that counts for none. */
+  /**
+   * Receives whose answer was lost hold messages that nobody knows of: nobody was given them, so that counts for none.
+   */
   async #freeDoubtful(): Promise<void> {
     const { database, claims, released } = this.#deps;
     const doubtful = claims.takeDoubtful();

@@ -4,9 +4,9 @@ import { statement } from "../../postgres/statement.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
 
 /**
- * What time it is for the queue, in ms since the Unix epoch. Consumers' clocks differ, so due times and leases go by the
- * database's clock: its difference to this process's monotonic clock is measured when first asked for and every 30 s,
- * which costs no statement of its own in between. A measurement is off by at most half of its round trip.
+ * What time it is for the queue, in ms since the Unix epoch. Consumers' clocks differ, so due times and leases go by
+ * the database's clock: its difference to this process's monotonic clock is measured when first asked for and every 30
+ * s, which costs no statement of its own in between. A measurement is off by at most half of its round trip.
  */
 export interface QueueTime {
   now(): Promise<number>;

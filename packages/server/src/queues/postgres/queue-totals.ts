@@ -44,8 +44,8 @@ const readDead = statement<DeadRow, [max: number]>(
 );
 
 /**
- * Totals without a counter, which would make all publishers and consumers wait for each other: counted, up to 100,000 of
- * each kind; beyond it the server's estimate. Places only rise, so what was the oldest once is where the next count
+ * Totals without a counter, which would make all publishers and consumers wait for each other: counted, up to 100,000
+ * of each kind; beyond it the server's estimate. Places only rise, so what was the oldest once is where the next count
  * starts, and dead rows below it are never stepped over.
  */
 export class QueueTotals {
