@@ -79,6 +79,8 @@ const sessionSettings: Readonly<Record<PostgresConfig["profile"], string>> = {
     "SET enable_material = off",
     "SET enable_memoize = off",
     "SET jit = off",
+    // Starting workers takes longer than any of these statements.
+    "SET max_parallel_workers_per_gather = 0",
     `SET statement_timeout = ${postgresLimits.statementTimeoutMs}`,
     `SET idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionTimeoutMs}`,
   ].join("; "),

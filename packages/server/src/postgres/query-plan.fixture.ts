@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { PostgresDatabase } from "./postgres-database.ts";
 import { adHoc, type SqlValue, type Statement } from "./statement.ts";
 
@@ -14,24 +15,44 @@ export interface QueryPlan {
  */
 export async function planOf<Row, Values extends readonly SqlValue[]>(
   database: PostgresDatabase,
-  { text }: Statement<Row, Values>,
+  statement: Statement<Row, Values>,
   values: NoInfer<Values>,
 ): Promise<QueryPlan> {
-  let plan: QueryPlan | null = null;
-  const explained = database.transaction(async (session) => {
-    await session.run(adHoc(`PREPARE explained AS ${text}`), []);
-    const execute = values.length === 0 ? "EXECUTE explained" : `EXECUTE explained (${values.map(literal).join(", ")})`;
-    const explain = adHoc<ExplainRow>(`EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) ${execute}`);
-    const [row] = await session.query(explain, []);
-    await session.run(adHoc("DEALLOCATE explained"), []);
-    plan = summaryOf(row?.["QUERY PLAN"][0]?.Plan ?? { "Node Type": "none" });
-    throw rollBack;
-  });
-  await explained.catch((error: unknown) => {
-    if (error !== rollBack) throw error;
-  });
-  return plan ?? { text: "", rowsRead: 0 };
+  return (await keepPlan(database, statement, values))();
 }
+
+/**
+ * Prepares the statement and has it planned now, with what is in the tables now. What it returns carries it out by that
+ * plan, as `planOf` does, once. `database` must have one connection only, and be in use at least every few seconds.
+ */
+export async function keepPlan<Row, Values extends readonly SqlValue[]>(
+  database: PostgresDatabase,
+  { text }: Statement<Row, Values>,
+  values: NoInfer<Values>,
+): Promise<() => Promise<QueryPlan>> {
+  const name = `explained_${createHash("sha256").update(text).digest("hex").slice(0, NAME_CHARS)}`;
+  const execute = values.length === 0 ? `EXECUTE ${name}` : `EXECUTE ${name} (${values.map(literal).join(", ")})`;
+  await database.transaction(async (session) => {
+    await session.run(adHoc(`PREPARE ${name} AS ${text}`), []);
+    await session.query(adHoc(`EXPLAIN ${execute}`), []);
+  });
+  return async () => {
+    let plan: QueryPlan | null = null;
+    const explained = database.transaction(async (session) => {
+      const explain = adHoc<ExplainRow>(`EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) ${execute}`);
+      const [row] = await session.query(explain, []);
+      await session.run(adHoc(`DEALLOCATE ${name}`), []);
+      plan = summaryOf(row?.["QUERY PLAN"][0]?.Plan ?? { "Node Type": "none" });
+      throw rollBack;
+    });
+    await explained.catch((error: unknown) => {
+      if (error !== rollBack) throw error;
+    });
+    return plan ?? { text: "", rowsRead: 0 };
+  };
+}
+
+const NAME_CHARS = 20;
 
 const rollBack = new Error("rolled back: a plan is looked at, not carried out");
 

@@ -77,7 +77,7 @@ export const attemptRecords = `(
 export const attemptColumns = `job_id, generation, number, started_at, duration_ms, outcome, status_code, burnt, signed,
   error, response_body`;
 
-const insertAttempts = statement<{ job_id: JobId; generation: number; number: number }, [attempts: string]>(`
+export const insertAttempts = statement<{ job_id: JobId; generation: number; number: number }, [attempts: string]>(`
   INSERT INTO attempts (${attemptColumns})
   SELECT ${attemptColumns} FROM ${attemptRecords} ORDER BY job_id, generation, number
   ON CONFLICT DO NOTHING

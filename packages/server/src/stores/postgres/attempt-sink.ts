@@ -47,7 +47,7 @@ interface DeliveredRow {
  * COMPLETED, as `transition` makes it of a report `delivered` with a burnt attempt that is new by its number. The
  * attempt comes out of the DELETE with the job: joining the two again would compare each with each.
  */
-const completeJobs = statement<DeliveredRow, [attempts: string, nowMs: number]>(`
+export const completeJobs = statement<DeliveredRow, [attempts: string, nowMs: number]>(`
   WITH done AS (
       DELETE FROM open_jobs o USING ${attemptRecords}
       WHERE ${keyIs("o.id", "r.job_id")} AND o.generation = r.generation AND o.status IN (0, 1)

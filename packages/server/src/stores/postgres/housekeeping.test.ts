@@ -96,7 +96,7 @@ describeWithPostgres("history by months on PostgreSQL", () => {
     expect(again!.kind).toBe("created");
   });
 
-  test("of a month that goes, open jobs, those that block, and events not passed stay, with what is theirs", async () => {
+  test("of a month that goes, open jobs, those that block, events not passed and what is theirs stay", async () => {
     const [open, done, blocking, behind, failed] = await publish(
       { dueInMs: 400 * dayMs },
       {},

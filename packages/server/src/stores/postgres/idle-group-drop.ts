@@ -17,8 +17,8 @@ export const readIdleGroups = statement<
   SELECT id, ${isIdle} AS idle
   FROM (SELECT * FROM job_groups WHERE id > $2 ORDER BY id LIMIT $3) AS g ORDER BY id`);
 export const lockIdleGroups = statement<{ id: number }, [idleBeforeMs: number, ids: string]>(`
-  SELECT g.id FROM json_array_elements_text($2::json) AS r (id) JOIN job_groups g ON ${keyIs("g.id", "r.id::bigint")}
-  WHERE ${isIdle} ORDER BY g.id FOR UPDATE OF g SKIP LOCKED`);
+  SELECT g.id FROM (SELECT id::bigint AS id FROM json_array_elements_text($2::json) AS r (id) ORDER BY 1) AS r
+  CROSS JOIN LATERAL (SELECT id FROM job_groups WHERE id = r.id AND ${isIdle} FOR UPDATE SKIP LOCKED) AS g`);
 export const dropGroups = statement<never, [ids: string]>(`
   DELETE FROM job_groups g USING json_array_elements_text($1::json) AS r (id)
   WHERE ${keyIs("g.id", "r.id::bigint")} AND NOT EXISTS (SELECT 1 FROM open_jobs o WHERE o.group_id = g.id)`);

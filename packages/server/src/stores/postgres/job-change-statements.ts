@@ -29,27 +29,29 @@ export interface FeedPart {
   readonly feed_held_total_ms: number;
 }
 
-const groupColumns = `g.id, g.key, g.feed_id, g.ordered, g.ready_at, g.outstanding, g.queued_at, g.run_from, g.run_to,
-  g.head_from, g.held_reason, g.held_since, g.blocked_job_id, g.blocked_since, g.blocked_total_ms,
-  f.held_since AS feed_held_since, f.held_total_ms AS feed_held_total_ms`;
+const groupColumns = `id, key, feed_id, ordered, ready_at, outstanding, queued_at, run_from, run_to, head_from,
+  held_reason, held_since, blocked_job_id, blocked_since, blocked_total_ms`;
 
-/** Locks in the order of ids, so that two transactions never wait for each other. */
-export const lockGroups = statement<GroupRow & FeedPart, [ids: string]>(`
-  SELECT ${groupColumns}
-  FROM (SELECT DISTINCT id::bigint AS id FROM json_array_elements_text($1::json) AS r (id)) AS r
-  JOIN job_groups g ON ${keyIs("g.id", "r.id")}
-  JOIN job_feeds f ON ${keyIs("f.id", "g.feed_id")}
-  ORDER BY g.id FOR UPDATE OF g`);
+/**
+ * Of the ids of `wanted`, which are distinct and in order, the groups, locked. A lock inside of LATERAL is taken row by
+ * row in the order of what stands before, so two transactions never wait for each other; and there is no other way to
+ * find the rows than one look-up each. Sorted afterwards, the planner would rather read all groups in order.
+ */
+const lockGroupsOf = (wanted: string): string => `
+  SELECT g.*, f.held_since AS feed_held_since, f.held_total_ms AS feed_held_total_ms
+  FROM (${wanted}) AS r
+  CROSS JOIN LATERAL (SELECT ${groupColumns} FROM job_groups WHERE id = r.id FOR UPDATE) AS g
+  CROSS JOIN LATERAL (SELECT held_since, held_total_ms FROM job_feeds WHERE id = g.feed_id OFFSET 0) AS f`;
 
-export const lockGroupsOfJobs = statement<GroupRow & FeedPart, [jobIds: string]>(`
-  SELECT ${groupColumns}
-  FROM (
-    SELECT DISTINCT o.group_id
-    FROM json_array_elements_text($1::json) AS r (id) JOIN open_jobs o ON ${keyIs("o.id", "r.id")}
-  ) AS r
-  JOIN job_groups g ON ${keyIs("g.id", "r.group_id")}
-  JOIN job_feeds f ON ${keyIs("f.id", "g.feed_id")}
-  ORDER BY g.id FOR UPDATE OF g`);
+export const lockGroups = statement<GroupRow & FeedPart, [ids: string]>(
+  lockGroupsOf("SELECT DISTINCT id::bigint AS id FROM json_array_elements_text($1::json) AS r (id) ORDER BY 1"),
+);
+
+export const lockGroupsOfJobs = statement<GroupRow & FeedPart, [jobIds: string]>(
+  lockGroupsOf(`
+    SELECT DISTINCT o.group_id AS id FROM json_array_elements_text($1::json) AS r (id)
+    JOIN open_jobs o ON ${keyIs("o.id", "r.id")} ORDER BY 1`),
+);
 
 const columnsOf = (table: string): string => jobColumns.replaceAll(/(\w+)/g, `${table}.$1`);
 
@@ -59,8 +61,8 @@ export const readOpenJobs = statement<JobRow, [ids: string]>(`
 
 /** Locked, because housekeeping drops final jobs without a look at their groups, which may be gone. */
 export const readFinalJobs = statement<JobRow, [ids: string]>(`
-  SELECT ${columnsOf("j")} FROM json_array_elements_text($1::json) AS r (id) JOIN jobs j ON ${keyIs("j.id", "r.id")}
-  ORDER BY j.id FOR UPDATE OF j`);
+  SELECT j.* FROM (SELECT DISTINCT id FROM json_array_elements_text($1::json) AS r (id) ORDER BY id) AS r
+  CROSS JOIN LATERAL (SELECT ${jobColumns} FROM jobs WHERE id = r.id FOR UPDATE) AS j`);
 
 /** Open jobs of an ordered group behind a position, in their order: as many as a message can carry there. */
 export const readRestOfRun = statement<JobRow, [groupId: number, position: number, limit: number]>(`
@@ -127,8 +129,8 @@ export const writeGroups = statement<never, [groups: string, nowMs: number]>(`
 
 /** So that what the next statement computes from groups is not older than what it is written over. */
 export const lockFeeds = statement<{ id: number }, [ids: string]>(`
-  SELECT f.id FROM json_array_elements_text($1::json) AS r (id) JOIN job_feeds f ON ${keyIs("f.id", "r.id::integer")}
-  ORDER BY f.id FOR UPDATE OF f`);
+  SELECT f.id FROM (SELECT DISTINCT id::integer AS id FROM json_array_elements_text($1::json) AS r (id) ORDER BY 1) AS r
+  CROSS JOIN LATERAL (SELECT id FROM job_feeds WHERE id = r.id FOR UPDATE) AS f`);
 
 export interface FeedChange {
   readonly id: number;

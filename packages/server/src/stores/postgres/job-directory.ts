@@ -38,7 +38,7 @@ export interface GroupKeyed {
   readonly ordered: boolean;
 }
 
-const findProfiles = statement<{ id: number; key: string; used_at: number }, [keys: string]>(`
+export const findProfiles = statement<{ id: number; key: string; used_at: number }, [keys: string]>(`
   SELECT p.id, p.key, p.used_at FROM json_array_elements_text($1::json) AS r (key)
   JOIN delivery_profiles p ON ${keyIs("p.key", "r.key")} FOR KEY SHARE OF p`);
 const addProfiles = statement<{ id: number; key: string }, [profiles: string, nowMs: number]>(`
@@ -52,7 +52,7 @@ const readProfiles = statement<{ id: number; body: string }, [ids: string]>(`
 export const readProfilesByKey = statement<{ id: number; body: string; key: string }, [keys: string]>(`
   SELECT p.id, p.body, p.key FROM json_array_elements_text($1::json) AS r (key)
   JOIN delivery_profiles p ON ${keyIs("p.key", "r.key")}`);
-const findFeeds = statement<FeedEntry & { key: string }, [keys: string]>(`
+export const findFeeds = statement<FeedEntry & { key: string }, [keys: string]>(`
   SELECT f.id, f.lane, f.key
   FROM json_array_elements_text($1::json) AS r (key) JOIN job_feeds f ON ${keyIs("f.key", "r.key")}`);
 const putFeeds = statement<FeedEntry & { key: string }, [feeds: string]>(`
@@ -64,7 +64,7 @@ const putFeeds = statement<FeedEntry & { key: string }, [feeds: string]>(`
 const settleHolds = statement<never, [ids: string, nowMs: number]>(`
   UPDATE job_feeds f ${settleHold}
   FROM json_array_elements_text($1::json) AS r (id) WHERE ${keyIs("f.id", "r.id::integer")}`);
-const findGroups = statement<{ id: number; key: string }, [keys: string]>(`
+export const findGroups = statement<{ id: number; key: string }, [keys: string]>(`
   SELECT g.id, g.key
   FROM json_array_elements_text($1::json) AS r (key) JOIN job_groups g ON ${keyIs("g.key", "r.key")}`);
 const addGroups = statement<{ id: number; key: string }, [groups: string, nowMs: number]>(`

@@ -25,7 +25,7 @@ export interface InsertedJob {
   readonly createdAtMs: number;
 }
 
-const insertJobs = statement<never, [jobs: string]>(`
+export const insertJobs = statement<never, [jobs: string]>(`
   INSERT INTO open_jobs (id, position, event_id, task, feed_id, group_id, profile_id, client_id, message_group, code,
     status, generation, attempt_count, generation_attempts, unburnt_attempts, due_at, replay_count, payload_bytes,
     created_at, updated_at, sort_key)

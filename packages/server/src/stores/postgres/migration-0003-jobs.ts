@@ -39,9 +39,9 @@ const jobColumns = `
  * `open_jobs` has three indexes: by id, since reports and references name ids, by event, and in the order of its group.
  * Taking a job of an ordered group from PENDING to QUEUED touches none, and finds room on its page (fillfactor), so it
  * is a heap-only update. `sort_key` is the position for ordered groups; for others the due time while PENDING, and the
- * time of publication counted from -2^52 while QUEUED. Deleted rows stay in an index until a vacuum has passed, and a reader
- * that starts at a group's lowest key would step over all of them; `job_groups.head_from` says below which key there is
- * nothing any more, so it starts there.
+ * time of publication counted from -2^52 while QUEUED. Deleted rows stay in an index until a vacuum has passed, and a
+ * reader that starts at a group's lowest key would step over all of them; `job_groups.head_from` says below which key
+ * there is nothing any more, so it starts there.
  *
  * Partitions are by id, whose leading bits are the time it was made (see history-partitions.ts). `jobs` has an index by
  * position for lists and replays, and one by event.
@@ -123,7 +123,7 @@ CREATE TABLE job_groups (
   used_at bigint NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
   autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX job_groups_feed ON job_groups (feed_id, id);
+CREATE INDEX job_groups_feed ON job_groups (feed_id);
 CREATE INDEX job_groups_ready ON job_groups (feed_id, ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX job_groups_outstanding ON job_groups (queued_at) WHERE queued_at IS NOT NULL;
 CREATE INDEX job_groups_held ON job_groups (id) WHERE held_reason IS NOT NULL;

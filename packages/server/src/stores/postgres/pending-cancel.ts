@@ -6,19 +6,20 @@ import { jobColumns, type JobRow } from "../job-row.ts";
 import type { JobChanges } from "./job-changes.ts";
 import type { JobWriter } from "./job-writer.ts";
 
-/** Groups of a feed that one transaction looks at: most of them may have nothing pending. */
-const GROUP_CHUNK = 1_000;
+/** Groups that one transaction looks at: most of them are of other feeds, or have nothing pending. */
+const GROUP_CHUNK = 5_000;
 
 const readFeed = statement<{ id: number; pending: number }, [key: string]>(
   "SELECT id, pending FROM job_feeds WHERE key = $1",
 );
+/** All groups, in slices: an index of a feed's groups by id would be taken for one by id, and read as a whole. */
 export const readGroupsOfFeed = statement<
   { id: number; waits: boolean },
   [feedId: number, afterId: number, limit: number]
 >(`
-  SELECT g.id, EXISTS (
+  SELECT g.id, g.feed_id = $1 AND EXISTS (
       SELECT 1 FROM open_jobs o WHERE o.group_id = g.id AND o.sort_key >= g.head_from AND o.status = 0) AS waits
-  FROM (SELECT id, head_from FROM job_groups WHERE feed_id = $1 AND id > $2 ORDER BY id LIMIT $3) AS g
+  FROM (SELECT id, feed_id, head_from FROM job_groups WHERE id > $2 ORDER BY id LIMIT $3) AS g
   ORDER BY g.id`);
 /** Group by group as they are named: the limit ends a walk over them, and sorting would walk over all. */
 export const readPendingOfGroups = statement<JobRow, [groupIds: string, limit: number]>(`
