@@ -79,6 +79,11 @@ export interface QueueConsumer {
   metrics(): Promise<QueueMetrics>;
   /** Calls back soon after something became receivable. */
   onAvailable(wake: () => void): () => void;
+  /**
+   * Calls back when what this consumer holds may have been given to others, because it was silent for too long: whoever
+   * holds messages asks for them by extending, and drops what is refused. Absent: only receipts tell.
+   */
+  onDoubt?(doubt: () => void): () => void;
 }
 
 export interface QueueMetrics {

@@ -8,7 +8,7 @@
  *
  * `extendAged` keeps what is held: everything received or extended a while ago is extended, whatever state it is in
  * (waiting, calling, awaiting its record or its ack). A refused extension says that the message is somebody else's
- * now.
+ * now. A queue that suspects so has all of it extended at once.
  */
 import { backoffMs, describeError, type Clock, type Random } from "@flowcatalyst/foundation";
 import type { MessageId } from "../domain/ids.ts";
@@ -45,10 +45,12 @@ export class QueueLink {
   #isSending = false;
   #unsent = 0;
   readonly #abandon = new AbortController();
+  readonly #stopDoubting: (() => void) | undefined;
 
   constructor(deps: QueueLinkDeps) {
     this.#deps = deps;
     this.consumer = deps.consumer;
+    this.#stopDoubting = deps.consumer.onDoubt?.(() => void this.extendAged(Number.POSITIVE_INFINITY));
     this.#batchMax = Math.max(1, Math.min(deps.consumer.capabilities.maxBatch, queueLinkLimits.batchMaxReceipts));
   }
 
@@ -83,6 +85,7 @@ export class QueueLink {
 
   /** Stops trying; what was not sent comes back by itself. */
   abandon(): void {
+    this.#stopDoubting?.();
     this.#abandon.abort();
   }
 

@@ -84,7 +84,10 @@ describeWithPostgres("the queue on PostgreSQL when something fails", () => {
     expect(await silent.ack(receiptsOf(held))).toEqual(["dead", "dead", "dead"]);
     expect(await silent.extend(receiptsOf(held), 1_000)).toEqual(["dead", "dead", "dead"]);
     // It learns of it, and goes on under another name.
+    const doubted = Promise.withResolvers<void>();
+    silent.onDoubt(doubted.resolve);
     await clock.advance(postgresQueueLimits.leaseRenewEveryMs * 2);
+    await doubted.promise;
     await silent.publish([message("d")]);
     expect(idsOf(await receive(silent))).toEqual(["d"]);
   });

@@ -77,7 +77,7 @@ const repeatTries = 3;
  * s, renewed every 3 s): a living consumer touches its messages only to keep them beyond the visibility, and what a
  * crashed one held is free after 10 s instead of 60. Others free it, by rewriting the rows, and only then is it given
  * out; so two consumers never hold a live receipt of one message, whatever they believe about time. One that was
- * stopped learns it from the first refused receipt.
+ * stopped learns it with its next renewal, tells its router, and is refused each receipt.
  *
  * **Guarantees and failures.** What was answered as published is committed to disk. Receiving, extending, nacking and
  * acks of platform messages do not wait for the disk: a crash of the server may take back the last of them, always a
@@ -102,6 +102,7 @@ export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetterR
   readonly #receiving: QueueReceiving;
   readonly #settling: QueueSettling;
   readonly #sweep: QueueSweep;
+  readonly #doubters = new Set<() => void>();
   #stopListening: (() => void) | null = null;
 
   constructor(deps: PostgresQueueDeps, config: PostgresQueueConfig) {
@@ -122,7 +123,11 @@ export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetterR
     const { database, clock } = deps;
     const claims = this.#claims;
     this.#availability = new QueueAvailability(clock, () => this.#onDue());
-    this.#lease = new ConsumerLease({ ...deps, lost: () => claims.reset() }, config.name);
+    const lost = (): void => {
+      claims.reset();
+      for (const doubt of this.#doubters) doubt();
+    };
+    this.#lease = new ConsumerLease({ ...deps, lost }, config.name);
     this.#lanes = new LaneWatch(database, clock);
     this.#totals = new QueueTotals(database);
     const announce = (): void => this.#announce();
@@ -200,6 +205,11 @@ export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetterR
   onAvailable(wake: () => void): () => void {
     this.#listen();
     return this.#availability.listen(wake);
+  }
+
+  onDoubt(doubt: () => void): () => void {
+    this.#doubters.add(doubt);
+    return () => this.#doubters.delete(doubt);
   }
 
   /** Ends waiting receivers, and lets others have what was not settled. The database belongs to whoever made it. */
