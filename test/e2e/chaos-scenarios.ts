@@ -1,6 +1,7 @@
 import { withClient } from "../harness/postgres-server.ts";
 import { createRedisServer, type RedisServer } from "../harness/redis-server.ts";
 import type { ClusterMember } from "../harness/cluster.ts";
+import { retention } from "./chaos-retention.ts";
 import type { ChaosPlan, ChaosWorld } from "./chaos-world.ts";
 
 /** A fault, and what must be true of it besides the ledger. It throws when something else happened. */
@@ -181,4 +182,5 @@ export const chaosScenarios: readonly ChaosScenario[] = [
   { name: "Redis gone", prepare: prepareStandby, disturb: redisGone },
   { name: "platforms gone", plan: { routersWithoutDatabase: true }, disturb: platformsGone },
   { name: "rolling restart", disturb: rollingRestart },
+  { name: "retention", disturb: retention },
 ];

@@ -14,6 +14,7 @@ export interface ChaosWorld {
   readonly databaseUrl: string;
   readonly cluster: Cluster;
   readonly load: Load;
+  readonly receiver: LedgerReceiver;
   /** Seeded: the same seed makes the same choices, at other times. */
   readonly random: { next(): number };
   end(): Promise<void>;
@@ -71,7 +72,7 @@ export async function openChaosWorld(plan: ChaosPlan, random: { next(): number }
     undo.push(() => cluster.end());
     const load = await startLoad(cluster, receiver);
     undo.push(async () => load.abandon());
-    return { postgres, databaseUrl, cluster, load, random, end };
+    return { postgres, databaseUrl, cluster, load, receiver, random, end };
   } catch (error) {
     await end();
     throw error;
