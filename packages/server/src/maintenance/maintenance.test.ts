@@ -170,6 +170,24 @@ describe("what goes", () => {
   });
 });
 
+describe("months to come", () => {
+  test("are prepared at once and every hour, and count as nothing that went", async () => {
+    const askedAtMs: number[] = [];
+    const chores: Housekeeping = {
+      ...bench.housekeeping,
+      prepareHistory: async (nowMs) => askedAtMs.push(nowMs),
+    };
+    const maintenance = bench.start({}, chores);
+    const startMs = bench.clock.now();
+    expect(await maintenance.pass()).toEqual({ kind: "worked", rows: 0, more: false });
+    await bench.clock.advance(3_599_999);
+    await maintenance.pass();
+    await bench.clock.advance(1);
+    await maintenance.pass();
+    expect(askedAtMs).toEqual([startMs, startMs + 3_600_000]);
+  });
+});
+
 describe("failures", () => {
   test("of one chore leave the others alone, and it is tried again", async () => {
     const subscription = await subscribe();
