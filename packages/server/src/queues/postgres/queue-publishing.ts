@@ -1,3 +1,4 @@
+import type { Clock } from "@flowcatalyst/foundation";
 import { deduplicationIdOf, encodeMessage } from "../../domain/message-codec.ts";
 import type { QueueMessage } from "../../domain/message.ts";
 import type { PublishResult } from "../../ports/queue.ts";
@@ -13,6 +14,8 @@ import type { QueueTime } from "./queue-time.ts";
 
 export interface QueuePublishingDeps {
   readonly database: PostgresDatabase;
+  /** Stamps messages: a scheduler compares that with the times it writes itself. All else goes by `time`. */
+  readonly clock: Clock;
   readonly time: QueueTime;
   /** Something was published. */
   readonly published: () => void;
@@ -58,11 +61,11 @@ const addLanes = statement<never, [lanes: string]>(`
   SELECT r.lane, 0 FROM json_to_recordset($1::json) AS r (lane text) ON CONFLICT DO NOTHING`);
 const addMessages = statement<
   { first_seq: number; dedup_seq: number },
-  [atMs: number, messages: string, dedupIds: string]
+  [dedupAtMs: number, messages: string, dedupIds: string, publishedAtMs: number]
 >(`
   WITH added AS (
     INSERT INTO queue_messages (published_at_ms, lane, group_key, kind, state, rank, high, body_bytes, body)
-    SELECT $1, r.lane, r.group_key, r.kind, r.state, CASE WHEN r.high THEN 0 ELSE 1 END, r.high, r.bytes, r.body
+    SELECT $4, r.lane, r.group_key, r.kind, r.state, CASE WHEN r.high THEN 0 ELSE 1 END, r.high, r.bytes, r.body
     FROM json_to_recordset($2::json) AS r
       (lane text, group_key text, kind smallint, state smallint, high boolean, bytes integer, body text)
     RETURNING seq
@@ -197,7 +200,12 @@ export class QueuePublishing {
     const placed = placeAll(admitted, firsts);
     await this.#addLanes(session, admitted);
     const dedupIds = JSON.stringify(admitted.map(({ dedupId }) => dedupId));
-    const added = await session.one(addMessages, [nowMs, toJsonRows(placed.map(rowOf)), dedupIds]);
+    const added = await session.one(addMessages, [
+      nowMs,
+      toJsonRows(placed.map(rowOf)),
+      dedupIds,
+      this.#deps.clock.now(),
+    ]);
     await lendRanks(session, placed);
     await this.#forgetDedup(session, nowMs);
     return { placed, firsts, firstSeq: added?.first_seq ?? 0, dedupSeq: added?.dedup_seq ?? 0 };
