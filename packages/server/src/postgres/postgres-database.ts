@@ -16,9 +16,10 @@ import type { SqlValue, Statement } from "./statement.ts";
  * Transactions run READ COMMITTED. One that loses a deadlock is done again from the start, so `work` must have no
  * effect outside of it. To keep deadlocks rare, rows are locked in the order: leases, groups by id, jobs, feeds by id.
  *
- * Deadlines. A statement is ended by the server after 15 s, a transaction that sits idle for 10 s is rolled back (its
- * process was stopped: it must not hold locks for ever), and a server that does not answer at all is given up after
- * 20 s by closing the connection.
+ * Deadlines. A statement is ended by the server after 15 s. A process that was stopped must not hold locks for long,
+ * because others wait for them: a transaction that sits idle for 4 s is rolled back, and so is a statement whose answer
+ * nobody takes for 4 s (it is only over when the answer has left, and no other deadline ends one that is being sent). A
+ * server that does not answer at all is given up after 20 s by closing the connection.
  *
  * Failures. Whatever breaks the connection is STORE_UNAVAILABLE and the connection is dropped; the next call makes a
  * new one. Who called tries again, with the backoff of its own loop. A connection lost during COMMIT leaves open
@@ -63,11 +64,19 @@ export const postgresLimits = {
   connectTimeoutMs: 5_000,
   statementTimeoutMs: 15_000,
   searchTimeoutMs: 2_000,
-  idleInTransactionTimeoutMs: 10_000,
+  /** Longer than a busy process is away between two statements, and short, because others may wait for its locks. */
+  idleInTransactionTimeoutMs: 4_000,
+  /** The same for an answer that has filled all buffers on its way. */
+  unreadAnswerTimeoutMs: 4_000,
   /** After this the connection is given up: the server, or the way to it, hangs. */
   answerTimeoutMs: 20_000,
   transactionTries: 5,
 } as const;
+
+const forStoppedClients = [
+  `SET idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionTimeoutMs}`,
+  `SET tcp_user_timeout = ${postgresLimits.unreadAnswerTimeoutMs}`,
+];
 
 const sessionSettings: Readonly<Record<PostgresConfig["profile"], string>> = {
   hot: [
@@ -82,13 +91,13 @@ const sessionSettings: Readonly<Record<PostgresConfig["profile"], string>> = {
     // Starting workers takes longer than any of these statements.
     "SET max_parallel_workers_per_gather = 0",
     `SET statement_timeout = ${postgresLimits.statementTimeoutMs}`,
-    `SET idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionTimeoutMs}`,
+    ...forStoppedClients,
   ].join("; "),
   search: [
     "SET default_transaction_read_only = on",
     "SET jit = off",
     `SET statement_timeout = ${postgresLimits.searchTimeoutMs}`,
-    `SET idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionTimeoutMs}`,
+    ...forStoppedClients,
   ].join("; "),
 };
 

@@ -4,6 +4,10 @@ import { connect, createServer, type Socket } from "node:net";
 export interface CuttableLine {
   readonly url: string;
   cut(): void;
+  /** From the next answer of more bytes on, nothing is read any more, as by a process that was stopped. */
+  stallAfter(bytes: number): void;
+  /** That has happened. */
+  readonly stalled: Promise<void>;
   mend(): void;
   close(): Promise<void>;
 }
@@ -12,6 +16,8 @@ export async function openCuttableLine(target: string): Promise<CuttableLine> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   let isCut = false;
+  const stalled = Promise.withResolvers<void>();
+  let stallAfterBytes = Number.POSITIVE_INFINITY;
   const follow = (socket: Socket, other: Socket): void => {
     sockets.add(socket);
     socket.on("error", () => undefined);
@@ -30,6 +36,17 @@ export async function openCuttableLine(target: string): Promise<CuttableLine> {
     follow(outer, inner);
     inner.pipe(outer);
     outer.pipe(inner);
+    let seenBytes = 0;
+    inner.on("data", () => {
+      seenBytes = 0;
+    });
+    outer.on("data", (chunk) => {
+      seenBytes += chunk.length;
+      if (seenBytes < stallAfterBytes) return;
+      outer.unpipe(inner);
+      outer.pause();
+      stalled.resolve();
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
@@ -44,6 +61,10 @@ export async function openCuttableLine(target: string): Promise<CuttableLine> {
   return {
     url: url.href,
     cut,
+    stalled: stalled.promise,
+    stallAfter: (bytes) => {
+      stallAfterBytes = bytes;
+    },
     mend: () => {
       isCut = false;
     },

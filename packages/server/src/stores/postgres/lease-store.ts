@@ -33,7 +33,7 @@ import { databaseNowMs } from "./database-clock.ts";
  * That is why renewing is an UPDATE of its own and not part of the upsert, which would lock as if the epoch changed.
  *
  * Failures. A holder that is stopped (SIGSTOP) inside a fenced transaction would hold up its successor for ever; the
- * server rolls such a transaction back after `postgresLimits.idleInTransactionTimeoutMs` (10 s), and one whose
+ * server rolls such a transaction back after `postgresLimits.idleInTransactionTimeoutMs` (4 s), and one whose
  * connection is cut as soon as it notices. A takeover that waits longer than the statement timeout is STORE_UNAVAILABLE
  * and is tried again. If an answer is lost, the holder asks again and is told the same epoch.
  */
