@@ -22,6 +22,13 @@ export const attemptOutcomeSchema = z.enum([
   "BLOCKED_ADDRESS",
 ]);
 
+/** Ids of jobs are made by the platform, of visible ASCII: nothing else can be one, and no store is asked for it. */
+const jobIdSchema = z
+  .string()
+  .max(wireLimits.keyMaxChars)
+  .regex(/^[!-~]+$/, "must be visible ASCII");
+const generationSchema = z.int().min(1).max(wireLimits.countMax);
+
 /** What is kept of a text that a target answered or a fault said. */
 const errorTextSchema = z.string().max(wireLimits.attemptTextMaxChars);
 
@@ -46,13 +53,13 @@ export const deliveryResultSchema = z
 
 export const deliveryReportSchema = z
   .strictObject({
-    jobId: z.string().min(1).max(wireLimits.keyMaxChars),
-    generation: z.int().min(1),
+    jobId: jobIdSchema,
+    generation: generationSchema,
     attempt: z
       .strictObject({
-        number: z.int().min(1),
+        number: z.int().min(1).max(wireLimits.countMax),
         startedAt: timeInSchema,
-        durationMs: z.number().min(0),
+        durationMs: z.number().min(0).max(wireLimits.countMax),
         outcome: attemptOutcomeSchema,
         statusCode: z.int().min(100).max(999).nullable(),
         burnt: z.boolean(),
@@ -87,8 +94,8 @@ export const reportAttemptsAnswerSchema = z
   .meta({ id: "ReportAttemptsAnswer" });
 
 const jobReferenceSchema = z.strictObject({
-  jobId: z.string().min(1).max(wireLimits.keyMaxChars),
-  generation: z.int().min(1),
+  jobId: jobIdSchema,
+  generation: generationSchema,
 });
 
 export const checkDeliveriesSchema = z

@@ -45,6 +45,8 @@ export const wireLimits = {
   /** What 256 messages of 32 jobs name. */
   deliveryChecksMax: 8_192,
   attemptTextMaxChars: 5_000,
+  /** Generations, attempts of one, milliseconds of a call: 2^31 - 1, what a signed integer of 32 bits holds. */
+  countMax: 2_147_483_647,
   inFlightCheckMaxIds: 5_000,
   routerPublishMaxMessages: 1_000,
   controlWaitMaxMs: 30_000,

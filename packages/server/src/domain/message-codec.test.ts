@@ -198,3 +198,31 @@ test("any stand-alone message reads back equal, and any text at all is read with
   );
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (given) => typeof decodeMessage(given).kind === "string"));
 });
+
+test("a job that no store can hold is a fault of its message, not of the call that would ask for many jobs", () => {
+  const broken = [
+    ["job\u0000", 1],
+    ["job_\ud800", 1],
+    ["", 1],
+    ["é", 1],
+    ["j".repeat(256), 1],
+    ["job_1", 2 ** 31],
+  ];
+  for (const [jobId, generation] of broken) {
+    expect(
+      faultPaths([
+        1,
+        "m",
+        "P",
+        null,
+        null,
+        [
+          ["job_1", 1, 0],
+          [jobId, generation, 0],
+        ],
+      ]),
+    ).toEqual(["jobs[1]"]);
+    const item = { ...delivery, jobId, generation };
+    expect(faultPaths({ v: 1, id: "m", lane: "P", jobs: [item] })).toHaveLength(1);
+  }
+});

@@ -84,7 +84,7 @@ function decodeReferences(value: readonly unknown[]): DecodedMessage {
 function readReference(value: unknown): JobReference | null {
   if (!Array.isArray(value)) return null;
   const [jobId, generation, bytes] = value as readonly unknown[];
-  if (!isText(jobId) || !isCount(generation) || !isCount(bytes)) return null;
+  if (!isJobId(jobId) || !isSmallCount(generation) || !isCount(bytes)) return null;
   return { kind: "reference", jobId: jobId as JobId, generation, bytes };
 }
 
@@ -146,17 +146,17 @@ const oneOf =
 
 const referenceChecks: Record<keyof JobReference, Check> = {
   kind: oneOf("reference"),
-  jobId: isText,
-  generation: isCount,
+  jobId: isJobId,
+  generation: isSmallCount,
   bytes: isCount,
 };
 
 const deliveryChecks: Record<keyof JobDelivery, Check> = {
   kind: oneOf("delivery"),
-  jobId: isText,
-  generation: isCount,
-  attemptCount: isCount,
-  generationAttempts: isCount,
+  jobId: isJobId,
+  generation: isSmallCount,
+  attemptCount: isSmallCount,
+  generationAttempts: isSmallCount,
   clientId: nullOr(isText),
   subscriptionId: nullOr(isText),
   target: isText,
@@ -199,6 +199,20 @@ function isTextRecord(value: unknown): boolean {
 function isText(value: unknown): value is string {
   return typeof value === "string" && value.length > 0;
 }
+
+/** As the platform makes them. What no store can hold must not get as far as a statement that asks for many jobs. */
+function isJobId(value: unknown): value is string {
+  return typeof value === "string" && jobIdShape.test(value);
+}
+
+const jobIdShape = /^[!-~]{1,255}$/;
+
+/** What stores keep as an integer of 32 bits; one attempt more must fit as well. */
+function isSmallCount(value: unknown): value is number {
+  return isCount(value) && value < MAX_INT32;
+}
+
+const MAX_INT32 = 2_147_483_647;
 
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;

@@ -46,3 +46,28 @@ test("pools and queues are given as FC_ROUTER_CONFIG_URL wants them", async () =
   expect(json["processingPools"]).toContainEqual({ code: "SLOW", concurrency: 3, rateLimitPerMinute: 60 });
   expect(json["queues"]).toEqual([{ queueName: "main", queueUri: "nats://localhost:4222" }]);
 });
+
+test("a report or a question that no store can hold is refused, and names what is wrong", async () => {
+  const report = { jobId: "job_1", generation: 1, attempt: null, result: { kind: "delivered" } };
+  const startedAt = "2026-01-31T12:00:00.000Z";
+  const attempt = { number: 1, startedAt, durationMs: 1, outcome: "DELIVERED", statusCode: 200, burnt: true };
+  const texts = { error: null, responseBody: null, signed: false };
+  const tooMuch = 2 ** 31;
+  const cases = [
+    [{ jobId: "a\u0000" }, "reports[0].jobId"],
+    [{ jobId: "\ud800" }, "reports[0].jobId"],
+    [{ generation: tooMuch }, "reports[0].generation"],
+    [{ attempt: { ...attempt, ...texts, number: tooMuch } }, "reports[0].attempt.number"],
+    [{ attempt: { ...attempt, ...texts, durationMs: tooMuch } }, "reports[0].attempt.durationMs"],
+  ] as const;
+  for (const [changes, path] of cases) {
+    const refused = await platform.call("POST /api/dispatch/attempts", { reports: [{ ...report, ...changes }] });
+    expect([refused.status, refused.json["errors"]]).toEqual([400, [expect.objectContaining({ path })]]);
+  }
+  for (const job of [
+    { jobId: "a\u0000", generation: 1 },
+    { jobId: "job_1", generation: tooMuch },
+  ]) {
+    expect((await platform.call("POST /api/dispatch/check", { jobs: [job] })).status).toBe(400);
+  }
+});
