@@ -99,7 +99,13 @@ export function explanationText(explanation: Explanation): string {
   // One fault is what the message says already; of several it only says how many.
   const what = faults.length > 1 ? `${faults.length} faults` : message;
   const path = faults.length === 1 && first !== undefined && !message.includes(first.path) ? `${first.path}: ` : "";
-  const head = `error: ${path}${what}${advice === undefined ? "" : `; ${advice}`} (${code})`;
+  const head = `error: ${path}${what}${adviceText(advice)} (${code})`;
   const lines = faults.length > 1 ? faults.map((fault) => `  ${fault.path}: ${fault.message}`) : [];
   return [head, ...lines].join("\n");
+}
+
+/** What the error codes advise are sentences; what this file does goes on with the one before. */
+function adviceText(advice: string | undefined): string {
+  if (advice === undefined) return "";
+  return /^[A-Z]/.test(advice) && !advice.startsWith("FC_") ? `. ${advice}` : `; ${advice}`;
 }

@@ -3,7 +3,9 @@
  *
  * Configuration is read once; what is wrong with it is printed whole. Then the service is wired and supervised until a
  * signal comes: the first SIGTERM or SIGINT stops it in order (exit code 0, or 1 if something had to be given up), the
- * second ends it at once (exit code 130). What cannot start says so in one line: what, and what to do.
+ * second ends it at once (exit code 130). The same signal again within a quarter of a second is the echo of the first:
+ * systemd and `timeout` signal a whole group of processes, and the launcher passes on what it got as well. What cannot
+ * start says so in one line: what, and what to do.
  *
  * Failures: a start that fails stops what already ran and exits 1. A service that dies later is the supervisor's
  * affair.
@@ -51,6 +53,8 @@ const hardStopMarginMs = 10_000;
 const closeWithinMs = 5_000;
 const exitCodeInterrupted = 130;
 const msPerSecond = 1_000;
+/** The launcher passes a signal on within a few ms; nobody who means to insist is as fast. */
+const echoMs = 250;
 /** A pid comes back after a restart; a number beside it keeps the new process apart from the old one. */
 const holderNumbers = 1_000_000;
 
@@ -188,11 +192,16 @@ function compileAsUsual(): void {
   if (Bun.isStandaloneExecutable) Bun.unsafe.setJITPolicy(1);
 }
 
-/** The first signal asks, the second insists. */
+/** The first signal asks, the second insists, if it is not the echo of the first. */
 function onSignals(soft: AbortController, hard: AbortController): () => void {
-  const handle = (): void => {
-    if (soft.signal.aborted) hard.abort();
-    else soft.abort();
+  const clock = systemClock();
+  let asked: { readonly name: string; readonly atMs: number } | null = null;
+  const handle = (name: string): void => {
+    const nowMs = clock.monotonicMs();
+    if (asked === null) {
+      asked = { name, atMs: nowMs };
+      soft.abort();
+    } else if (asked.name !== name || nowMs - asked.atMs >= echoMs) hard.abort();
   };
   const names = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   for (const name of names) process.on(name, handle);

@@ -97,7 +97,7 @@ export async function requireMigrated(database: PostgresDatabase, set: Migration
   const [missing] = await pendingMigrations(database, set);
   if (missing === undefined) return;
   throw new CodedError("DATABASE_NOT_MIGRATED", {
-    message: `The database lacks migration ${missing.number} of ${set.component} (${missing.name})`,
-    context: { component: set.component, missing: missing.number },
+    message: `The database ${database.place} lacks migration ${missing.number} of ${set.component} (${missing.name})`,
+    context: { database: database.place, component: set.component, missing: missing.number },
   });
 }

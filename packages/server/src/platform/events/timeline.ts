@@ -35,6 +35,9 @@ export function createTimeline(deps: TimelineDeps): (event: EventRecord, scope: 
   // Made when the first timeline is asked for: setting the language up takes a while.
   let compiler: FilterCompiler | null = null;
   return async (event, scope) => {
+    // Asked before the jobs are read: the stream makes an event's jobs in the commit that passes it, so whoever finds
+    // it passed and then no jobs knows that nothing matched.
+    const isPassed = await passed(deps, event);
     const jobs = await deps.jobs.byEvent(event.id, { limit: jobsMax, cursor: null }, scope);
     const accepted: Timed = { atMs: event.createdAtMs, entry: { kind: "ACCEPTED", message: acceptedText(event) } };
     const timed: Timed[] = [accepted];
@@ -45,7 +48,7 @@ export function createTimeline(deps: TimelineDeps): (event: EventRecord, scope: 
       timed.push(...jobEntries(job, page.items));
     }
     // A task may name an event that nothing matched.
-    if (!jobs.items.some(({ kind }) => kind === "EVENT") && (await passed(deps, event))) {
+    if (!jobs.items.some(({ kind }) => kind === "EVENT") && isPassed) {
       const poison = await deps.jobAppender.poisonAt(event.position);
       if (poison !== null) timed.push(poisonEntry(poison));
       else {
