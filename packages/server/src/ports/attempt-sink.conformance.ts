@@ -95,6 +95,15 @@ export function describeAttemptSinkConformance(name: string, setup: JobStoreSetu
       expect(await attemptsOf(id!)).toHaveLength(1);
     });
 
+    test("the same report twice in one call counts once", async () => {
+      const [id] = await published(1);
+      const report = await scenario.newReport(id!, transient);
+      const [first, second] = await scenario.store.attemptSink.record([report, report]);
+      expect(second!).toEqual(first!);
+      expect(await scenario.job(id!)).toMatchObject({ attemptCount: 1, generationAttempts: 1 });
+      expect(await attemptsOf(id!)).toHaveLength(1);
+    });
+
     test("retries come from the stored count: wait, park, FAILED", async () => {
       const [id] = await published(
         1,

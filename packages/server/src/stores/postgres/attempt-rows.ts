@@ -95,10 +95,7 @@ const trimUnburnt = statement<never, [jobIds: string, kept: number]>(`
   WHERE a.job_id = old.id AND NOT a.burnt AND (a.generation, a.number) <= (old.generation, old.number)`);
 
 /** Inserts on conflict do nothing; answers which were new, as `attemptKey`. */
-export async function addAttempts(
-  session: PostgresSession,
-  attempts: readonly NewAttempt[],
-): Promise<ReadonlySet<string>> {
+export async function addAttempts(session: PostgresSession, attempts: readonly NewAttempt[]): Promise<Set<string>> {
   if (attempts.length === 0) return new Set();
   const rows = await session.query(insertAttempts, [toJsonRows(attempts.map(toAttemptJson))]);
   return new Set(rows.map((row) => attemptKey(row.job_id, row.generation, row.number)));

@@ -12,8 +12,8 @@ import {
   toAttemptJson,
   trimUnburntAttempts,
 } from "./attempt-rows.ts";
+import { countOutstanding } from "./group-rules.ts";
 import type { JobChanges } from "./job-changes.ts";
-import { countOutstanding } from "./job-changes.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { createSubscriptionPauses, type SubscriptionPauses } from "./subscription-pauses.ts";
 import { statusCodes } from "../job-row.ts";
@@ -155,18 +155,19 @@ async function complete(reports: readonly DeliveryReport[], changes: JobChanges)
 }
 
 interface RestAttempts {
-  readonly isNew: ReadonlySet<string>;
+  /** Attempts that count once: whoever counts one takes it out, as a call may hold the same report twice. */
+  readonly uncounted: Set<string>;
   readonly toTrim: Set<JobId>;
 }
 
 /** Loads the jobs of the long way and inserts their attempts. */
 async function prepareRest(reports: readonly DeliveryReport[], changes: JobChanges): Promise<RestAttempts> {
-  if (reports.length === 0) return { isNew: new Set(), toTrim: new Set() };
+  if (reports.length === 0) return { uncounted: new Set(), toTrim: new Set() };
   await changes.loadJobsOfLockedGroups([...new Set(reports.map((report) => report.jobId))]);
   const attempts = reports.flatMap(({ jobId, generation, attempt }) =>
     attempt === null || changes.job(jobId) === null ? [] : [{ jobId, generation, attempt }],
   );
-  return { isNew: await addAttempts(changes.session, attempts), toTrim: new Set() };
+  return { uncounted: await addAttempts(changes.session, attempts), toTrim: new Set() };
 }
 
 interface Applying {
@@ -183,7 +184,7 @@ async function apply(report: DeliveryReport, applying: Applying): Promise<Report
     return unknownJob;
   }
   const { attempt, generation } = report;
-  const isNew = attempt !== null && attempts.isNew.has(attemptKey(report.jobId, generation, attempt.number));
+  const isNew = attempt !== null && attempts.uncounted.delete(attemptKey(report.jobId, generation, attempt.number));
   const unburnt = countUnburnt(report.jobId, { count: row.unburnt_attempts, attempt, isNew }, attempts);
   const command = { kind: "report", generation, result: report.result, attempt, attemptIsNew: isNew } as const;
   const result = await changes.apply(report.jobId, command, unburnt);

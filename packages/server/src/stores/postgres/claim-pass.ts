@@ -95,6 +95,8 @@ export class ClaimPass {
   readonly corrections: ClaimCorrections = { fullFeeds: [], idleFeeds: [], idleGroups: [] };
   readonly #deps: ClaimPassDeps;
   readonly #limits: ClaimLimits;
+  /** By profile. */
+  readonly #lanes = new Map<number, PoolCode>();
   #jobsLeft: number;
   #bytesLeft: number;
 
@@ -199,10 +201,11 @@ export class ClaimPass {
         ? []
         : await session.query(readSingles, [JSON.stringify(askedSingles), this.#limits.nowMs])),
     ];
-    await directory.loadProfiles(
+    const profiles = await directory.loadProfiles(
       session,
       rows.map((row) => row.profile_id),
     );
+    for (const [id, { poolCode }] of profiles) this.#lanes.set(id, poolCode);
     const byGroup = Map.groupBy(rows, (row) => row.group_id);
     await this.#expireOld(picks, byGroup);
     return byGroup;
@@ -281,7 +284,9 @@ export class ClaimPass {
   }
 
   #lane(row: DueJobRow): PoolCode {
-    return this.#deps.directory.profile(row.profile_id).poolCode;
+    const lane = this.#lanes.get(row.profile_id);
+    if (lane === undefined) throw new Error(`Delivery profile ${row.profile_id} of job ${row.id} is missing`);
+    return lane;
   }
 
   #give(visit: FeedVisit, groupVisit: GroupVisit, rows: readonly DueJobRow[]): void {

@@ -1,3 +1,4 @@
+import type { DeliveryProfile } from "../../domain/dispatch-job.ts";
 import type { ClientId, EventId, JobId, SubscriptionId } from "../../domain/ids.ts";
 import type { DeliveredEvent, JobDelivery, JobReference } from "../../domain/message.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
@@ -94,23 +95,22 @@ async function readAll(
   if (references.length === 0) return new Map();
   const asked = JSON.stringify(references.map(({ jobId, generation }) => ({ i: jobId, g: generation })));
   const rows = await session.query(readDeliveries, [asked]);
-  await context.directory.loadProfiles(
+  const profiles = await context.directory.loadProfiles(
     session,
     rows.map((row) => row.profile_id),
   );
   const deliveries = new Map<JobId, JobDelivery>();
   for (const row of rows) {
-    const delivery = toDelivery(row, context);
+    const delivery = toDelivery(row, profiles.get(row.profile_id), context.nowMs);
     if (delivery !== null) deliveries.set(row.id, delivery);
   }
   return deliveries;
 }
 
 /** Null: the event or the task is missing, so there is nothing to send. */
-function toDelivery(row: DeliveryRow, { directory, nowMs }: ReaderContext): JobDelivery | null {
+function toDelivery(row: DeliveryRow, profile: DeliveryProfile | undefined, nowMs: number): JobDelivery | null {
   const content = row.task ? taskContent(row) : eventContent(row);
-  if (content === null) return null;
-  const profile = directory.profile(row.profile_id);
+  if (content === null || profile === undefined) return null;
   const time = groupClock(feedClock(row, nowMs), row);
   // Before its first publication is marked, a job is as old as if it were published now.
   const leftMs = row.expires_clock === null ? profile.maxAgeSeconds * 1_000 : row.expires_clock - time;

@@ -65,9 +65,10 @@ export const readBlockedGroups = statement<{ id: number; job_id: JobId; archived
       WHERE ${keyIs("f.id", "g.feed_id")} AND s.status = 'ARCHIVED') AS archived
   FROM json_array_elements_text($1::json) AS r (id) JOIN job_groups g ON ${keyIs("g.blocked_job_id", "r.id")}`);
 const named = "json_array_elements_text($1::json) AS r (id)";
-export const dropJobs = statement<{ id: JobId; feed_id: number; status: number }, [ids: string]>(
-  `DELETE FROM jobs j USING ${named} WHERE ${keyIs("j.id", "r.id")} RETURNING j.id, j.feed_id, j.status`,
-);
+export const dropJobs = statement<{ id: JobId; feed_id: number; status: number; feed_exists: boolean }, [ids: string]>(`
+  DELETE FROM jobs j USING ${named} WHERE ${keyIs("j.id", "r.id")}
+  RETURNING j.id, j.feed_id, j.status,
+    EXISTS (SELECT 1 FROM job_feeds f WHERE ${keyIs("f.id", "j.feed_id")}) AS feed_exists`);
 const dropTasks = statement<never, [ids: string]>(
   `DELETE FROM job_tasks t USING ${named} WHERE ${keyIs("t.job_id", "r.id")}`,
 );
@@ -154,9 +155,9 @@ async function dropOldJobs(request: HistoryRequest, after: number, changes: JobC
   const holding = await holdingJobs(old, changes);
   const ids = JSON.stringify(old.map((job) => job.id).filter((id) => !holding.has(id)));
   const dropped = await session.query(dropJobs, [ids]);
-  for (const { feed_id, status } of dropped) {
+  for (const { feed_id, status, feed_exists } of dropped) {
     const counter = finalCounters[status] ?? null;
-    if (counter !== null) changes.count(feed_id, counter, -1);
+    if (feed_exists && counter !== null) changes.count(feed_id, counter, -1);
   }
   const gone = JSON.stringify(dropped.map((job) => job.id));
   await session.run(dropTasks, [gone]);

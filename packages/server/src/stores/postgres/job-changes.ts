@@ -19,10 +19,12 @@ import {
   rewriteOpenJobs,
   writeFeeds,
   writeGroups,
+  type FeedChange,
   type FeedPart,
   type GroupHead,
   type GroupRow,
 } from "./job-change-statements.ts";
+import { countOutstanding, isChanged, isClosed, waitingReason } from "./group-rules.ts";
 import type { JobDirectory } from "./job-directory.ts";
 
 /**
@@ -73,6 +75,8 @@ interface FeedWork extends Record<CounterName, number> {
 
 interface JobWork {
   row: JobRow;
+  /** Where it is counted. */
+  feedId: number;
   storedFinal: boolean;
   dirty: boolean;
 }
@@ -89,6 +93,7 @@ export class JobChanges {
   readonly #clocks = new Map<number, number>();
   readonly #feeds = new Map<number, FeedWork>();
   readonly #jobs = new Map<JobId, JobWork>();
+  readonly #profiles = new Map<number, DeliveryProfile>();
   readonly #last: (() => Promise<void>)[] = [];
 
   constructor(deps: JobChangesDeps, nowMs: number) {
@@ -130,12 +135,20 @@ export class JobChanges {
     const found = rest.length === 0 ? [] : await this.session.query(readFinalJobs, [JSON.stringify(rest)]);
     for (const row of found) this.keepJob(row, true);
     const profiles = [...this.#jobs.values()].map(({ row }) => row.profile_id);
-    await this.#deps.directory.loadProfiles(this.session, profiles);
+    await this.loadProfiles(profiles);
+  }
+
+  /** Kept to the end of the transaction, whatever the directory forgets meanwhile. */
+  async loadProfiles(ids: Iterable<number>): Promise<void> {
+    const missing = [...new Set(ids)].filter((id) => !this.#profiles.has(id));
+    for (const [id, profile] of await this.#deps.directory.loadProfiles(this.session, missing)) {
+      this.#profiles.set(id, profile);
+    }
   }
 
   /** A row that was read under the lock of its group. */
   keepJob(row: JobRow, storedFinal: boolean): void {
-    if (!this.#jobs.has(row.id)) this.#jobs.set(row.id, { row, storedFinal, dirty: false });
+    if (!this.#jobs.has(row.id)) this.#jobs.set(row.id, { row, feedId: row.feed_id, storedFinal, dirty: false });
   }
 
   /** The job as it is now in this transaction; null: it was not loaded, or does not exist. */
@@ -169,7 +182,7 @@ export class JobChanges {
   }
 
   profile(row: JobRow): DeliveryProfile {
-    return this.#deps.directory.profile(row.profile_id);
+    return this.#profile(row.profile_id);
   }
 
   /** Null: not published yet, so no expiry yet. */
@@ -180,7 +193,7 @@ export class JobChanges {
 
   /** The value of `expires_clock` for a job that is published now. */
   newExpiryOf(groupId: number, profileId: number): number {
-    return this.groupTime(groupId) + this.#deps.directory.profile(profileId).maxAgeSeconds * 1_000;
+    return this.groupTime(groupId) + this.#profile(profileId).maxAgeSeconds * 1_000;
   }
 
   /** The time on the clock of a group that was locked. */
@@ -189,16 +202,14 @@ export class JobChanges {
     return groupClock(this.#feedTime(row.feed_id), row);
   }
 
-  /** Moves a final job to a group that was locked, its own having been dropped as idle. */
+  /**
+   * Moves a final job to a group that was locked, its own having been dropped as idle. It is written, and counted in
+   * the feed of that group, if it is opened again.
+   */
   moveToGroup(id: JobId, group: { readonly id: number; readonly feedId: number }): void {
     const work = this.#jobs.get(id);
     if (work === undefined || !work.storedFinal) throw new Error(`Job ${id} is not a final one`);
-    const { row } = work;
-    work.row = { ...row, group_id: group.id, feed_id: group.feedId };
-    if (row.feed_id === group.feedId) return;
-    const counter = counterNames[toJobState(row).status];
-    this.count(row.feed_id, counter, -1);
-    this.count(group.feedId, counter, 1);
+    work.row = { ...work.row, group_id: group.id, feed_id: group.feedId };
   }
 
   /** Applies a command to a loaded job whose group is locked. */
@@ -207,7 +218,10 @@ export class JobChanges {
     if (work === undefined) throw new Error(`Job ${id} was not loaded`);
     const row = unburntAttempts === undefined ? work.row : { ...work.row, unburnt_attempts: unburntAttempts };
     const state = toJobState(row);
-    if (isFinal(state.status) && command.kind === "report") return { kind: "unchanged", reason: "FINAL" };
+    // Only these two change a final job; who gives another command need not have locked its group.
+    if (isFinal(state.status) && command.kind !== "cancel" && command.kind !== "retry") {
+      return { kind: "unchanged", reason: command.kind === "report" ? "FINAL" : "NOT_ALLOWED" };
+    }
     const group = this.group(row.group_id);
     const profile = this.profile(row);
     const result = transition(state, command, {
@@ -221,8 +235,9 @@ export class JobChanges {
     if (result.kind === "unchanged") return result;
     work.row = this.#moved(row, result.state, result.clearsExpiry);
     work.dirty = true;
-    this.count(row.feed_id, counterNames[state.status], -1);
-    this.count(row.feed_id, counterNames[result.state.status], 1);
+    this.count(work.feedId, counterNames[state.status], -1);
+    if (!isFinal(result.state.status)) work.feedId = row.feed_id;
+    this.count(work.feedId, counterNames[result.state.status], 1);
     this.#follow(group, row, work.row);
     if (command.kind === "cancel" && state.status === "QUEUED") {
       this.cancelledQueued.push(jobGenerationKey(row.id, row.generation));
@@ -312,7 +327,7 @@ export class JobChanges {
 
   async #writeFeeds(): Promise<boolean> {
     if (this.#feeds.size === 0) return false;
-    const feeds = [...this.#feeds.values()].toSorted((a, b) => a.id - b.id);
+    const feeds: readonly FeedChange[] = [...this.#feeds.values()].toSorted((a, b) => a.id - b.id);
     const recomputed = feeds.filter((feed) => feed.recompute).map((feed) => feed.id);
     if (recomputed.length > 0) await this.session.query(lockFeeds, [JSON.stringify(feeds.map((feed) => feed.id))]);
     const written = await this.session.query(writeFeeds, [toJsonRows(feeds), this.nowMs]);
@@ -337,6 +352,12 @@ export class JobChanges {
     const time = this.#clocks.get(feedId);
     if (time === undefined) throw new Error(`No group of feed ${feedId} was locked`);
     return time;
+  }
+
+  #profile(id: number): DeliveryProfile {
+    const profile = this.#profiles.get(id);
+    if (profile === undefined) throw new Error(`Delivery profile ${id} was not loaded`);
+    return profile;
   }
 
   #feed(id: number): FeedWork {
@@ -390,10 +411,7 @@ export class JobChanges {
     await this.flush();
     const limit = jobLimits.runMaxJobs - 1;
     const rest = await this.session.query(readRestOfRun, [group.id, row.position, limit]);
-    await this.#deps.directory.loadProfiles(
-      this.session,
-      rest.map((found) => found.profile_id),
-    );
+    await this.loadProfiles(rest.map((found) => found.profile_id));
     for (const found of rest) {
       this.keepJob(found, false);
       await this.apply(found.id, { kind: "takeBack" });
@@ -440,57 +458,6 @@ export class JobChanges {
   }
 }
 
-export interface OutstandingChange {
-  readonly by: number;
-  /** The positions that were marked, if some were. */
-  readonly from: number;
-  readonly to?: number;
-  readonly nowMs: number;
-}
-
-/** Jobs of the group that are out, more or fewer, and which they are. */
-export function countOutstanding(group: GroupRow, { by, from, to = from, nowMs }: OutstandingChange): void {
-  group.outstanding += by;
-  if (by > 0) {
-    group.queued_at ??= nowMs;
-    if (!group.ordered) return;
-    group.run_from = Math.min(group.run_from ?? from, from);
-    group.run_to = Math.max(group.run_to ?? to, to);
-  } else if (group.outstanding === 0) {
-    group.queued_at = null;
-    group.run_from = null;
-    group.run_to = null;
-  }
-}
-
-/** Nothing of it may be published now, whatever its jobs are. */
-function isClosed(group: GroupRow): boolean {
-  return group.blocked_job_id !== null || (group.ordered && group.outstanding > 0);
-}
-
 function isFinalRow(row: JobRow): boolean {
   return row.status !== statusCodes.PENDING && row.status !== statusCodes.QUEUED;
-}
-
-const writtenFields = [
-  "ready_at",
-  "outstanding",
-  "queued_at",
-  "run_from",
-  "run_to",
-  "held_reason",
-  "held_since",
-  "blocked_job_id",
-  "blocked_since",
-  "blocked_total_ms",
-] as const satisfies readonly (keyof GroupRow)[];
-
-/** A `head_from` that went up is a hint, and not worth a write of its own. */
-function isChanged({ row, before }: GroupWork): boolean {
-  return row.head_from < before.head_from || writtenFields.some((field) => row[field] !== before[field]);
-}
-
-/** Parked after a try or a release, or never tried and not due before a set time. */
-function waitingReason(head: GroupHead): HeldReason {
-  return head.generation > 1 || head.attempt_count > 0 ? "WAITING_RETRY" : "SCHEDULED";
 }

@@ -5,7 +5,7 @@ import { toJsonRows } from "../../postgres/statement.ts";
 import { queuedSortKey, statusCodes, type JobRow } from "../job-row.ts";
 import { ClaimPass, type ClaimedRun, type ClaimedRuns } from "./claim-pass.ts";
 import { composeDeliveries } from "./delivery-reader.ts";
-import { countOutstanding, type JobChanges } from "./job-changes.ts";
+import { countOutstanding } from "./group-rules.ts";
 import {
   countHeldGroups,
   makeFeedsReadyBy,
@@ -20,6 +20,7 @@ import {
   readQueuedOfRun,
   readQueuedUnordered,
 } from "./job-claim-statements.ts";
+import type { JobChanges } from "./job-changes.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { fence } from "./lease-store.ts";
 import type { StoreWakes } from "../store-wakes.ts";
@@ -74,7 +75,7 @@ export function createJobClaims(writer: JobWriter, wakes: Pick<StoreWakes, "jobs
       for (const { run } of runs) state.claimed.delete(run.messageId);
     },
     recoverLost: (request, epoch) =>
-      writer.write({ nowMs: request.nowMs, epoch }, (changes) => recover(request, changes, writer)),
+      writer.write({ nowMs: request.nowMs, epoch }, (changes) => recover(request, changes)),
     compose: composeDeliveries(writer),
     counts: async () => {
       const pending = await database.one(readPendingTotal, []);
@@ -194,6 +195,7 @@ interface KnownRun {
 
 async function markClaimed(known: readonly KnownRun[], queuedAtMs: number, changes: JobChanges): Promise<void> {
   if (known.length === 0) return;
+  await changes.loadProfiles(known.flatMap(({ claim }) => claim.profileIds));
   const jobs = known.flatMap(({ run, claim }) =>
     run.jobs.map(({ jobId, generation }, index) => ({
       i: jobId,
@@ -226,7 +228,7 @@ async function failRun({ run, code }: UnpublishableRun, changes: JobChanges): Pr
 }
 
 /** QUEUED jobs without a message. Groups are taken by age; one that turns out to have none is corrected. */
-async function recover(request: LostJobs, changes: JobChanges, writer: JobWriter): Promise<number> {
+async function recover(request: LostJobs, changes: JobChanges): Promise<number> {
   const { session } = changes;
   const found = await session.query(readOutstandingGroups, [request.queuedBeforeMs, request.maxJobs]);
   await changes.lockGroups(
@@ -242,10 +244,7 @@ async function recover(request: LostJobs, changes: JobChanges, writer: JobWriter
     const rows = group.ordered
       ? await session.query(readQueuedOfRun, [id, group.run_from ?? 0, group.run_to ?? 0, left])
       : await session.query(readQueuedUnordered, [id, queuedSortKey(request.queuedBeforeMs), left]);
-    await writer.directory.loadProfiles(
-      session,
-      rows.map((row) => row.profile_id),
-    );
+    await changes.loadProfiles(rows.map((row) => row.profile_id));
     const lost = rows.filter((row) => (row.queued_at ?? 0) < request.queuedBeforeMs);
     for (const row of lost) if (await recoverJob(row, changes)) recovered++;
     // All older ones are dealt with, so what is left was published after that.

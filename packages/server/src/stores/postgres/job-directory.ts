@@ -26,11 +26,6 @@ interface FeedEntry {
   readonly lane: string;
 }
 
-interface ProfileEntry {
-  readonly id: number;
-  readonly usedAtMs: number;
-}
-
 /** A group that is to be found, or made. */
 export interface GroupKeyed {
   readonly key: string;
@@ -75,7 +70,6 @@ const addGroups = statement<{ id: number; key: string }, [groups: string, nowMs:
   RETURNING id, key`);
 
 export class JobDirectory {
-  readonly #profileIds = new BoundedCache<string, ProfileEntry>(directoryLimits.profilesCached);
   readonly #profiles = new BoundedCache<number, DeliveryProfile>(directoryLimits.profilesCached);
   readonly #feeds = new BoundedCache<string, FeedEntry>(directoryLimits.feedsCached);
   readonly #groupIds = new BoundedCache<string, number>(directoryLimits.groupsCached);
@@ -106,19 +100,22 @@ export class JobDirectory {
     return ids;
   }
 
-  /** One that `loadProfiles` or `profileIds` has read. */
-  profile(id: number): DeliveryProfile {
-    const profile = this.#profiles.get(id);
-    if (profile === undefined) throw new Error(`Delivery profile ${id} was not loaded`);
-    return profile;
-  }
-
-  async loadProfiles(session: PostgresSession, ids: Iterable<number>): Promise<void> {
-    const missing = [...new Set(ids)].filter((id) => this.#profiles.get(id) === undefined);
-    if (missing.length === 0) return;
-    for (const row of await session.query(readProfiles, [JSON.stringify(missing)])) {
-      this.#profiles.set(row.id, JSON.parse(row.body) as DeliveryProfile);
+  /** Those that exist. Who needs them keeps them: they may be more than are remembered here. */
+  async loadProfiles(session: PostgresSession, ids: Iterable<number>): Promise<ReadonlyMap<number, DeliveryProfile>> {
+    const profiles = new Map<number, DeliveryProfile>();
+    const missing: number[] = [];
+    for (const id of new Set(ids)) {
+      const known = this.#profiles.get(id);
+      if (known === undefined) missing.push(id);
+      else profiles.set(id, known);
     }
+    if (missing.length === 0) return profiles;
+    for (const row of await session.query(readProfiles, [JSON.stringify(missing)])) {
+      const profile = JSON.parse(row.body) as DeliveryProfile;
+      profiles.set(row.id, profile);
+      this.#profiles.set(row.id, profile);
+    }
+    return profiles;
   }
 
   /**
@@ -182,10 +179,8 @@ export class JobDirectory {
     return ids;
   }
 
-  /** After a rollback: what was made in it does not exist. */
+  /** After a rollback: what was made in it does not exist. What a profile's number means never changes. */
   forget(): void {
-    this.#profileIds.clear();
-    this.#profiles.clear();
     this.#feeds.clear();
     this.#groupIds.clear();
   }

@@ -163,7 +163,8 @@ const hotStatements: Readonly<Record<string, HotStatement>> = {
   replayCount: hot(countSlice, [1_000, 1_100, [3], null, null, null, null, null], 100 + MONTHS),
   replayMatches: hot(readMatches, [1_000, 1_100, [3], null, null, null, null, null, 10], 100 + MONTHS),
   oldEvents: hot(rowSql.dropEvents, [json(finalIds.map(eventOf))], 6),
-  dropJobs: hot(rowSql.dropJobs, [json(finalIds)], 3),
+  // Each with its feed.
+  dropJobs: hot(rowSql.dropJobs, [json(finalIds)], 6),
   blockedGroups: hot(rowSql.readBlockedGroups, [json([finalJob(0, 1)])], 3),
   idleGroups: hot(readIdleGroups, [nowMs, unorderedGroup + 10, 100], 100),
   lockIdleGroups: hot(lockIdleGroups, [nowMs, json([unorderedGroup + 10])], 1),

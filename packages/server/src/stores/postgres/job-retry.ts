@@ -61,7 +61,7 @@ async function remakeGroups(
   directory: JobDirectory,
 ): Promise<ReadonlyMap<JobId, number>> {
   const { session, nowMs } = changes;
-  await directory.loadProfiles(
+  const profiles = await directory.loadProfiles(
     session,
     jobs.map((job) => job.profile_id),
   );
@@ -70,7 +70,10 @@ async function remakeGroups(
   const keys = new Map<JobId, string>();
   const groups = new Map<string, GroupKeyed>();
   for (const job of jobs) {
-    const groupKey = groupKeyOf(job, directory.profile(job.profile_id));
+    const profile = profiles.get(job.profile_id);
+    // Dropped after its last job was: the job is gone.
+    if (profile === undefined) continue;
+    const groupKey = groupKeyOf(job, profile);
     const key = groupRowKey(groupKey, feedKeys.get(job.feed_id) ?? "");
     keys.set(job.id, key);
     groups.set(key, { key, feedId: job.feed_id, ordered: groupKey !== null });

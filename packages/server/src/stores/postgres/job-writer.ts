@@ -16,6 +16,11 @@ export interface JobStoreDeps {
   readonly random: Pick<Random, "next">;
 }
 
+export const writerLimits = {
+  /** Each time the directory may have been told of what another transaction of this process has made, and undid. */
+  staleTriesMax: 5,
+} as const;
+
 /** How a transaction is fenced. */
 export interface WriteOptions {
   readonly nowMs: number;
@@ -46,7 +51,10 @@ export function createJobWriter(deps: JobStoreDeps): JobWriter {
   ): Promise<Result> => {
     let ready = false;
     let controlChanged = false;
+    let tried = 0;
     const result = await database.transaction(async (session) => {
+      // After a deadlock: what was made before it does not exist.
+      if (tried++ > 0) directory.forget();
       if (options.epoch !== undefined) await fence(session, options.epoch);
       const changes = new JobChanges({ session, directory, random }, options.nowMs);
       const done = await work(changes);
@@ -65,14 +73,15 @@ export function createJobWriter(deps: JobStoreDeps): JobWriter {
     directory,
     clock: deps.clock,
     write: async (options, work) => {
-      try {
-        return await once(options, work);
-      } catch (error) {
-        // Numbers handed out in a transaction that did not happen name nothing.
-        directory.forget();
-        if (!(error instanceof StaleDirectory)) throw error;
+      for (let tried = 1; ; tried++) {
+        try {
+          return await once(options, work);
+        } catch (error) {
+          // Numbers handed out in a transaction that did not happen name nothing.
+          directory.forget();
+          if (!(error instanceof StaleDirectory) || tried === writerLimits.staleTriesMax) throw error;
+        }
       }
-      return once(options, work);
     },
   };
 }

@@ -172,13 +172,8 @@ async function detach(partition: HistoryPartition, epoch: LeaseEpoch, session: P
   if ((await countNeeded(partition, session)) > partitionDropLimits.movedMax) return false;
   const asNeeded = (needed[table] ?? neededJobs)("");
   await session.run(adHoc(`ALTER TABLE ${table} DETACH PARTITION ${name}`), []);
-  await session.run(
-    adHoc<never, readonly [string, string]>(`
-      WITH moved AS (DELETE FROM ${name} USING (${asNeeded}) AS n WHERE ${name}.${key} = n.key RETURNING ${name}.*)
-      INSERT INTO ${table} SELECT * FROM moved`),
-    bounds,
-  );
   if (table === "events") {
+    // First: one that the stream passes meanwhile has its jobs by the time the next statement looks.
     await session.run(
       adHoc(`
         WITH moved AS (
@@ -187,6 +182,12 @@ async function detach(partition: HistoryPartition, epoch: LeaseEpoch, session: P
       [],
     );
   }
+  await session.run(
+    adHoc<never, readonly [string, string]>(`
+      WITH moved AS (DELETE FROM ${name} USING (${asNeeded}) AS n WHERE ${name}.${key} = n.key RETURNING ${name}.*)
+      INSERT INTO ${table} SELECT * FROM moved`),
+    bounds,
+  );
   await session.run(addDropped, [name, table]);
   return true;
 }

@@ -51,7 +51,7 @@ export function createPendingCanceller(writer: JobWriter, epoch?: LeaseEpoch): J
       const left = maxJobs - cancelled;
       const after = cursors.get(id) ?? 0;
       const step = await writer.write({ nowMs, ...fenced }, (changes) =>
-        cancelSome({ id, after, maxJobs: left }, changes, writer),
+        cancelSome({ id, after, maxJobs: left }, changes),
       );
       cancelled += step.cancelled;
       if (step.doneGroup === null) {
@@ -70,7 +70,7 @@ interface CancelRequest {
   readonly maxJobs: number;
 }
 
-async function cancelSome(request: CancelRequest, changes: JobChanges, writer: JobWriter): Promise<CancelStep> {
+async function cancelSome(request: CancelRequest, changes: JobChanges): Promise<CancelStep> {
   const { session } = changes;
   const feed = await session.one(readFeed, [request.id]);
   if (feed === null || feed.pending === 0) return { cancelled: 0, doneGroup: null };
@@ -80,10 +80,7 @@ async function cancelSome(request: CancelRequest, changes: JobChanges, writer: J
   const ids = waiting.map((group) => group.id);
   await changes.lockGroups(ids);
   const rows = ids.length === 0 ? [] : await session.query(readPendingOfGroups, [JSON.stringify(ids), request.maxJobs]);
-  await writer.directory.loadProfiles(
-    session,
-    rows.map((row) => row.profile_id),
-  );
+  await changes.loadProfiles(rows.map((row) => row.profile_id));
   let cancelled = 0;
   for (const row of rows) {
     changes.keepJob(row, false);

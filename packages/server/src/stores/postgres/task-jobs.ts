@@ -8,7 +8,7 @@ import { toDispatchJob } from "../whole-job.ts";
 import { storable } from "./entity-table.ts";
 import { readFullJobs } from "./full-job-row.ts";
 import { numberOf } from "./job-appender.ts";
-import type { JobChanges } from "./job-changes.ts";
+import { StaleDirectory, type JobChanges } from "./job-changes.ts";
 import type { GroupKeyed } from "./job-directory.ts";
 import { insertNewJobs } from "./job-inserts.ts";
 import type { JobWriter } from "./job-writer.ts";
@@ -70,7 +70,8 @@ export function createTaskCreator(writer: JobWriter): JobCommands["createTasks"]
       return tasks.map((task) => {
         const first = repeats.get(task.id);
         const job = jobs.get(first ?? task.id);
-        if (job === undefined) throw new Error(`No job ${first ?? task.id}`);
+        // Retention has taken it since it was found to be there: the key is free.
+        if (job === undefined) throw new StaleDirectory(`No job ${first ?? task.id}`);
         return { kind: first === undefined ? ("created" as const) : ("repeated" as const), job };
       });
     });
