@@ -105,6 +105,15 @@ describe("asked to stop", () => {
     expect(await stopped(next)).toMatchObject({ code: 0 });
   });
 
+  test("by the same signal again at once, as a supervisor of whole groups does: still in order, with 0", async () => {
+    const { server, answer, arrived } = await calling();
+    for (let n = 0; n < 3; n++) process.kill(server.pid, "SIGTERM");
+    await stopping(server);
+    answer();
+    expect(await server.exited).toBe(0);
+    expect(arrived()).toBe(1);
+  });
+
   test("is not held up by clients that sent half a request, nor by the built-in receiver that hangs", async () => {
     const server = await sandbox.start();
     const path = "/dev/receiver/stuck";

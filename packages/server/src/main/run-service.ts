@@ -3,9 +3,9 @@
  *
  * Configuration is read once; what is wrong with it is printed whole. Then the service is wired and supervised until a
  * signal comes: the first SIGTERM or SIGINT stops it in order (exit code 0, or 1 if something had to be given up), the
- * second ends it at once (exit code 130). The same signal again within a quarter of a second is the echo of the first:
- * systemd and `timeout` signal a whole group of processes, and the launcher passes on what it got as well. What cannot
- * start says so in one line: what, and what to do.
+ * second ends it at once (exit code 130). A SIGTERM within a quarter of a second of the first is its echo: systemd and
+ * `timeout` signal a whole group of processes, and the launcher passes on what it got as well. What cannot start says
+ * so in one line: what, and what to do.
  *
  * Failures: a start that fails stops what already ran and exits 1. A service that dies later is the supervisor's
  * affair.
@@ -53,7 +53,7 @@ const hardStopMarginMs = 10_000;
 const closeWithinMs = 5_000;
 const exitCodeInterrupted = 130;
 const msPerSecond = 1_000;
-/** The launcher passes a signal on within a few ms; nobody who means to insist is as fast. */
+/** The launcher passes a signal on within a few ms; somebody who insists is rarely as fast. */
 const echoMs = 250;
 /** A pid comes back after a restart; a number beside it keeps the new process apart from the old one. */
 const holderNumbers = 1_000_000;
@@ -195,13 +195,15 @@ function compileAsUsual(): void {
 /** The first signal asks, the second insists, if it is not the echo of the first. */
 function onSignals(soft: AbortController, hard: AbortController): () => void {
   const clock = systemClock();
-  let asked: { readonly name: string; readonly atMs: number } | null = null;
+  let toldMs: number | null = null;
   const handle = (name: string): void => {
-    const nowMs = clock.monotonicMs();
-    if (asked === null) {
-      asked = { name, atMs: nowMs };
-      soft.abort();
-    } else if (asked.name !== name || nowMs - asked.atMs >= echoMs) hard.abort();
+    if (soft.signal.aborted) {
+      const isEcho = name === "SIGTERM" && toldMs !== null && clock.monotonicMs() - toldMs < echoMs;
+      if (!isEcho) hard.abort();
+      return;
+    }
+    toldMs = name === "SIGTERM" ? clock.monotonicMs() : null;
+    soft.abort();
   };
   const names = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   for (const name of names) process.on(name, handle);

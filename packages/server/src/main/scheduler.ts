@@ -10,6 +10,7 @@
  */
 import { maintenanceLeaseName } from "../maintenance/maintenance.ts";
 import { replayLeaseName } from "../scheduler/replay.ts";
+import { createReceiverWatch, receiverWatchDefaults } from "../scheduler/receiver-watch.ts";
 import { schedulerLeaseName } from "../scheduler/scheduler.ts";
 import { announceStart, composeOnStore, metricsAddress } from "./composed-process.ts";
 import { watchedLeases } from "./lease-checks.ts";
@@ -35,6 +36,11 @@ async function compose(opened: OpenStore, config: SchedulerConfig, context: Proc
   const leaseNames = [schedulerLeaseName, replayLeaseName, maintenanceLeaseName];
   const store = { ...opened, leases: watchedLeases(opened.leases, leaseNames, context) };
   const replays = replayRunner(store, context);
+  const receivers = createReceiverWatch(
+    { queueMetrics: () => queue.queue.metrics(), clock: context.clock, logger: context.logger },
+    { ...receiverWatchDefaults, queue: queue.uri },
+  );
+  context.health.register("receivers", () => receivers.health());
   return {
     services: [
       ...store.services,
@@ -42,6 +48,7 @@ async function compose(opened: OpenStore, config: SchedulerConfig, context: Proc
       schedulerService({ store, queue: queue.queue, config }, context),
       { name: "replays", run: (signal) => replays.run(signal) },
       maintenanceService(store, config, context),
+      { name: "receiver-watch", run: (signal) => receivers.run(signal) },
     ],
     started: () =>
       announceStart(context, "scheduler", {

@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { EventId } from "../../domain/ids.ts";
+import { anchorScope } from "../../domain/scope.ts";
 import { createSamples } from "../../ports/sample-entities.fixture.ts";
 import { setupPlatform, type TestPlatform } from "../platform.fixture.ts";
+import { createTimeline } from "./timeline.ts";
 
 let platform: TestPlatform;
 beforeEach(() => {
@@ -69,6 +72,27 @@ describe("the timeline of an event", () => {
     const entries = await entriesOf(id);
     expect(entries.map(({ kind }) => kind)).toEqual(["ACCEPTED", "NOT_MATCHED"]);
     expect(entries[1]?.message).toBe("No subscription matches order.created. The nearest pattern is order.cancelled.");
+  });
+
+  test("of an event that the stream passes meanwhile does not claim that nothing matched", async () => {
+    const { deps, fanOut } = platform;
+    const racing = createTimeline({
+      ...deps,
+      jobs: {
+        ...deps.jobs,
+        byEvent: async (...asked) => {
+          const found = await deps.jobs.byEvent(...asked);
+          await fanOut();
+          return found;
+        },
+      },
+    });
+    await platform.call("POST /api/subscriptions", subscription);
+    const { id } = await platform.call("POST /api/events", order);
+    const event = await deps.eventReader.byId(id as EventId, anchorScope);
+    const { entries } = await racing(event!, anchorScope);
+    expect(entries.map(({ kind }) => kind)).toEqual(["ACCEPTED"]);
+    expect((await entriesOf(id)).map(({ kind }) => kind)).toEqual(["ACCEPTED", "MATCHED"]);
   });
 
   test("says which filter was false, which failed, and which client was another", async () => {
