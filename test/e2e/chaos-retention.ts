@@ -5,9 +5,9 @@ import type { ChaosWorld } from "./chaos-world.ts";
 /**
  * Retention in the production topology: what is old goes, what is still to be delivered stays.
  *
- * Events are delivered, then all subscriptions are paused, so that the next ones are kept waiting. The database's clock,
- * which every process goes by, is then put forward by months, and the processes are restarted. What was final has to go
- * with its events and attempts; what waits must be delivered when the subscriptions go on.
+ * Events are delivered, then all subscriptions are paused, so that the next ones are kept waiting. The database's
+ * clock, which every process goes by, is then put forward by months, and the processes are restarted. What was final
+ * has to go with its events and attempts; what waits must be delivered when the subscriptions go on.
  */
 const forwardDays = 150;
 const msPerDay = 86_400_000;
@@ -44,8 +44,9 @@ const orphanJobs = `SELECT count(*) FROM open_jobs o
 const finalAttempts = `SELECT count(*) FROM attempts a
   WHERE NOT EXISTS (SELECT 1 FROM open_jobs o WHERE o.id = a.job_id)`;
 /** The stream may not have come to the newest ones yet. */
-const deliveredEvents = `SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM open_jobs o WHERE o.event_id = e.id)
-  AND e.position <= (SELECT position FROM stream_checkpoint)`;
+const deliveredEvents = `SELECT count(*) FROM events e
+  WHERE NOT EXISTS (SELECT 1 FROM open_jobs o WHERE o.event_id = e.id)
+    AND e.position <= (SELECT position FROM stream_checkpoint)`;
 
 async function setPaused(world: ChaosWorld, paused: boolean): Promise<void> {
   const list = { method: "GET", path: "/api/subscriptions?limit=100" };

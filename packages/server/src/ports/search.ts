@@ -28,7 +28,7 @@ export interface EventSearch {
   readonly text?: string;
 }
 
-/** A place in the list of jobs, newest first. Stores keep it by position or by id, whose order is the time it was made. */
+/** A place in the list of jobs, newest first: by position, or by id, whose order is the time it was made. */
 export type JobPlace = Pick<DispatchJob, "position" | "id">;
 
 export interface JobSearch {

@@ -36,7 +36,7 @@ const sendNotification = statement<never, [channels: string, sender: string]>(
 );
 
 export function createNotifications(deps: NotificationsDeps): Notifications {
-  const sender = crypto.randomUUID();
+  const sender = String(systemRandom().next());
   const listeners = new Map<string, Set<() => void>>();
   const outgoing = new Set<string>();
   let sending = false;

@@ -47,7 +47,7 @@ export interface PostgresDatabase extends PostgresSession {
   transaction<Result>(work: (session: PostgresSession) => Promise<Result>): Promise<Result>;
   /** Calls back when another process, or this one, has notified the channel. Returns the unsubscriber. */
   listen(channel: string, wake: () => void): () => void;
-  /** Wakes this process at once and others soon. A wake-up may be lost; everybody polls as well. Call after a commit. */
+  /** Wakes this process at once and others soon. It may be lost; everybody polls as well. Call after a commit. */
   notify(channel: string): void;
   /** Where it is, without user and password. */
   readonly place: string;
@@ -102,15 +102,13 @@ const sessionSettings: Readonly<Record<PostgresConfig["profile"], string>> = {
 };
 
 const bigintOid = 20;
-const textFormat = "text";
 
 /** Positions, times and counts are all below 2^53. */
-const types: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: "text" | "binary") =>
-    oid === bigintOid && format !== "binary"
-      ? Number
-      : pg.types.getTypeParser(oid, textFormat)) as pg.CustomTypesConfig["getTypeParser"],
-};
+function bigintsAsNumbers(): pg.TypeOverrides {
+  const types = new pg.TypeOverrides();
+  types.setTypeParser(bigintOid, Number);
+  return types;
+}
 
 /** Connects with the first call. Throws nothing itself. */
 export function createPostgresDatabase(
@@ -120,7 +118,7 @@ export function createPostgresDatabase(
   const { url, profile, maxConnections } = config;
   const connection = {
     connectionString: url,
-    types,
+    types: bigintsAsNumbers(),
     application_name: "flowcatalyst",
     connectionTimeoutMillis: postgresLimits.connectTimeoutMs,
     query_timeout: postgresLimits.answerTimeoutMs,
@@ -130,6 +128,7 @@ export function createPostgresDatabase(
     ...connection,
     max: maxConnections,
     // Ready before it is handed out: a session without its settings would plan from statistics.
+    // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, though its types say void
     onConnect: async (client) => {
       await client.query(sessionSettings[profile]);
     },
@@ -144,8 +143,8 @@ export function createPostgresDatabase(
     ...session,
     place: placeOf(url),
     transaction: (work) => repeating(() => inTransaction(pool, work)),
-    listen: notifications.listen,
-    notify: notifications.notify,
+    listen: (channel, wake) => notifications.listen(channel, wake),
+    notify: (channel) => notifications.notify(channel),
     close: async () => {
       await notifications.close();
       await pool.end();
@@ -153,19 +152,26 @@ export function createPostgresDatabase(
   };
 }
 
+/** What a statement's types say it gives; conformance suites read back every field. */
+type Asked<Row> = { readonly rows: readonly Row[]; readonly rowCount: number | null };
+
 type StatementText = { readonly name: string; readonly text: string };
 
 function sessionOf(runner: pg.Pool | pg.PoolClient): PostgresSession {
-  const ask = async ({ name, text }: StatementText, values: readonly SqlValue[]): Promise<pg.QueryResult> => {
+  const ask = async <Row>({ name, text }: StatementText, values: readonly SqlValue[]): Promise<Asked<Row>> => {
     try {
-      return await runner.query(name === "" ? { text, values: [...values] } : { name, text, values: [...values] });
+      return await runner.query<Row & pg.QueryResultRow>(
+        name === "" ? { text, values: [...values] } : { name, text, values: [...values] },
+      );
     } catch (error) {
       throw isRepeatable(error) ? error : toStoreError(error);
     }
   };
   return {
-    query: async (statement, values) => (await ask(statement, values)).rows,
-    one: async (statement, values) => (await ask(statement, values)).rows[0] ?? null,
+    query: async <Row>(statement: StatementText, values: readonly SqlValue[]) =>
+      (await ask<Row>(statement, values)).rows,
+    one: async <Row>(statement: StatementText, values: readonly SqlValue[]) =>
+      (await ask<Row>(statement, values)).rows[0] ?? null,
     run: async (statement, values) => (await ask(statement, values)).rowCount ?? 0,
   };
 }

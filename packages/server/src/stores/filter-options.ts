@@ -1,7 +1,7 @@
 import type { FilterOptions } from "../ports/search.ts";
 import { searchLimits } from "./search-results.ts";
 
-/** What events can be filtered by, gathered from those that are there: each list is narrowed by the choices before it. */
+/** What events can be filtered by, from those that are there: each list is narrowed by the choices before it. */
 export class OptionCollector {
   readonly #chosen: Readonly<Record<string, string | undefined>>;
   readonly #clients = new Set<string>();

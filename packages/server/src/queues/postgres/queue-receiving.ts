@@ -8,7 +8,7 @@ import type { HeldClaims } from "./held-claims.ts";
 import type { LaneWatch } from "./lane-watch.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
 import { formatReceipt, type ReceiptParts } from "./queue-receipt.ts";
-import { quick, quickly, rowKind, rowState, type MessageRow } from "./queue-rows.ts";
+import { rowKind, rowState, type MessageRow } from "./queue-rows.ts";
 import { isLive } from "./queue-settling.ts";
 import type { QueueTime } from "./queue-time.ts";
 
@@ -35,8 +35,8 @@ const takeReady = statement<MessageRow, Taking>(`
   ), taken AS (
     UPDATE queue_messages m SET
       state = ${inFlight}, due_at_ms = $5, consumer_id = $3, claim = $4, receive_count = m.receive_count + 1
-    FROM sized AS s, ${quick}
-    WHERE ${keyIs("m.seq", "s.seq")} AND s.bytes_before < $6 AND ${quickly}
+    FROM sized AS s
+    WHERE ${keyIs("m.seq", "s.seq")} AND s.bytes_before < $6
     RETURNING m.seq, m.rank, m.group_key IS NOT NULL AS grouped, m.kind, m.receive_count, m.published_at_ms, m.body
   )
   SELECT seq, grouped, kind, receive_count, published_at_ms, body FROM taken ORDER BY rank, seq`);
@@ -59,7 +59,7 @@ const takeFresh = statement<MessageRow & { followed: boolean; is_cut: boolean },
       WHERE n.lane = $1 AND n.state = ${fresh} AND n.seq > lane.cursor ORDER BY n.seq LIMIT $2
     ) AS m
   ), taken AS MATERIALIZED (
-    SELECT next.* FROM next, ${quick} WHERE next.bytes_before < $6 AND ${quickly}
+    SELECT next.* FROM next WHERE next.bytes_before < $6
   ), moved AS (
     UPDATE queue_lanes SET cursor = (SELECT max(seq) FROM taken)
     WHERE lane = $1 AND EXISTS (SELECT 1 FROM taken)

@@ -30,13 +30,6 @@ export interface PlacedRow {
 export const queueLocks = { publishing: 7_301_846_521_001, sweeping: 7_301_846_521_002 } as const;
 
 /**
- * Commits of this statement need not reach the disk before the answer: for what a crash of the server may take back
- * without harm, since it takes back a suffix. Joined into a statement as `quick`, with `quickly` among its conditions.
- */
-export const quick = "(SELECT set_config('synchronous_commit', 'off', true) AS mode) AS quick";
-export const quickly = "quick.mode = 'off'";
-
-/**
  * The FRESH rows that a row `c` of `queue_claims` speaks of. OFFSET 0 keeps the planner from weighing it against
  * reading the whole index and comparing each with each, which looks cheap while the table is empty.
  */

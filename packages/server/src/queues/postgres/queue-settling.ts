@@ -6,7 +6,7 @@ import { promote, rest } from "./group-places.ts";
 import type { HeldClaims } from "./held-claims.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
 import { parseReceipt, type ReceiptParts } from "./queue-receipt.ts";
-import { quick, quickly, rowState, type PlacedRow } from "./queue-rows.ts";
+import { rowState, type PlacedRow } from "./queue-rows.ts";
 import type { QueueTime } from "./queue-time.ts";
 
 /**
@@ -36,8 +36,8 @@ const removeLive = statement<LiveRow, [receipts: string, nowMs: number]>(`
   DELETE FROM queue_messages m USING ${receiptRows}
   WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} RETURNING ${liveColumns}`);
 const removeLiveQuickly = statement<LiveRow, [receipts: string, nowMs: number]>(`
-  DELETE FROM queue_messages m USING ${receiptRows}, ${quick}
-  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING ${liveColumns}`);
+  DELETE FROM queue_messages m USING ${receiptRows}
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} RETURNING ${liveColumns}`);
 const lockLive = statement<LiveRow & { body: string }, [receipts: string, nowMs: number]>(`
   SELECT ${liveColumns}, m.body
   FROM ${receiptRows} JOIN queue_messages m ON ${keyIs("m.seq", "r.seq")}
@@ -46,15 +46,15 @@ const delayLive = statement<LiveRow, [receipts: string, nowMs: number, dueAtMs: 
   UPDATE queue_messages m SET
     state = ${rowState.delayed}, due_at_ms = $3, consumer_id = NULL, claim = NULL,
     receive_count = CASE WHEN m.state = ${rowState.fresh} THEN 1 ELSE m.receive_count END
-  FROM ${receiptRows}, ${quick}
-  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING ${liveColumns}`);
+  FROM ${receiptRows}
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} RETURNING ${liveColumns}`);
 /** A FRESH row that is kept for longer than its receive says so itself from now on. */
 const extendLive = statement<LiveRow, [receipts: string, nowMs: number, dueAtMs: number]>(`
   UPDATE queue_messages m SET
     state = ${rowState.inFlight}, due_at_ms = $3, consumer_id = r.consumer, claim = r.claim,
     receive_count = CASE WHEN m.state = ${rowState.fresh} THEN 1 ELSE m.receive_count END
-  FROM ${receiptRows}, ${quick}
-  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} AND ${quickly} RETURNING ${liveColumns}`);
+  FROM ${receiptRows}
+  WHERE ${keyIs("m.seq", "r.seq")} AND ${isLive("$2")} RETURNING ${liveColumns}`);
 
 const removeRows = statement<never, [letters: string, nowMs: number]>(`
   WITH gone AS (
