@@ -113,6 +113,9 @@ export class Admission {
     link.hold(inFlight);
     const fault = message.kind === "platform" ? this.#faultOf(message) : null;
     if (fault !== null) {
+      // One of these is a message that somebody made up; many are settings that do not fit those of the scheduler.
+      const source = link.consumer.name;
+      this.#deps.warnings.add({ category: "CONFIGURATION", severity: "ERROR", message: fault, source });
       void link.deadLetter(inFlight, fault);
       return null;
     }
@@ -163,9 +166,11 @@ export class Admission {
     const { takesJobs, deliveries } = this.#deps;
     if (!takesJobs) return "this router has no platform to report the jobs to";
     const isReadable = deliveries !== null || jobs.every((job) => job.kind === "delivery");
-    return isReadable
-      ? null
-      : "the message refers to jobs in a database, and this router has none: see FC_DATABASE_URL";
+    if (isReadable) return null;
+    return (
+      "the message only names jobs of a database, and this router has none: set FC_DATABASE_URL here, or an " +
+      "FC_QUEUE_URL other than db: for the scheduler"
+    );
   }
 
   /** Whether what it carries may have changed since it was published. */

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { JobId, PoolCode, SubscriptionId } from "../domain/ids.ts";
+import type { JobId, MessageId, PoolCode, SubscriptionId } from "../domain/ids.ts";
 import type { ReceivedMessage } from "../ports/queue.ts";
 import { answer, setupRouter, type TestRouter, type TestRouterOptions } from "./router.fixture.ts";
 
@@ -213,4 +213,19 @@ describe("settings that nobody answers for", () => {
     expect(t.router.monitoring.pools().find(({ code }) => code === "main")?.activeWorkers).toBe(0);
     expect(t.book.reports.at(-1)?.result.kind).toBe("held");
   });
+});
+
+test("messages that only name jobs are set aside, and a warning says which setting does not fit", async () => {
+  const t = setup();
+  await t.start();
+  const [job] = addRun(t, 1);
+  const head = { kind: "platform", lane: "main" as PoolCode, groupKey: null, traceparent: null } as const;
+  const jobs = [t.book.referenceTo(job!)];
+  await t.queue.publish([1, 2].map((n) => ({ ...head, id: `named_${n}` as MessageId, jobs })));
+  await t.elapse(10);
+  expect(t.targets.calls).toHaveLength(0);
+  expect(await t.queue.metrics()).toMatchObject({ visible: 0, inFlight: 0, dead: 2 });
+  expect(t.warnings.list()).toMatchObject([
+    { category: "CONFIGURATION", severity: "ERROR", count: 2, message: expect.stringContaining("FC_DATABASE_URL") },
+  ]);
 });
