@@ -1,11 +1,20 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import type { ReplayId } from "../../domain/ids.ts";
+import type { PoolCode, ReplayId } from "../../domain/ids.ts";
 import { anchorScope } from "../../domain/scope.ts";
-import { idsOf, JobScenario, profileFor, subscriptionA, subscriptionB } from "../../ports/job-scenario.fixture.ts";
+import {
+  idsOf,
+  JobScenario,
+  poolA,
+  profileFor,
+  subscriptionA,
+  subscriptionB,
+} from "../../ports/job-scenario.fixture.ts";
 import type { Replay } from "../../ports/job-store.ts";
 import { clientA } from "../../ports/sample-entities.fixture.ts";
 import { describeWithPostgres } from "../../postgres/test-database.fixture.ts";
+import { adHoc } from "../../postgres/statement.ts";
 import type { PostgresStore } from "./index.ts";
+import { directoryLimits } from "./job-directory.ts";
 import { openTestJobs, type TestJobs } from "./job-store.fixture.ts";
 
 /** What several processes do to the same jobs at the same time. */
@@ -165,5 +174,57 @@ describeWithPostgres("jobs of several processes on PostgreSQL", () => {
       await scenario.queue();
       await scenario.deliver(again[0]!);
     }
+  });
+
+  test("a claim is marked though the process has forgotten meanwhile what it knew", async () => {
+    const [idle] = await scenario.publish({ group: "idle" });
+    await scenario.queue();
+    await scenario.deliver(idle!);
+    const ids = await scenario.publish({ group: "g" }, { group: "g" });
+    const { runs } = await scenario.claim();
+    await scenario.store.advance(1);
+    expect(await scenario.store.housekeeping.dropIdleGroups(now(), 10, scenario.epoch)).toBe(1);
+    await scenario.mark(runs);
+    expect(await scenario.statuses(ids)).toEqual(["QUEUED", "QUEUED"]);
+  });
+
+  test("a pass over more profiles than are remembered gives their jobs", async () => {
+    const tasks = times(directoryLimits.profilesCached + 100).map((n) => {
+      const profile = profileFor(null, { targetUrl: `https://example.com/${n}` });
+      return scenario.newTask({ profile, messageGroup: `g${n % 70}` });
+    });
+    await scenario.store.jobCommands.createTasks(tasks);
+    await scenario.store.restart();
+    expect(idsOf(await scenario.queue()).flat()).toHaveLength(500);
+  });
+
+  test("a job whose run could not be published, and that was cancelled before this is told, stays cancelled", async () => {
+    const [cancelled, failed] = await scenario.publish({ group: "g" }, { group: "h" });
+    const { runs } = await scenario.claim();
+    await other(0).jobCommands.cancel(cancelled!, now(), anchorScope);
+    const unpublishable = runs.map((run) => ({ run, code: "TOO_LARGE" }));
+    await scenario.store.jobClaims.markUnpublishable(unpublishable, now(), scenario.epoch);
+    expect(await scenario.statuses([cancelled!, failed!])).toEqual(["CANCELLED", "FAILED"]);
+  });
+
+  test("a task that is made again in the group of another lane is counted once, whatever becomes of it", async () => {
+    const laneB = "LANE-B" as PoolCode;
+    const task = scenario.newTask({ messageGroup: "g" });
+    await scenario.store.jobCommands.createTasks([task]);
+    await scenario.queue();
+    await scenario.fail(task.id);
+    await scenario.store.advance(1);
+    await scenario.store.housekeeping.dropIdleGroups(now(), 10, scenario.epoch);
+    const next = scenario.newTask({ messageGroup: "g", profile: profileFor(null, { poolCode: laneB }) });
+    await scenario.store.jobCommands.createTasks([next]);
+    await scenario.store.jobCommands.cancel(task.id, now(), anchorScope);
+    const counted = await jobs.test.database.query(
+      adHoc<object>("SELECT lane, pending, failed, cancelled FROM job_feeds ORDER BY lane"),
+      [],
+    );
+    expect(counted).toEqual([
+      { lane: laneB, pending: 1, failed: 0, cancelled: 0 },
+      { lane: poolA, pending: 0, failed: 0, cancelled: 1 },
+    ]);
   });
 });
