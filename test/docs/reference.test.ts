@@ -11,6 +11,10 @@ import { subscriptionDefaults } from "../../packages/server/src/domain/subscript
 import { bodyReaderDefaults } from "../../packages/server/src/http/body-reader.ts";
 import { jsonMaxDepth } from "../../packages/server/src/http/json-text.ts";
 import { maintenanceDefaults } from "../../packages/server/src/maintenance/maintenance.ts";
+import {
+  postgresQueueDefaults,
+  postgresQueueLimits,
+} from "../../packages/server/src/queues/postgres/postgres-queue-config.ts";
 import { sqliteQueueDefaults, sqliteQueueLimits } from "../../packages/server/src/queues/sqlite/sqlite-queue-config.ts";
 import { schemaWorkLimits } from "../../packages/server/src/platform/events/schema-work.ts";
 import { receiverLimits } from "../../packages/server/src/receiver/receiver-limits.ts";
@@ -109,6 +113,8 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   searchLimits,
   shareLimits,
   signingKeyLimits,
+  postgresQueueDefaults,
+  postgresQueueLimits,
   sqliteQueueDefaults,
   sqliteQueueLimits,
   streamDefaults,

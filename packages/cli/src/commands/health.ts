@@ -30,7 +30,7 @@ export function addHealthCommand(program: Command, environment: Environment): vo
       );
       terminal.answer(report, () => {
         if (report.checks.length === 0) return report.status;
-        const rows = report.checks.map(({ name, status, data }) => [name, status, data?.["reason"]]);
+        const rows = report.checks.map(({ name, status, data }) => [name, status, data?.["reason"] ?? data?.["role"]]);
         return `${report.status}\n${terminal.table(["CHECK", "STATUS", "REASON"], rows)}`;
       });
       process.exitCode = report.status === "UP" ? exitCodes.ok : exitCodes.failed;

@@ -49,7 +49,7 @@ export function createReceiverWatch(deps: ReceiverWatchDeps, config: ReceiverWat
     const nowMs = clock.now();
     const isNews = reason === null;
     reason =
-      `nobody receives from ${config.queue}, where ${waiting} messages wait: no router runs or is active, ` +
+      `nobody receives from ${config.queue} (messages waiting: ${waiting}): no router runs or is active, ` +
       "routers have another FC_QUEUE_URL than this scheduler, or the pools are suspended";
     if (!isNews && nowMs - loggedAtMs < config.repeatMs) return;
     loggedAtMs = nowMs;
