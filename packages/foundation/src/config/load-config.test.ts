@@ -347,6 +347,20 @@ describe("printing", () => {
     expect(JSON.stringify(result)).not.toContain("hunter2");
   });
 
+  test("an address that is not well formed is shown without its password, whatever is in that", async () => {
+    for (const password of ["hunter2", "hunter2/x", "hun:ter2@x", "hunter2#"]) {
+      const [fault] = await faultsOf({ env: { FC_DATABASE_URL: `postgres://me:${password}@db:port/fc` } });
+      expect(fault).toContain("postgres://me:********@db:port/fc");
+      expect(fault).not.toContain("ter2");
+    }
+    const asQuery = "postgres://db/fc?sslmode=require&password=hunter2";
+    expect(await faultsOf({ env: { FC_API_PORT: asQuery } })).toEqual([
+      expect.stringContaining("postgres://db/fc?sslmode=require&password=********"),
+    ]);
+    const entries = describeConfig(await load({ env: { FC_DATABASE_URL: asQuery } }));
+    expect(JSON.stringify(entries)).not.toContain("hunter2");
+  });
+
   test("the reference page has every setting once, with its readers", () => {
     const page = renderConfigReference([
       { process: "platform", schema },

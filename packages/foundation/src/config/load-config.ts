@@ -10,7 +10,7 @@ import {
 } from "./config-schema.ts";
 import type { ConfigFacts } from "./facts.ts";
 import { nearestName } from "./nearest-name.ts";
-import { SERVICE_LINK_REASON, type Alias, type DefaultContext, type Setting } from "./setting.ts";
+import { SERVICE_LINK_REASON, withoutPasswords, type Alias, type DefaultContext, type Setting } from "./setting.ts";
 
 /**
  * Reads the configuration of a process.
@@ -143,7 +143,7 @@ class Reader {
     if (found === undefined) return this.#default(setting);
     const parsed = setting.kind.parse(found.text);
     if (parsed.ok) return { value: parsed.value, source: found.source };
-    const shown = setting.secret ? "" : ` (it is ${JSON.stringify(shorten(found.text))})`;
+    const shown = setting.secret ? "" : ` (it is ${JSON.stringify(shorten(withoutPasswords(found.text)))})`;
     this.faults.push({ key: found.name, source: found.source, reason: `${parsed.reason}${shown}` });
     return { ...this.#defaultValue(setting), source: found.source };
   }

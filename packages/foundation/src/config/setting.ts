@@ -162,8 +162,24 @@ export function url<const S extends SettingSpec<string> & UrlLimits>(spec: S): S
       }
       return { ok: true, value };
     },
-    print: (value) => value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/:@]*):[^/@]+@/i, "$1:********@"),
+    print: (value) => withoutQueryPasswords(value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/:@]*):[^/@]+@/i, maskedUser)),
   });
+}
+
+const maskedUser = "$1:********@";
+
+/**
+ * What was written for a setting and could not be read, without what may be a password. Where an address is not well
+ * formed, a password is often why (it has a `/`, `@` or `#` that is not escaped), so all up to the last `@` may be part
+ * of it.
+ */
+export function withoutPasswords(written: string): string {
+  return withoutQueryPasswords(written.replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@]*):.*@/is, maskedUser));
+}
+
+/** The drivers of PostgreSQL take them there as well. */
+function withoutQueryPasswords(address: string): string {
+  return address.replace(/([?&](?:ssl)?password=)[^&#]*/gi, "$1********");
 }
 
 export type ListLimits = { readonly maxItems?: number; readonly item?: (text: string) => string | undefined };
