@@ -70,6 +70,7 @@ export function createJobClaims(writer: JobWriter, wakes: Pick<StoreWakes, "jobs
     },
     markUnpublishable: async (runs, nowMs, epoch) => {
       await writer.write({ nowMs, epoch }, async (changes) => {
+        await changes.loadJobs(runs.flatMap(({ run }) => run.jobs.map((job) => job.jobId)));
         for (const entry of runs) await failRun(entry, changes);
       });
       for (const { run } of runs) state.claimed.delete(run.messageId);
@@ -219,7 +220,6 @@ async function markClaimed(known: readonly KnownRun[], queuedAtMs: number, chang
 
 /** Jobs behind one that holds the group stay: they were not the reason, and may go with another message. */
 async function failRun({ run, code }: UnpublishableRun, changes: JobChanges): Promise<void> {
-  await changes.loadJobs(run.jobs.map((job) => job.jobId));
   for (const { jobId, generation } of run.jobs) {
     if (changes.job(jobId) === null) continue;
     const result = await changes.apply(jobId, { kind: "unpublishable", generation, code });

@@ -198,7 +198,7 @@ describeWithPostgres("jobs of several processes on PostgreSQL", () => {
     expect(idsOf(await scenario.queue()).flat()).toHaveLength(500);
   });
 
-  test("a job whose run could not be published, and that was cancelled before this is told, stays cancelled", async () => {
+  test("a job that is cancelled before its run is told to be unpublishable stays cancelled", async () => {
     const [cancelled, failed] = await scenario.publish({ group: "g" }, { group: "h" });
     const { runs } = await scenario.claim();
     await other(0).jobCommands.cancel(cancelled!, now(), anchorScope);
