@@ -169,7 +169,7 @@ class Keeper implements StandbyKeeper {
       return false;
     }
     if (answer.kind === "denied") {
-      this.#lose(answer.holder);
+      this.#lose(answer.holder, null);
       return false;
     }
     this.#isGranted = true;
@@ -192,13 +192,14 @@ class Keeper implements StandbyKeeper {
     this.#cancelExpiry = clock.setTimer(leftMs, () => this.#tell());
   }
 
-  #lose(holder: string | null): void {
+  /** `error`: why the lease cannot be asked for, if it cannot. */
+  #lose(holder: string | null, error: string | null): void {
     this.#trust = null;
     this.#cancelExpiry();
     this.#isGranted = false;
     this.#claim = this.#newClaim();
     this.#holder = holder === null ? null : nameOf(holder);
-    this.#note(null);
+    this.#note(error);
   }
 
   /** What the last question came to. */
@@ -232,7 +233,7 @@ class Keeper implements StandbyKeeper {
   async #giveBack(): Promise<void> {
     const { lease, logger } = this.#deps;
     const claim = this.#claim;
-    this.#lose(null);
+    this.#lose(null, this.#error);
     try {
       // Asked even if it was never granted: a question whose answer was lost may have been carried out.
       await this.#inTime(lease.release(claim), standbyKeeperLimits.releaseMs);
