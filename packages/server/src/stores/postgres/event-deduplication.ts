@@ -2,6 +2,7 @@ import type { EventRecord, NewEvent } from "../../domain/event.ts";
 import type { EventId } from "../../domain/ids.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
 import { keyIs, statement, toJsonRows } from "../../postgres/statement.ts";
+import { storable } from "./entity-table.ts";
 import { eventColumns, toEventRecord, type EventRow } from "./event-row.ts";
 
 /**
@@ -97,7 +98,8 @@ function sortedKeys(events: readonly NewEvent[]): readonly KeyedEvent[] {
     if (event.deduplicationId === null) continue;
     const row = {
       client_id: event.clientId ?? "",
-      dedup_id: event.deduplicationId,
+      // As it is stored: keys that are one there must be one here.
+      dedup_id: storable(event.deduplicationId.toWellFormed()),
       event_id: event.id,
       created_at_ms: event.createdAtMs,
     };

@@ -55,6 +55,16 @@ describeWithPostgres("postgres event log", () => {
       expect(later).toMatchObject({ kind: "duplicate", event: { id: again[0]!.id } });
     });
 
+    test("keys that are stored as one are one, also in one call", async () => {
+      const samples = createSamples();
+      const keys = ["a\0", "a\ufffd", "a\ud800"];
+      const events = keys.map((deduplicationId) => samples.event({ deduplicationId }));
+      const appended = await log.appender.append(events);
+      expect(appended.map((one) => one.kind)).toEqual(["created", "duplicate", "duplicate"]);
+      const [later] = await log.appender.append([samples.event({ deduplicationId: "a\0" })]);
+      expect(later).toMatchObject({ kind: "duplicate", event: { id: events[0]!.id } });
+    });
+
     test("a repeat is found in whichever partition its event lies", async () => {
       await ensurePartitions(store.database, sampleTimeMs);
       const samples = createSamples();

@@ -203,11 +203,16 @@ export const readMatches = statement<OwnedJob, [...FilterParams, limit: number]>
 const newestPosition = "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM job_positions)";
 const readNewestPosition = statement<{ position: number }>(`SELECT ${newestPosition} AS position`);
 
-const readReplay = statement<ReplayRow, [string]>("SELECT * FROM replays WHERE id = $1");
-const lockReplay = statement<ReplayRow, [string]>("SELECT * FROM replays WHERE id = $1 FOR UPDATE");
-const readRunning = statement<ReplayRow>("SELECT * FROM replays WHERE status = 'RUNNING' ORDER BY id");
+/** By name: a statement that gives all columns fails on its connection for good when a later version adds one. */
+const replayColumns = `id, client_id, anchor, filter, total, done, status, jobs_per_second, cursor, last_position,
+  created_at, updated_at`;
+const selectReplays = `SELECT ${replayColumns} FROM replays`;
+
+const readReplay = statement<ReplayRow, [string]>(`${selectReplays} WHERE id = $1`);
+const lockReplay = statement<ReplayRow, [string]>(`${selectReplays} WHERE id = $1 FOR UPDATE`);
+const readRunning = statement<ReplayRow>(`${selectReplays} WHERE status = 'RUNNING' ORDER BY id`);
 const listReplays = statement<ReplayRow, [before: string | null, clientId: string | null, limit: number]>(`
-  SELECT * FROM replays WHERE ($1::text IS NULL OR id < $1) AND ($2::text IS NULL OR client_id = $2)
+  ${selectReplays} WHERE ($1::text IS NULL OR id < $1) AND ($2::text IS NULL OR client_id = $2)
   ORDER BY id DESC LIMIT $3`);
 const addReplay = statement<
   never,
@@ -216,8 +221,7 @@ const addReplay = statement<
     ...[status: string, jobsPerSecond: number, createdAt: number, updatedAt: number],
   ]
 >(`
-  INSERT INTO replays (id, client_id, anchor, filter, total, done, status, jobs_per_second, cursor, last_position,
-    created_at, updated_at)
+  INSERT INTO replays (${replayColumns})
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, ${newestPosition}, $9, $10)`);
 const moveReplay = statement<never, [id: string, cursor: number, done: number, status: string, nowMs: number]>(
   "UPDATE replays SET cursor = $2, done = $3, status = $4, updated_at = $5 WHERE id = $1",
