@@ -353,6 +353,9 @@ describe("printing", () => {
       expect(fault).toContain("postgres://me:********@db:port/fc");
       expect(fault).not.toContain("ter2");
     }
+    const [fault] = await faultsOf({ env: { FC_DATABASE_URL: "postgres://me:hunter2#x@db:5432/fc" } });
+    expect(fault).toContain("is not a well-formed address; characters such as");
+    expect(fault).not.toContain("ter2");
     const asQuery = "postgres://db/fc?sslmode=require&password=hunter2";
     expect(await faultsOf({ env: { FC_API_PORT: asQuery } })).toEqual([
       expect.stringContaining("postgres://db/fc?sslmode=require&password=********"),

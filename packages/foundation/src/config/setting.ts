@@ -157,8 +157,10 @@ export function url<const S extends SettingSpec<string> & UrlLimits>(spec: S): S
       if (scheme === undefined || !spec.schemes.includes(scheme))
         return { ok: false, reason: `must be an ${describe}` };
       // `sqlite:` takes a path, which is no URL with an authority; everything with `//` must parse.
-      if (value.startsWith("//", scheme.length + 1) && scheme !== "sqlite" && !URL.canParse(value)) {
-        return { ok: false, reason: "is not a well-formed address" };
+      // A `#` would end the address there, and what was meant to be a host is a part of a password.
+      const isAddress = value.startsWith("//", scheme.length + 1) && scheme !== "sqlite";
+      if (isAddress && (!URL.canParse(value) || value.includes("#"))) {
+        return { ok: false, reason: `is not a well-formed address; ${escapingAdvice}` };
       }
       return { ok: true, value };
     },
@@ -166,6 +168,7 @@ export function url<const S extends SettingSpec<string> & UrlLimits>(spec: S): S
   });
 }
 
+const escapingAdvice = "characters such as `/`, `@` and `#` in a password are written as %2F, %40 and %23";
 const maskedUser = "$1:********@";
 
 /**
