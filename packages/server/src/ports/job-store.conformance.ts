@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { type EventId, type JobId, jobGenerationKey, type PoolCode } from "../domain/ids.ts";
+import { type ClientId, type EventId, type JobId, jobGenerationKey, type PoolCode } from "../domain/ids.ts";
 import { anchorScope, type Scope } from "../domain/scope.ts";
 import { describeReplayStoreConformance } from "./replay-store.conformance.ts";
 import {
@@ -177,6 +177,15 @@ function describeCommands(name: string, setup: JobStoreSetup): void {
       return ids;
     };
     const key = `${subscriptionB}:g`;
+
+    test("tasks whose client, group or key a text cannot hold everywhere are made, and fail no others", async () => {
+      const odd = { clientId: "c\0" as ClientId, messageGroup: "g\0", idempotencyKey: "k\0" };
+      const tasks = [scenario.newTask(), scenario.newTask(odd), scenario.newTask({ ...odd, idempotencyKey: null })];
+      const made = await scenario.store.jobCommands.createTasks(tasks);
+      expect(made.map(({ kind, job }) => [kind, job.id])).toEqual(tasks.map((task) => ["created", task.id]));
+      const [again] = await scenario.store.jobCommands.createTasks([scenario.newTask(odd)]);
+      expect([again?.kind, again?.job.id]).toEqual(["repeated", tasks[1]!.id]);
+    });
 
     test("tasks are made with their payload, and run in the order of their group", async () => {
       const tasks = [

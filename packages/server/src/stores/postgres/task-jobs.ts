@@ -52,8 +52,9 @@ const addTasks = statement<never, [tasks: string]>(`
   FROM json_to_recordset($1::json) AS r (i text, c text, k text, s text, m text, t text, b boolean, p text)`);
 
 export function createTaskCreator(writer: JobWriter): JobCommands["createTasks"] {
-  return async (tasks) => {
-    if (tasks.length === 0) return [];
+  return async (given) => {
+    if (given.length === 0) return [];
+    const tasks = given.map(withStorableKeys);
     const nowMs = tasks.at(-1)?.createdAtMs ?? 0;
     return writer.write({ nowMs }, async (changes) => {
       const { session } = changes;
@@ -76,6 +77,22 @@ export function createTaskCreator(writer: JobWriter): JobCommands["createTasks"]
       });
     });
   };
+}
+
+/** Rows are found again by these texts, so they must be as the database keeps them. */
+function withStorableKeys(task: NewTaskJob): NewTaskJob {
+  const { clientId, messageGroup, groupKey, idempotencyKey } = task;
+  return {
+    ...task,
+    clientId: storableText(clientId),
+    messageGroup: storableText(messageGroup),
+    groupKey: storableText(groupKey),
+    idempotencyKey: storableText(idempotencyKey),
+  };
+}
+
+function storableText<Text extends string | null>(text: Text): Text {
+  return (text === null ? null : storable(text.toWellFormed())) as Text;
 }
 
 /** Which tasks repeat an earlier one, of another call or of this one: their ids, and those of the first jobs. */
@@ -120,7 +137,7 @@ function toKeyRow(task: NewTaskJob): KeyRow | null {
   if (idempotencyKey === null) return null;
   return {
     client_id: clientId ?? "",
-    idempotency_key: storable(idempotencyKey.toWellFormed()),
+    idempotency_key: idempotencyKey,
     job_id: id,
     created_at: createdAtMs,
   };
