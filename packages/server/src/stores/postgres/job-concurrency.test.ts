@@ -14,7 +14,7 @@ import { clientA } from "../../ports/sample-entities.fixture.ts";
 import { describeWithPostgres } from "../../postgres/test-database.fixture.ts";
 import { adHoc } from "../../postgres/statement.ts";
 import type { PostgresStore } from "./index.ts";
-import { directoryLimits } from "./job-directory.ts";
+import { directoryLimits, JobDirectory } from "./job-directory.ts";
 import { openTestJobs, type TestJobs } from "./job-store.fixture.ts";
 
 /** What several processes do to the same jobs at the same time. */
@@ -226,5 +226,22 @@ describeWithPostgres("jobs of several processes on PostgreSQL", () => {
       { lane: laneB, pending: 1, failed: 0, cancelled: 0 },
       { lane: poolA, pending: 0, failed: 0, cancelled: 1 },
     ]);
+  });
+
+  test("a profile that another transaction of the process makes, and undoes, is not taken for one", async () => {
+    const directory = new JobDirectory();
+    const profile = profileFor(subscriptionA);
+    const profiles = new Map([[profile.key, profile]]);
+    const { database } = jobs.test;
+    let second = Promise.resolve<ReadonlyMap<string, number>>(new Map());
+    const undone = database.transaction(async (session) => {
+      await directory.profileIds(session, profiles, now());
+      second = database.transaction((other) => directory.profileIds(other, profiles, now()));
+      throw new Error("undone");
+    });
+    expect(await undone.catch(String)).toContain("undone");
+    const ids = [...(await second).values()];
+    const stored = await database.query(adHoc<{ id: number }>("SELECT id FROM delivery_profiles"), []);
+    expect(ids).toEqual(stored.map((row) => row.id));
   });
 });
