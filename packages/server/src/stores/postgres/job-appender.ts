@@ -2,13 +2,13 @@ import type { DeliveryProfile, NewEventJob } from "../../domain/dispatch-job.ts"
 import type { EventPosition } from "../../domain/ids.ts";
 import type { PoisonEvent } from "../../ports/event-log.ts";
 import type { FanOut, JobAppender } from "../../ports/job-appender.ts";
+import type { LeaseEpoch } from "../../ports/lease.ts";
 import { statement, toJsonRows } from "../../postgres/statement.ts";
 import { groupRowKey, subscriptionFeed, type FeedKey } from "../feed-key.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { readProfilesByKey, type GroupKeyed } from "./job-directory.ts";
 import { insertNewJobs } from "./job-inserts.ts";
 import type { JobWriter } from "./job-writer.ts";
-import { holdsLease } from "./lease-store.ts";
 
 /**
  * Fan-out into the store: jobs, poison events and the checkpoint in one transaction, or nothing. The checkpoint is
@@ -18,11 +18,13 @@ import { holdsLease } from "./lease-store.ts";
 const readCheckpoint = statement<CheckpointRow>(
   "SELECT position, ordinal, frozen_profile_keys FROM stream_checkpoint WHERE only_row",
 );
+/** Under the lease, which stays as it is until the transaction ends, as `fence` has it. */
 const moveCheckpoint = statement<
   never,
-  [position: number, ordinal: number, frozen: string, fromPosition: number, fromOrdinal: number]
+  [position: number, ordinal: number, frozen: string, fromPosition: number, fromOrdinal: number, epoch: LeaseEpoch]
 >(`
   UPDATE stream_checkpoint SET position = $1, ordinal = $2, frozen_profile_keys = $3
+  FROM (SELECT 1 FROM leases WHERE epoch = $6 FOR KEY SHARE) AS held
   WHERE only_row AND position = $4 AND ordinal = $5`);
 const addPoison = statement<never, [events: string]>(`
   INSERT INTO poison_events (position, event_id, reason, at_ms)
@@ -45,13 +47,13 @@ export function createJobAppender(writer: JobWriter): JobAppender {
   const write = async (fanOut: FanOut, changes: JobChanges): Promise<boolean> => {
     const { session } = changes;
     const { from, to } = fanOut;
-    if (!(await holdsLease(session, fanOut.epoch))) return false;
     const moved = await session.run(moveCheckpoint, [
       to.position,
       to.ordinal,
       JSON.stringify(to.frozenProfileKeys),
       from.position,
       from.ordinal,
+      fanOut.epoch,
     ]);
     if (moved === 0) return false;
     await insertJobs(fanOut, { writer, changes });

@@ -117,15 +117,17 @@ export const reopenJobs = statement<never, [jobs: string]>(`
 export const rewriteFinalJobs = statement<never, [jobs: string]>(`
   UPDATE jobs j SET (${changing}) = (${changed}) FROM ${changes} WHERE ${keyIs("j.id", "r.id")}`);
 
-export const writeGroups = statement<never, [groups: string, nowMs: number]>(`
+const updateGroups = (groups: string, nowMs: string): string => `
   UPDATE job_groups g SET (ready_at, outstanding, queued_at, run_from, run_to, head_from, held_reason, held_since,
       blocked_job_id, blocked_since, blocked_total_ms, used_at)
     = (r.ready_at, r.outstanding, r.queued_at, r.run_from, r.run_to, r.head_from, r.held_reason, r.held_since,
-      r.blocked_job_id, r.blocked_since, r.blocked_total_ms, $2)
-  FROM json_to_recordset($1::json) AS r (id bigint, ready_at bigint, outstanding integer, queued_at bigint,
+      r.blocked_job_id, r.blocked_since, r.blocked_total_ms, ${nowMs})
+  FROM json_to_recordset(${groups}::json) AS r (id bigint, ready_at bigint, outstanding integer, queued_at bigint,
     run_from bigint, run_to bigint, head_from bigint, held_reason text, held_since bigint, blocked_job_id text,
     blocked_since bigint, blocked_total_ms bigint)
-  WHERE ${keyIs("g.id", "r.id")}`);
+  WHERE ${keyIs("g.id", "r.id")}`;
+
+export const writeGroups = statement<never, [groups: string, nowMs: number]>(updateGroups("$1", "$2"));
 
 /** So that what the next statement computes from groups is not older than what it is written over. */
 export const lockFeeds = statement<{ id: number }, [ids: string]>(`
@@ -158,7 +160,7 @@ export interface WrittenFeed {
  * Counters are added to. A feed with a full window is not ready until results make room; then, and whenever a group
  * becomes ready, its time is brought forward, which may always be done, because it is a lower bound.
  */
-export const writeFeeds = statement<WrittenFeed, [feeds: string, nowMs: number]>(`
+const updateFeeds = (feeds: string, nowMs: string): string => `
   UPDATE job_feeds f SET
     pending = f.pending + r.pending, queued = f.queued + r.queued, completed = f.completed + r.completed,
     failed = f.failed + r.failed, cancelled = f.cancelled + r.cancelled, expired = f.expired + r.expired,
@@ -167,12 +169,19 @@ export const writeFeeds = statement<WrittenFeed, [feeds: string, nowMs: number]>
       ELSE coalesce(f.window_full, r.window) END,
     ready_at = CASE
       WHEN f.queued + r.queued >= coalesce(f.window_full, r.window) THEN NULL
-      WHEN f.window_full IS NOT NULL THEN $2
+      WHEN f.window_full IS NOT NULL THEN ${nowMs}
       WHEN r.recompute THEN (
-        SELECT greatest(g.ready_at, $2) FROM job_groups g WHERE g.feed_id = f.id AND g.ready_at IS NOT NULL
+        SELECT greatest(g.ready_at, ${nowMs}) FROM job_groups g WHERE g.feed_id = f.id AND g.ready_at IS NOT NULL
         ORDER BY g.ready_at, g.id LIMIT 1)
       ELSE least(f.ready_at, r.ready_at) END
-  FROM json_to_recordset($1::json) AS r (id integer, pending bigint, queued bigint, completed bigint, failed bigint,
+  FROM json_to_recordset(${feeds}::json) AS r (id integer, pending bigint, queued bigint, completed bigint, failed bigint,
     cancelled bigint, expired bigint, ready_at bigint, "window" integer, recompute boolean)
   WHERE ${keyIs("f.id", "r.id")}
-  RETURNING f.id, f.ready_at, f.held_since`);
+  RETURNING f.id, f.ready_at, f.held_since`;
+
+export const writeFeeds = statement<WrittenFeed, [feeds: string, nowMs: number]>(updateFeeds("$1", "$2"));
+
+/** Both at once, where no feed's time is taken from its groups: that would not see what is written beside it. */
+export const writeGroupsAndFeeds = statement<WrittenFeed, [groups: string, feeds: string, nowMs: number]>(
+  `WITH changed AS (${updateGroups("$1", "$3")}) ${updateFeeds("$2", "$3")}`,
+);

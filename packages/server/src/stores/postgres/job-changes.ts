@@ -19,10 +19,12 @@ import {
   rewriteOpenJobs,
   writeFeeds,
   writeGroups,
+  writeGroupsAndFeeds,
   type FeedChange,
   type FeedPart,
   type GroupHead,
   type GroupRow,
+  type WrittenFeed,
 } from "./job-change-statements.ts";
 import { countOutstanding, isChanged, isClosed, waitingReason } from "./group-rules.ts";
 import type { JobDirectory } from "./job-directory.ts";
@@ -318,21 +320,33 @@ export class JobChanges {
   async settle(): Promise<boolean> {
     await this.flush();
     await this.#decideReadiness();
-    const changed = [...this.#groups.values()].filter(isChanged).map(({ row }) => row);
-    if (changed.length > 0) await this.session.run(writeGroups, [toJsonRows(changed), this.nowMs]);
-    const ready = await this.#writeFeeds();
+    const ready = await this.#writeGroupsAndFeeds();
     for (const work of this.#last) await work();
     return ready;
   }
 
-  async #writeFeeds(): Promise<boolean> {
-    if (this.#feeds.size === 0) return false;
+  async #writeGroupsAndFeeds(): Promise<boolean> {
+    const groups = [...this.#groups.values()].filter(isChanged).map(({ row }) => row);
     const feeds: readonly FeedChange[] = [...this.#feeds.values()].toSorted((a, b) => a.id - b.id);
-    const recomputed = feeds.filter((feed) => feed.recompute).map((feed) => feed.id);
-    if (recomputed.length > 0) await this.session.query(lockFeeds, [JSON.stringify(feeds.map((feed) => feed.id))]);
-    const written = await this.session.query(writeFeeds, [toJsonRows(feeds), this.nowMs]);
+    if (feeds.length === 0) {
+      if (groups.length > 0) await this.session.run(writeGroups, [toJsonRows(groups), this.nowMs]);
+      return false;
+    }
+    const written = await this.#write(groups, feeds);
     if (written.length < feeds.length) throw new StaleDirectory("A feed is gone");
     return written.some((feed) => feed.ready_at !== null && feed.held_since === null);
+  }
+
+  async #write(groups: readonly GroupRow[], feeds: readonly FeedChange[]): Promise<readonly WrittenFeed[]> {
+    const { session, nowMs } = this;
+    const changes = toJsonRows(feeds);
+    if (!feeds.some((feed) => feed.recompute)) {
+      if (groups.length === 0) return session.query(writeFeeds, [changes, nowMs]);
+      return session.query(writeGroupsAndFeeds, [toJsonRows(groups), changes, nowMs]);
+    }
+    if (groups.length > 0) await session.run(writeGroups, [toJsonRows(groups), nowMs]);
+    await session.query(lockFeeds, [JSON.stringify(feeds.map((feed) => feed.id))]);
+    return session.query(writeFeeds, [changes, nowMs]);
   }
 
   #keepGroup({ feed_held_since, feed_held_total_ms, ...row }: GroupRow & FeedPart): void {

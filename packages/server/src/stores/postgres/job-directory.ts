@@ -19,11 +19,18 @@ export const directoryLimits = {
   groupsCached: 200_000,
   /** A profile's `used_at` is brought up to date when it is older than this. */
   profileUseStepMs: 86_400_000,
+  /** For so long a profile that was found used is not looked at again. */
+  profileFreshMs: 3_600_000,
 } as const;
 
 interface FeedEntry {
   readonly id: number;
   readonly lane: string;
+}
+
+interface FreshProfile {
+  readonly id: number;
+  readonly seenAtMs: number;
 }
 
 /** A group that is to be found, or made. */
@@ -73,10 +80,11 @@ export class JobDirectory {
   readonly #profiles = new BoundedCache<number, DeliveryProfile>(directoryLimits.profilesCached);
   readonly #feeds = new BoundedCache<string, FeedEntry>(directoryLimits.feedsCached);
   readonly #groupIds = new BoundedCache<string, number>(directoryLimits.groupsCached);
+  readonly #profileIds = new BoundedCache<string, FreshProfile>(directoryLimits.profilesCached);
 
   /**
    * Numbers of profiles by key; new ones are stored. Inside a transaction: they are locked against being dropped until
-   * it ends.
+   * it ends. One that was looked at within the hour needs no look: only what nobody used for two days is dropped.
    */
   async profileIds(
     session: PostgresSession,
@@ -84,8 +92,17 @@ export class JobDirectory {
     nowMs: number,
   ): Promise<ReadonlyMap<string, number>> {
     const ids = new Map<string, number>();
-    for (const row of await session.query(findProfiles, [JSON.stringify([...profiles.keys()])])) {
-      if (row.used_at > nowMs - directoryLimits.profileUseStepMs) ids.set(row.key, row.id);
+    for (const key of profiles.keys()) {
+      const known = this.#profileIds.get(key);
+      if (known !== undefined && isFresh(known, nowMs)) ids.set(key, known.id);
+    }
+    if (ids.size === profiles.size) return ids;
+    const keys = [...profiles.keys()].filter((key) => !ids.has(key));
+    for (const row of await session.query(findProfiles, [JSON.stringify(keys)])) {
+      if (row.used_at <= nowMs - directoryLimits.profileUseStepMs) continue;
+      ids.set(row.key, row.id);
+      // Only what was found: one that this transaction makes may never be, and nobody would find that out.
+      this.#profileIds.set(row.key, { id: row.id, seenAtMs: nowMs });
     }
     const rest = [...profiles.values()].filter(({ key }) => !ids.has(key));
     if (rest.length > 0) {
@@ -181,7 +198,13 @@ export class JobDirectory {
 
   /** After a rollback: what was made in it does not exist. What a profile's number means never changes. */
   forget(): void {
+    this.#profileIds.clear();
     this.#feeds.clear();
     this.#groupIds.clear();
   }
+}
+
+/** Not if the clock went back, either. */
+function isFresh({ seenAtMs }: FreshProfile, nowMs: number): boolean {
+  return nowMs >= seenAtMs && nowMs - seenAtMs < directoryLimits.profileFreshMs;
 }

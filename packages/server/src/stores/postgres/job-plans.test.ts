@@ -142,6 +142,7 @@ const hotStatements: Readonly<Record<string, HotStatement>> = {
   writeGroups: hot(changeSql.writeGroups, [json([groupChange]), nowMs], 1),
   lockFeeds: hot(changeSql.lockFeeds, [json([1])], 1),
   writeFeeds: hot(changeSql.writeFeeds, [json([feedChange]), nowMs], 2),
+  writeBoth: hot(changeSql.writeGroupsAndFeeds, [json([groupChange]), json([feedChange]), nowMs], 3),
   completeJobs: hot(completeJobs, [json(openIds.map(attemptOf)), nowMs], 5),
   deliveries: hot(readDeliveries, [json(openIds.map((i) => ({ i, g: 1 })))], 20),
   insertJobs: hot(insertJobs, [json([{ i: "job_new", ...newJob }])], 0),
