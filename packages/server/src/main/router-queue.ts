@@ -1,6 +1,6 @@
 import type { RouterQueue } from "../platform/platform-deps.ts";
 
-/** A queue as routers are told of it at `/api/config/router`: without user and passwords, which they have themselves. */
+/** A queue as `/api/config/router` tells routers of it: without user and password, which they have themselves. */
 export function routerQueueOf(queueUrl: string): RouterQueue {
   const queueName = queueUrl.slice(0, queueUrl.indexOf(":"));
   const url = URL.parse(queueUrl);

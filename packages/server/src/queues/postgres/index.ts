@@ -6,7 +6,7 @@ import { databaseTime, type QueueTime } from "./queue-time.ts";
 
 export { queueMigrations } from "./migrations.ts";
 export { postgresQueueDefaults, postgresQueueLimits, type PostgresQueueConfig } from "./postgres-queue-config.ts";
-export { clockTime, databaseTime, type QueueTime } from "./queue-time.ts";
+export { clockTime, type QueueTime } from "./queue-time.ts";
 export type { PostgresQueue } from "./postgres-queue.ts";
 
 export interface CreatePostgresQueueDeps {

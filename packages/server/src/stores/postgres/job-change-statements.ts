@@ -174,8 +174,8 @@ const updateFeeds = (feeds: string, nowMs: string): string => `
         SELECT greatest(g.ready_at, ${nowMs}) FROM job_groups g WHERE g.feed_id = f.id AND g.ready_at IS NOT NULL
         ORDER BY g.ready_at, g.id LIMIT 1)
       ELSE least(f.ready_at, r.ready_at) END
-  FROM json_to_recordset(${feeds}::json) AS r (id integer, pending bigint, queued bigint, completed bigint, failed bigint,
-    cancelled bigint, expired bigint, ready_at bigint, "window" integer, recompute boolean)
+  FROM json_to_recordset(${feeds}::json) AS r (id integer, pending bigint, queued bigint, completed bigint,
+    failed bigint, cancelled bigint, expired bigint, ready_at bigint, "window" integer, recompute boolean)
   WHERE ${keyIs("f.id", "r.id")}
   RETURNING f.id, f.ready_at, f.held_since`;
 
