@@ -5,7 +5,11 @@ import { ROOT } from "./run-command.ts";
 
 const SERVER = join(ROOT, "packages/server/src");
 /** The family of adapters that implements a port; the stores, if it is not named here. */
-const FAMILY_BY_PORT: Readonly<Record<string, string>> = { queue: "queues", transport: "net" };
+const FAMILY_BY_PORT: Readonly<Record<string, string>> = {
+  queue: "queues",
+  transport: "net",
+  "standby-lease": "leases",
+};
 
 const filesOf = (folder: string) => (existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String) : []);
 

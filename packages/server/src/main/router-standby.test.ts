@@ -1,5 +1,12 @@
 import { expect, test } from "bun:test";
-import { createMetrics, FakeClock, HealthRegistry, seededRandom, silentLogger } from "@flowcatalyst/foundation";
+import {
+  createMetrics,
+  FakeClock,
+  HealthRegistry,
+  newAppKey,
+  seededRandom,
+  silentLogger,
+} from "@flowcatalyst/foundation";
 import type { LeaseEpoch, LeaseStore } from "../ports/lease.ts";
 import { requireProcessConfig } from "./process-config.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -26,7 +33,8 @@ async function setup(isFree: boolean) {
     release: async () => undefined,
   };
   const facts = { isTerminal: false, hostName: "here", pid: 1 };
-  const env = { FC_STANDBY_ENABLED: "true", FC_QUEUE_URL: "sqlite:unused.db" };
+  const database = { FC_DATABASE_URL: "postgres://unused@127.0.0.1/unused", FC_APP_KEY: newAppKey() };
+  const env = { FC_STANDBY_ENABLED: "true", FC_QUEUE_URL: "db:", ...database };
   const { config } = await requireProcessConfig("router", { env, facts });
   const { service } = await openStandby(config, leases, context);
   const stop = new AbortController();
