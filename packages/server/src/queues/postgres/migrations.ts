@@ -58,7 +58,8 @@ const messages = `
 const lanes = `
   CREATE TABLE queue_lanes (
     lane text COLLATE "C" PRIMARY KEY,
-    cursor bigint NOT NULL
+    cursor bigint NOT NULL,
+    used_at_ms bigint NOT NULL
   ) WITH (
     fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_cost_delay = 0

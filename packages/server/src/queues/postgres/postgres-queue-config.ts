@@ -27,6 +27,12 @@ export const postgresQueueLimits = {
   /** How long a publisher goes by one estimate of that. */
   estimateMaxAgeMs: 10_000,
   maxLanes: 50_000,
+  /** How long a publisher takes a lane for existing, and when one that nobody published to goes: much later. */
+  laneKnownMs: 300_000,
+  laneIdleMs: 3_600_000,
+  /** Idle lanes are looked for this often, and so many go at once. */
+  idleLanesEveryMs: 60_000,
+  idleLanesStep: 1_000,
   /** Rows of one group given out together, so that a deep group does not fill every batch. */
   groupBatchMax: 32,
   /** Beyond it the oldest dead letters go. */

@@ -56,9 +56,10 @@ const readDedup = statement<DedupRow, [after: number]>(
   "SELECT seq, at_ms, ids FROM queue_dedup WHERE seq > $1 ORDER BY seq",
 );
 const forgetDedup = statement<never, [upTo: number]>("DELETE FROM queue_dedup WHERE seq <= $1");
-const addLanes = statement<never, [lanes: string]>(`
-  INSERT INTO queue_lanes (lane, cursor)
-  SELECT r.lane, 0 FROM json_to_recordset($1::json) AS r (lane text) ON CONFLICT DO NOTHING`);
+const addLanes = statement<never, [lanes: string, nowMs: number]>(`
+  INSERT INTO queue_lanes (lane, cursor, used_at_ms)
+  SELECT r.lane, 0, $2 FROM json_to_recordset($1::json) AS r (lane text)
+  ON CONFLICT (lane) DO UPDATE SET used_at_ms = excluded.used_at_ms`);
 const addMessages = statement<
   { first_seq: number; dedup_seq: number },
   [dedupAtMs: number, messages: string, dedupIds: string, publishedAtMs: number]
@@ -91,7 +92,8 @@ const BEYOND_ALL_PLACES = Number.MAX_SAFE_INTEGER;
  * is the first of its group can be decided (group-places.ts). While one transaction is under way, further calls gather
  * for the next.
  *
- * A publisher remembers ids (dedup-window.ts), lanes that exist, and of groups below which place nothing is unsettled,
+ * A publisher remembers ids (dedup-window.ts), for five minutes the lanes that exist (an idle one goes after an hour,
+ * queue-sweep.ts), and of groups below which place nothing is unsettled,
  * so that looking for an earlier row never steps over the dead ones of a busy group. All of that is knowledge about
  * what has committed; it is thrown away when the database was out of reach, since another server may have taken over.
  */
@@ -100,7 +102,8 @@ export class QueuePublishing {
   readonly #windowMs: number;
   readonly #dedup: DedupWindow;
   readonly #groups = new KnownGroups(postgresQueueLimits.maxKnownGroups);
-  readonly #lanes = new Set<string>();
+  /** Until when each lane is known to exist. */
+  readonly #lanes = new Map<string, number>();
   #waiting: Outgoing[] = [];
   #isRunning = false;
   #forgetAtMs = 0;
@@ -198,7 +201,7 @@ export class QueuePublishing {
     if (admitted.length === 0) return null;
     const firsts = await this.#findFirsts(session, admitted);
     const placed = placeAll(admitted, firsts);
-    await this.#addLanes(session, admitted);
+    await this.#addLanes(session, admitted, nowMs);
     const dedupIds = JSON.stringify(admitted.map(({ dedupId }) => dedupId));
     const added = await session.one(addMessages, [
       nowMs,
@@ -236,9 +239,14 @@ export class QueuePublishing {
     return new Map(groups.map((group, key) => [group, held.get(key) ?? null]));
   }
 
-  async #addLanes(session: PostgresSession, admitted: readonly Outgoing[]): Promise<void> {
-    const unknown = new Set(admitted.map(({ message }) => message.lane).filter((lane) => !this.#lanes.has(lane)));
-    if (unknown.size > 0) await session.run(addLanes, [toJsonRows([...unknown].toSorted().map((lane) => ({ lane })))]);
+  async #addLanes(session: PostgresSession, admitted: readonly Outgoing[], nowMs: number): Promise<void> {
+    const lanes = new Set<string>(admitted.map(({ message }) => message.lane));
+    const unknown = [...lanes].filter((lane) => !this.#knows(lane, nowMs)).toSorted();
+    if (unknown.length > 0) await session.run(addLanes, [toJsonRows(unknown.map((lane) => ({ lane }))), nowMs]);
+  }
+
+  #knows(lane: string, nowMs: number): boolean {
+    return (this.#lanes.get(lane) ?? 0) > nowMs;
   }
 
   async #forgetDedup(session: PostgresSession, nowMs: number): Promise<void> {
@@ -255,8 +263,11 @@ export class QueuePublishing {
       nowMs,
       placed.map(({ outgoing }) => outgoing.dedupId),
     );
+    const { maxLanes, laneKnownMs } = postgresQueueLimits;
+    if (this.#lanes.size >= maxLanes) this.#lanes.clear();
     for (const { outgoing } of placed) {
-      if (this.#lanes.size < postgresQueueLimits.maxLanes) this.#lanes.add(outgoing.message.lane);
+      const { lane } = outgoing.message;
+      if (!this.#knows(lane, nowMs)) this.#lanes.set(lane, nowMs + laneKnownMs);
     }
     for (const [group, first] of firsts) this.#groups.learn(group, (first ?? firstSeq) - 1);
     this.#deps.published();

@@ -76,6 +76,19 @@ const removeConsumers = statement<never, [ids: readonly number[]]>(
   "DELETE FROM queue_consumers WHERE id = ANY ($1::bigint[])",
 );
 
+/**
+ * Nothing FRESH is in them: not after the cursor, and not before it, where a receive would hold it. What is there in
+ * other states needs no cursor. The time is asked twice: a publisher that has just used the lane has changed the row, and
+ * of a changed row only the outer conditions are looked at again.
+ */
+const dropIdleLanes = statement<never, [usedBeforeMs: number, max: number]>(`
+  DELETE FROM queue_lanes WHERE used_at_ms < $1 AND lane = ANY (ARRAY(
+    SELECT l.lane FROM queue_lanes l
+    WHERE l.used_at_ms < $1 AND l.lane <> ALL (ARRAY(SELECT lane FROM queue_claims)) AND (
+      SELECT m.seq FROM queue_messages m WHERE m.lane = l.lane AND m.state = ${rowState.fresh} AND m.seq > l.cursor
+      ORDER BY m.seq LIMIT 1) IS NULL
+    ORDER BY l.lane LIMIT $2))`);
+
 /** Receives or consumers that end in one transaction. */
 const endStep = 10;
 /** Transactions of one sweep; what is left then waits for the next. */
@@ -96,13 +109,15 @@ export interface QueueSweepDeps {
 /**
  * Brings back what was delayed until now, what was received and not settled in time, and what belongs to consumers
  * whose lease has ended, whoever they were. Every consumer sweeps each second, or when something of its own falls due,
- * one at a time over all processes. Its own lease it renews before: a process that was stopped and wakes up first goes
+ * one at a time over all processes. Lanes that nobody published to for an hour go, because who publishes may name any
+ * number of them. Its own lease it renews before: a process that was stopped and wakes up first goes
  * on with what it holds.
  */
 export class QueueSweep {
   readonly #deps: QueueSweepDeps;
   readonly #maxReceives: number;
   #nextAtMs = Number.NEGATIVE_INFINITY;
+  #idleLanesAtMs = Number.NEGATIVE_INFINITY;
   #running: Promise<void> | null = null;
 
   constructor(deps: QueueSweepDeps, maxReceives: number) {
@@ -139,9 +154,17 @@ export class QueueSweep {
         if (!(await this.#sweepOnce(nowMs))) break;
         if (round === maxRounds - 1) this.#nextAtMs = startedMs;
       }
+      await this.#dropIdleLanes(nowMs);
     } finally {
       this.#running = null;
     }
+  }
+
+  async #dropIdleLanes(nowMs: number): Promise<void> {
+    if (nowMs < this.#idleLanesAtMs) return;
+    const { idleLanesEveryMs, idleLanesStep, laneIdleMs } = postgresQueueLimits;
+    this.#idleLanesAtMs = nowMs + idleLanesEveryMs;
+    await this.#deps.database.run(dropIdleLanes, [nowMs - laneIdleMs, idleLanesStep]);
   }
 
   /** True: something was brought back, so there may be more. */
