@@ -78,8 +78,8 @@ const removeConsumers = statement<never, [ids: readonly number[]]>(
 
 /**
  * Nothing FRESH is in them: not after the cursor, and not before it, where a receive would hold it. What is there in
- * other states needs no cursor. The time is asked twice: a publisher that has just used the lane has changed the row, and
- * of a changed row only the outer conditions are looked at again.
+ * other states needs no cursor. The time is asked twice: a publisher that has just used the lane has changed the row,
+ * and of a changed row only the outer conditions are looked at again.
  */
 const dropIdleLanes = statement<never, [usedBeforeMs: number, max: number]>(`
   DELETE FROM queue_lanes WHERE used_at_ms < $1 AND lane = ANY (ARRAY(
