@@ -1,9 +1,19 @@
-import { chownSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
+import {
+  chownSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /**
- * What private instances of PostgreSQL and Redis have in common: a folder of their own, an account that is not root,
+ * What private instances of services have in common: a folder of their own, an account that is not root,
  * a log, and an end with the process that started them. Nothing here touches an instance that somebody else started.
  */
 export interface ServiceFolder {
@@ -18,17 +28,33 @@ export interface LaunchOptions {
   /** The server goes on when this process has ended. Else it ends with it, by `endSignal`, where Linux can do that. */
   readonly outlives: boolean;
   readonly endSignal: "INT" | "TERM";
+  /** Beside PATH and the language of messages; nothing else of ours is handed on. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A service that is not there, or does not start; the message is one line, for whoever runs the command. */
 export class ServiceFault extends Error {}
 
-/** Root starts servers as the account that comes with their package; anybody else as himself. */
-export function makeServiceFolder(name: string, account: string): ServiceFolder {
+/** Root starts servers as the account that comes with their package, if one does; anybody else as himself. */
+export function makeServiceFolder(name: string, account: string | null): ServiceFolder {
   const path = mkdtempSync(join(tmpdir(), `flowcatalyst-${name}-`));
-  if (process.getuid?.() !== 0) return { path, account: null };
+  if (account === null || process.getuid?.() !== 0) return { path, account: null };
   chownSync(path, idOf(account, "-u"), idOf(account, "-g"));
   return { path, account };
+}
+
+/** A file in the folder that the server reads, and nobody but its account. */
+export function giveFile(folder: ServiceFolder, path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600 });
+  const { uid, gid } = statSync(folder.path);
+  chownSync(path, uid, gid);
+}
+
+/** A folder within it that the server writes to. */
+export function giveFolder(folder: ServiceFolder, path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { uid, gid } = statSync(folder.path);
+  chownSync(path, uid, gid);
 }
 
 export function removeServiceFolder(folder: ServiceFolder): void {
@@ -51,7 +77,7 @@ export function launch(command: readonly string[], options: LaunchOptions): Bun.
   try {
     const child = Bun.spawn(asAccount(options.folder.account, [...tied, ...command]), {
       cwd: options.folder.path,
-      env: environment(),
+      env: { ...environment(), ...options.environment },
       stdio: ["ignore", log, log],
       detached: bound || options.outlives,
     });

@@ -2,6 +2,7 @@
  * When nothing moves any more: every accepted event has reached everybody who wanted it, or visibly has not, and what
  * the store says of itself is true.
  */
+import { unsettledOf } from "../../packages/server/src/ports/queue.ts";
 import { anchorScope } from "../../packages/server/src/domain/scope.ts";
 import type { SqliteDatabase } from "../../packages/server/src/stores/sqlite/index.ts";
 import type { History } from "./history.ts";
@@ -27,8 +28,7 @@ export interface RestFacts {
 }
 
 export async function isAtRest({ process, database }: RestFacts): Promise<boolean> {
-  const { visible, inFlight, delayed } = await process.queue.metrics();
-  if (visible + inFlight + delayed > 0) return false;
+  if (unsettledOf(await process.queue.metrics()) !== 0) return false;
   if (count(database, "SELECT count(*) AS n FROM jobs WHERE open = 1") > 0) return false;
   if (count(database, "SELECT count(*) AS n FROM job_groups WHERE blocked_position IS NOT NULL") > 0) return false;
   if (count(database, "SELECT count(*) AS n FROM replays WHERE status = 'RUNNING'") > 0) return false;
@@ -44,7 +44,7 @@ export async function checkAtRest(facts: RestFacts): Promise<void> {
   checkTasks(facts, jobs);
   checkBooks(facts.database);
   const { dead } = await facts.process.queue.metrics();
-  if (dead > 0) throw new Violation("readable", `${dead} messages are dead letters`);
+  if (dead !== 0) throw new Violation("readable", `${dead} messages are dead letters`);
   const held = await facts.process.store.jobs.heldGroups({ limit: 10, cursor: null }, anchorScope);
   const wrong = held.items.find(({ reason }) => reason !== "SUBSCRIPTION_PAUSED");
   if (wrong !== undefined) throw new Violation("books", `${wrong.key} is held (${wrong.reason}) although all is done`);

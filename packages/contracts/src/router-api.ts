@@ -64,10 +64,10 @@ export const poolStateSchema = z
 export const queueStateSchema = z
   .object({
     name: z.string(),
-    visible: z.int(),
-    inFlight: z.int(),
-    delayed: z.int(),
-    dead: z.int(),
+    visible: z.int().nullable().meta({ description: "Null, here and below: this queue cannot tell." }),
+    inFlight: z.int().nullable(),
+    delayed: z.int().nullable(),
+    dead: z.int().nullable(),
     oldestUnsettledAt: timeOutSchema.nullable(),
     error: z.string().nullable(),
   })

@@ -4,6 +4,7 @@
  *
  *   bun test/bench/micro/router-overhead.ts [jobs] [groups]
  */
+import { databaseQueueCapabilities } from "../../../packages/server/src/queues/database-queue.ts";
 import { createMetrics, silentLogger, systemClock, systemRandom } from "@flowcatalyst/foundation";
 import type { DeliveryReport, ReportVerdict } from "../../../packages/server/src/domain/attempt.ts";
 import type { GroupKey, JobId, MessageId, PoolCode, SubscriptionId } from "../../../packages/server/src/domain/ids.ts";
@@ -60,11 +61,10 @@ function delivery(reference: JobReference, secretRef: string | null): JobDeliver
 /** Runs of eight jobs over the groups, one message of a group outstanding, as the scheduler publishes them. */
 class MemoryQueue implements QueueConsumer {
   readonly name = "memory";
+  readonly visibilityMs = 60_000;
+  readonly parallelReceives = 1;
   readonly capabilities = {
-    grouping: "strict",
-    lanes: true,
-    deadReceiptRefused: true,
-    redelivery: "visibility",
+    ...databaseQueueCapabilities,
     maxDelayMs: 1e9,
     dedupWindowMs: 0,
     maxMessageBytes: 1e6,

@@ -1,12 +1,12 @@
 import type { HealthResult } from "@flowcatalyst/foundation";
-import type { DeadLetterReader, QueueConsumer, QueuePublisher } from "../ports/queue.ts";
+import type { DeadLetters, QueueConsumer, QueuePublisher } from "../ports/queue.ts";
 import type { OpenStore } from "./open-store.ts";
 import { isPostgres } from "./process-config.ts";
 import type { ProcessContext } from "./process-context.ts";
 
 /** A queue that was opened for this process. */
 export interface OpenQueue {
-  readonly queue: QueueConsumer & QueuePublisher & DeadLetterReader;
+  readonly queue: QueueConsumer & QueuePublisher & DeadLetters;
   /** As routers and people are told of it: without user and password. */
   readonly uri: string;
   /** Of a queue that has a connection of its own; absent: the health of the store is its health. */

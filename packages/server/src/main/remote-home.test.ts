@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { openRemotePipeline, type Arrival, type RemotePipeline } from "./remote-pipeline.fixture.ts";
+import { unsettledOf } from "../ports/queue.ts";
 
 let pipeline: RemotePipeline;
 beforeEach(async () => {
@@ -28,8 +29,7 @@ async function ledgerCloses(groups: number, eventsPerGroup: number): Promise<voi
     return page["totalItems"] === groups * eventsPerGroup;
   });
   await pipeline.until("an empty queue", async () => {
-    const { visible, inFlight, delayed } = await pipeline.queue.metrics();
-    return visible + inFlight + delayed === 0;
+    return unsettledOf(await pipeline.queue.metrics()) === 0;
   });
   expect((await pipeline.queue.metrics()).dead).toBe(0);
   for (const places of firstArrivals(pipeline.arrivals).values()) expect(places).toEqual(upTo(eventsPerGroup));

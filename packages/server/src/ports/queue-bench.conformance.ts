@@ -1,13 +1,26 @@
 import { expect, test } from "bun:test";
 import type { GroupKey, JobId, MessageId, PoolCode } from "../domain/ids.ts";
 import type { PlatformMessage, QueueMessage, StandaloneMessage } from "../domain/message.ts";
-import type { DeadLetterReader, QueueConsumer, QueuePublisher, ReceivedMessage, Receipt } from "./queue.ts";
+import type {
+  DeadLetter,
+  DeadLetters,
+  QueueCapabilities,
+  QueueConsumer,
+  QueuePublisher,
+  ReceivedMessage,
+  Receipt,
+} from "./queue.ts";
 
 /** What a queue brings to the suite: itself, time, and the accidents of its kind. */
 export interface QueueBench {
   readonly queue: ConformingQueue;
   /** How long a received message stays invisible, as the bench set it up. */
   readonly visibilityMs: number;
+  /**
+   * How long a message may take from its publishing until it can be received: a case asks again until it has as many as
+   * it asked for, or nothing has come for so long. 0: everything is there at once, and one question gets it.
+   */
+  readonly promptMs: number;
   /** Lets this much time pass for the queue. */
   passTime(ms: number): Promise<void>;
   /**
@@ -19,21 +32,26 @@ export interface QueueBench {
   close(): Promise<void>;
 }
 
-export type ConformingQueue = QueuePublisher & QueueConsumer & DeadLetterReader;
+export type ConformingQueue = QueuePublisher & QueueConsumer & DeadLetters;
 
 export const defaultLane = "DEFAULT-POOL" as PoolCode;
 export const otherLane = "OTHER" as PoolCode;
 
 /** What the cases share: the bench of the case that runs, and the count of cases per suite. */
 export class QueueCases {
+  /** As the suite was told, for what depends on them while no case runs. */
+  readonly capabilities: QueueCapabilities;
   readonly #setup: () => Promise<QueueBench>;
+  readonly #timeoutMs: number;
   readonly #suites = new Map<string, { declared: boolean; cases: number }>();
   #suite = "";
   #bench: QueueBench | undefined;
   #queue: ConformingQueue | undefined;
 
-  constructor(setup: () => Promise<QueueBench>) {
+  constructor(setup: () => Promise<QueueBench>, capabilities: QueueCapabilities, timeoutMs: number) {
     this.#setup = setup;
+    this.capabilities = capabilities;
+    this.#timeoutMs = timeoutMs;
   }
 
   async open(): Promise<void> {
@@ -67,7 +85,7 @@ export class QueueCases {
   test(title: string, run: () => Promise<void>): void {
     const suite = this.#suites.get(this.#suite);
     if (suite !== undefined) suite.cases += 1;
-    test(title, run);
+    test(title, run, this.#timeoutMs);
   }
 
   matrix(name: string): string {
@@ -86,8 +104,19 @@ export class QueueCases {
     expect(results.map((result) => result.kind)).toEqual(messages.map(() => "published"));
   }
 
-  receive(max = 10, lane = defaultLane, waitMs = 0): Promise<readonly ReceivedMessage[]> {
-    return this.queue.receive({ lane, max, waitMs }, new AbortController().signal);
+  async receive(max = 10, lane = defaultLane, waitMs = 0): Promise<readonly ReceivedMessage[]> {
+    const { promptMs } = this.bench;
+    const received: ReceivedMessage[] = [];
+    for (;;) {
+      const request = { lane, max: max - received.length, waitMs: Math.max(waitMs, promptMs) };
+      const batch = await this.queue.receive(request, new AbortController().signal);
+      received.push(...batch);
+      if (promptMs === 0 || batch.length === 0 || received.length >= max) return received;
+    }
+  }
+
+  async deadLetters(limit = 10): Promise<readonly DeadLetter[]> {
+    return (await this.queue.listDeadLetters({ limit, after: null })).letters;
   }
 
   async receiveIds(max = 10, lane = defaultLane): Promise<string[]> {

@@ -1,5 +1,6 @@
 import { expect } from "bun:test";
 import type { PlatformMessage, QueueMessage } from "../domain/message.ts";
+import type { PoolCode } from "../domain/ids.ts";
 import type { Receipt } from "./queue.ts";
 import {
   defaultLane,
@@ -79,6 +80,9 @@ export function groupingCases(cases: QueueCases): void {
     await cases.queue.deadLetter(first!.receipt, "told so");
     expect(await cases.receiveIds()).toEqual(["a2"]);
   });
+}
+
+export function priorityCases(cases: QueueCases): void {
   cases.test("high priority goes ahead of other groups, never inside its own", async () => {
     await cases.publish(standalone("a1", group("a")), standalone("b1", group("b")), standalone("c1"));
     await cases.publish(standalone("b2", { ...group("b"), highPriority: true }));
@@ -90,6 +94,9 @@ export function groupingCases(cases: QueueCases): void {
     }
     expect(order).toEqual(["b1", "b2", "d1", "a1", "c1"]);
   });
+}
+
+export function sharedBatchCases(cases: QueueCases): void {
   cases.test("many groups share a batch before one group fills it", async () => {
     await cases.publish(...Array.from({ length: 20 }, (_, i) => platform(`deep${i}`, "deep")));
     await cases.publish(platform("x1", "x"), platform("y1", "y"));
@@ -103,10 +110,15 @@ export function laneCases(cases: QueueCases): void {
     expect((await cases.queue.readyLanes()).toSorted()).toEqual([defaultLane, otherLane]);
     const received = await cases.receive(10, otherLane);
     expect(idsOf(received)).toEqual(["b"]);
-    expect(await cases.queue.readyLanes()).toEqual([defaultLane]);
+    const left = await cases.queue.readyLanes();
+    expect(left).toContain(defaultLane);
+    // Who is asked by keeping a question open for each lane need not know which of them have something.
+    if (!cases.queue.capabilities.longPoll) expect(left).toEqual([defaultLane]);
     await cases.queue.nack(receiptsOf(received), 0);
     expect((await cases.queue.readyLanes()).toSorted()).toEqual([defaultLane, otherLane]);
   });
+  const { lanes, grouping } = cases.capabilities;
+  if (lanes !== "all" || grouping !== "strict") return;
   cases.test("a group that changes its lane stays in order", async () => {
     await cases.publish(platform("a1", "g"), platform("a2", "g", otherLane), platform("a3", "g"));
     expect(await cases.receiveIds(10, otherLane)).toEqual([]);
@@ -119,6 +131,27 @@ export function laneCases(cases: QueueCases): void {
     expect(await cases.receiveIds()).toEqual([]);
     await cases.ackAll(second);
     expect(await cases.receiveIds()).toEqual(["a3"]);
+  });
+}
+
+export function sharedLaneCases(cases: QueueCases): void {
+  cases.test("a lane without a queue of its own goes through the one for all", async () => {
+    const stranger = "STRANGER" as PoolCode;
+    await cases.publish(platform("a"), platform("s", null, stranger));
+    const received = await cases.receive();
+    expect(idsOf(received).toSorted()).toEqual(["a", "s"]);
+    expect(received.map(({ message }) => message.lane).toSorted()).toEqual([defaultLane, stranger]);
+    await cases.ackAll(received);
+  });
+}
+
+export function wakeUpCases(cases: QueueCases): void {
+  cases.test("a listener is called when something becomes receivable", async () => {
+    const woken = Promise.withResolvers<void>();
+    const stopListening = cases.queue.onAvailable(() => woken.resolve());
+    await cases.publish(platform("a"));
+    await woken.promise;
+    stopListening();
   });
 }
 
@@ -183,15 +216,13 @@ export function redeliveryCases(cases: QueueCases): void {
 }
 
 export function delayCases(cases: QueueCases): void {
-  cases.test("a delayed message stays away for the delay, counted as delayed", async () => {
+  cases.test("a delayed message stays away for the delay", async () => {
     await cases.publish(platform("a"));
     await cases.queue.nack(receiptsOf(await cases.receive()), 1_000);
     expect(await cases.receive()).toEqual([]);
-    expect(await cases.queue.metrics()).toMatchObject({ visible: 0, inFlight: 0, delayed: 1 });
     const waiting = cases.receive(1, defaultLane, 60_000);
     await cases.bench.passTime(1_001);
     expect(idsOf(await waiting)).toEqual(["a"]);
-    expect(await cases.queue.metrics()).toMatchObject({ delayed: 0, inFlight: 1 });
   });
   cases.test("a delay beyond the limit is cut to the limit", async () => {
     await cases.publish(platform("a"));
@@ -204,32 +235,45 @@ export function delayCases(cases: QueueCases): void {
 
 export function dedupCases(cases: QueueCases): void {
   cases.test("an id is taken once within the window, also in one batch and after the ack", async () => {
+    const duplicate = duplicateKind(cases);
     const kinds = async (...messages: QueueMessage[]): Promise<string[]> =>
       (await cases.queue.publish(messages)).map(({ kind }) => kind);
-    expect(await kinds(platform("a"), platform("a"))).toEqual(["published", "duplicate"]);
-    expect(await kinds(platform("a"))).toEqual(["duplicate"]);
+    expect(await kinds(platform("a"), platform("a"))).toEqual(["published", duplicate]);
+    expect(await kinds(platform("a"))).toEqual([duplicate]);
     const received = await cases.receive();
     expect(idsOf(received)).toEqual(["a"]);
     await cases.ackAll(received);
-    expect(await kinds(platform("a"))).toEqual(["duplicate"]);
+    expect(await kinds(platform("a"))).toEqual([duplicate]);
     expect(await cases.receive()).toEqual([]);
   });
   cases.test("a stand-alone message is known by the id its sender gave for that", async () => {
     await cases.publish(standalone("a", { deduplicationId: "d" }));
     const results = await cases.queue.publish([standalone("b", { deduplicationId: "d" }), standalone("d2")]);
-    expect(results.map(({ kind }) => kind)).toEqual(["duplicate", "published"]);
+    expect(results.map(({ kind }) => kind)).toEqual([duplicateKind(cases), "published"]);
+    expect((await cases.receiveIds()).toSorted()).toEqual(["a", "d2"]);
   });
   cases.test("after the window it is taken again, and not before", async () => {
     const { dedupWindowMs } = cases.queue.capabilities;
     await cases.publish(platform("a"));
-    await cases.bench.passTime(Math.floor(dedupWindowMs * 0.9));
-    expect(await cases.queue.publish([platform("a")])).toEqual([{ kind: "duplicate" }]);
-    await cases.bench.passTime(Math.ceil(dedupWindowMs * 0.2));
+    await cases.ackAll(await cases.receive());
+    await cases.bench.passTime(Math.floor(dedupWindowMs * 0.8));
+    const [again] = await cases.queue.publish([platform("a")]);
+    expect(again!.kind).toBe(duplicateKind(cases));
+    expect(await cases.receive()).toEqual([]);
+    await cases.bench.passTime(Math.ceil(dedupWindowMs * 0.4));
     await cases.publish(platform("a"));
+    expect(await cases.receiveIds()).toEqual(["a"]);
   });
   cases.test("a crash does not forget the window", async () => {
     await cases.publish(platform("a"));
     await cases.crash();
-    expect(await cases.queue.publish([platform("a")])).toEqual([{ kind: "duplicate" }]);
+    const [again] = await cases.queue.publish([platform("a")]);
+    expect(again!.kind).toBe(duplicateKind(cases));
+    expect(await cases.receiveIds()).toEqual(["a"]);
   });
+}
+
+/** What `publish` answers for a duplicate. */
+function duplicateKind({ queue }: QueueCases): "published" | "duplicate" {
+  return queue.capabilities.reportsDuplicates ? "duplicate" : "published";
 }

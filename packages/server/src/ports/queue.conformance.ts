@@ -1,14 +1,25 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { QueueCapabilities } from "./queue.ts";
 import { QueueCases, type QueueBench } from "./queue-bench.conformance.ts";
-import { abandonedCases, coreCases, limitCases, oldestCases } from "./queue-core.conformance.ts";
+import { coreCases, limitCases } from "./queue-core.conformance.ts";
+import {
+  abandonedCases,
+  countCases,
+  deadLetterCases,
+  deadLetterPageCases,
+  oldestCases,
+} from "./queue-account.conformance.ts";
 import {
   deadReceiptCases,
   dedupCases,
   delayCases,
   groupingCases,
   laneCases,
+  priorityCases,
   redeliveryCases,
+  sharedBatchCases,
+  sharedLaneCases,
+  wakeUpCases,
 } from "./queue-capabilities.conformance.ts";
 
 export type { QueueBench } from "./queue-bench.conformance.ts";
@@ -30,9 +41,10 @@ export function describeQueueConformance(
   name: string,
   capabilities: QueueCapabilities,
   setup: () => Promise<QueueBench>,
+  { caseTimeoutMs = 5_000 }: { readonly caseTimeoutMs?: number } = {},
 ): void {
   describe(`queue conformance: ${name}`, () => {
-    const context = new QueueCases(setup);
+    const context = new QueueCases(setup, capabilities, caseTimeoutMs);
     beforeEach(() => context.open());
     afterEach(() => context.close());
     test("declares what the suite was told", () => expect(context.queue.capabilities).toEqual(capabilities));
@@ -40,14 +52,21 @@ export function describeQueueConformance(
     const suites: [string, boolean, (cases: QueueCases) => void][] = [
       ["core", true, coreCases],
       ["grouping: strict", capabilities.grouping === "strict", groupingCases],
-      ["lanes", capabilities.lanes, laneCases],
+      ["priority", capabilities.priority, priorityCases],
+      ["sharedBatches", capabilities.sharedBatches, sharedBatchCases],
+      [`lanes: ${capabilities.lanes}`, capabilities.lanes !== "none", laneCases],
+      ["lanes: one for all", capabilities.lanes !== "all", sharedLaneCases],
+      ["wake-ups", !capabilities.longPoll, wakeUpCases],
       ["deadReceiptRefused", capabilities.deadReceiptRefused, deadReceiptCases],
       [`redelivery: ${capabilities.redelivery}`, true, redeliveryCases],
       ["maxDelayMs", capabilities.maxDelayMs > 0, delayCases],
       ["dedupWindowMs", capabilities.dedupWindowMs > 0, dedupCases],
       ["maxMessageBytes, maxBatch", true, limitCases],
       ["reportsOldest", capabilities.reportsOldest, oldestCases],
-      ["dead letters of stand-alone messages", true, abandonedCases],
+      [`counts: ${capabilities.counts}`, capabilities.counts !== "none", countCases],
+      ["givesUpAbandoned", capabilities.givesUpAbandoned, abandonedCases],
+      ["dead letters", true, deadLetterCases],
+      ["dead letters, page by page", capabilities.pagesDeadLetters, deadLetterPageCases],
     ];
     for (const [suite, declared, defineCases] of suites) {
       context.declareSuite(suite, declared);

@@ -1,4 +1,5 @@
 import type { MessageId, PoolCode } from "../domain/ids.ts";
+import { defaultPoolCode } from "../domain/dispatch-pool.ts";
 import type { QueueMessage } from "../domain/message.ts";
 
 /**
@@ -14,16 +15,46 @@ export interface QueueCapabilities {
    * order; a nack keeps the position; groups never block each other; a crash frees the lock when visibility ends.
    */
   readonly grouping: "strict" | "none";
-  readonly lanes: boolean;
+  /** High-priority messages go ahead of other groups, never inside their own. */
+  readonly priority: boolean;
+  /** A batch holds the first messages of many groups before many of one. */
+  readonly sharedBatches: boolean;
+  /**
+   * Which lanes can be received from by themselves: each one; those that were listed when the queue was opened, while
+   * all others share the lane DEFAULT-POOL; or none, and everything is received through that lane.
+   */
+  readonly lanes: "all" | "listed" | "none";
+  /**
+   * A `receive` that waits costs nobody anything, so one may be kept open for each lane; nobody is called back by
+   * `onAvailable`. False: lanes are looked at in turn, and `onAvailable` says when.
+   */
+  readonly longPoll: boolean;
   readonly deadReceiptRefused: boolean;
   readonly redelivery: "visibility" | "ackWait" | "connection";
+  /** 0: what is nacked comes back at once, whatever the delay. */
   readonly maxDelayMs: number;
   readonly dedupWindowMs: number;
+  /** `publish` answers `duplicate`; false: a duplicate is swallowed, and answered as published. */
+  readonly reportsDuplicates: boolean;
   readonly maxMessageBytes: number;
   readonly maxBatch: number;
   readonly reportsOldest: boolean;
+  /** What `metrics` can tell; `delayedAsInFlight`: delayed messages are counted among those in flight. */
+  readonly counts: "all" | "delayedAsInFlight" | "none";
+  /**
+   * A stand-alone message that was received ten times and neither acked nor nacked goes to the dead letters, because it
+   * is probably what crashes its receivers; receives that ended in a nack do not count.
+   */
+  readonly givesUpAbandoned: boolean;
+  /** Dead letters are listed page by page, newest first; false: only as many as one look shows, in any order. */
+  readonly pagesDeadLetters: boolean;
   /** True: jobs travel as references, because the queue lives in the same database as the jobs. */
   readonly carriesReferences: boolean;
+}
+
+/** Whether messages of several pools come through this lane of the queue. */
+export function isSharedLane({ lanes }: Pick<QueueCapabilities, "lanes">, lane: PoolCode): boolean {
+  return lanes === "none" || (lanes === "listed" && lane === defaultPoolCode);
 }
 
 export type PublishResult =
@@ -67,6 +98,10 @@ export interface QueueConsumer {
   /** Unique among the queues of a process; part of the key of what is in the pipeline. */
   readonly name: string;
   readonly capabilities: QueueCapabilities;
+  /** How long a received message stays with its receiver unless it is extended. */
+  readonly visibilityMs: number;
+  /** How many `receive` may be under way at a time for one lane. */
+  readonly parallelReceives: number;
   /** Lanes that may hold messages that can be received now. An adapter that cannot tell names all it knows. */
   readyLanes(): Promise<readonly PoolCode[]>;
   receive(request: ReceiveRequest, signal: AbortSignal): Promise<readonly ReceivedMessage[]>;
@@ -86,16 +121,26 @@ export interface QueueConsumer {
   onDoubt?(doubt: () => void): () => void;
 }
 
+/** Null: this queue cannot tell (see `counts`). */
 export interface QueueMetrics {
-  readonly visible: number;
-  readonly inFlight: number;
-  readonly delayed: number;
-  readonly dead: number;
+  readonly visible: number | null;
+  readonly inFlight: number | null;
+  readonly delayed: number | null;
+  readonly dead: number | null;
   /** When the oldest unsettled message was published; null: none, or not reported. */
   readonly oldestUnsettledAtMs: number | null;
 }
 
+/** How many messages are not settled; null: the queue cannot tell. */
+export function unsettledOf({ visible, inFlight, delayed }: QueueMetrics): number | null {
+  return visible === null || inFlight === null || delayed === null ? null : visible + inFlight + delayed;
+}
+
+/** Names one dead letter of a queue; what it looks like is the adapter's affair. */
+export type DeadLetterKey = string & { readonly __deadLetterKey: unique symbol };
+
 export interface DeadLetter {
+  readonly key: DeadLetterKey;
   readonly id: MessageId | null;
   readonly lane: PoolCode | null;
   readonly reason: string;
@@ -103,6 +148,22 @@ export interface DeadLetter {
   readonly atMs: number;
 }
 
-export interface DeadLetterReader {
-  list(limit: number): Promise<readonly DeadLetter[]>;
+export interface DeadLetterPage {
+  readonly letters: readonly DeadLetter[];
+  /** Where the next page starts; null: this is the last one, or pages are not declared. */
+  readonly next: DeadLetterKey | null;
+}
+
+/** The dead-letter place of a queue. */
+export interface DeadLetters {
+  /** `after` is `next` of the page before, null for the first one. Changes nothing. */
+  listDeadLetters(request: { readonly limit: number; readonly after: DeadLetterKey | null }): Promise<DeadLetterPage>;
+  /**
+   * Shows each of these letters that is still there to `decide`, which may publish it again, and removes it if told
+   * so. Results by position. A crash between the two leaves the letter where it is.
+   */
+  settleDeadLetters(
+    keys: readonly DeadLetterKey[],
+    decide: (letter: DeadLetter) => Promise<"remove" | "keep">,
+  ): Promise<readonly ("removed" | "kept" | "missing")[]>;
 }

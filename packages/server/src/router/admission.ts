@@ -266,7 +266,7 @@ export class Admission {
   }
 
   #giveBackForLater({ message, pool }: Candidate): void {
-    if (message.queue.consumer.capabilities.lanes) {
+    if (message.queue.consumer.capabilities.lanes !== "none") {
       message.queue.nack(message, 0);
       return;
     }

@@ -11,6 +11,7 @@
  */
 import { backoffMs, createWakeUp, describeError, type Clock, type Random, type WakeUp } from "@flowcatalyst/foundation";
 import type { PoolCode } from "../domain/ids.ts";
+import { isSharedLane } from "../ports/queue.ts";
 import type { Admission } from "./admission.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { PoolRegistry } from "./pool-registry.ts";
@@ -118,7 +119,8 @@ export class Intake {
     // Asked again before each question, because the answers to the ones before may have taken long.
     if (!this.#deps.mayReceive()) return false;
     let max: number = intakeLimits.receiveMaxMessages;
-    if (capabilities.lanes) {
+    const isShared = isSharedLane(capabilities, lane);
+    if (!isShared) {
       const pool = pools.forLane(lane);
       if (pool.shape.isSuspended) return false;
       if (pool.room === 0) {
@@ -129,7 +131,7 @@ export class Intake {
       max = Math.min(max, Math.max(1, Math.floor(pool.room / this.#jobsPerMessage)));
     }
     // A queue with lanes wakes us; one without is asked to hold the question open instead.
-    const waitMs = capabilities.lanes ? 0 : intakeLimits.pollMs;
+    const waitMs = isShared ? intakeLimits.pollMs : 0;
     const batch = await this.link.consumer.receive({ lane, max: Math.min(max, capabilities.maxBatch), waitMs }, signal);
     if (batch.length === 0) return false;
     if (!this.#deps.mayKeep()) {

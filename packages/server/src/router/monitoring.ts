@@ -137,7 +137,7 @@ async function queueView({ link }: Intake): Promise<QueueState> {
     const oldestUnsettledAt = oldestUnsettledAtMs === null ? null : isoTime(oldestUnsettledAtMs);
     return { name, visible, inFlight, delayed, dead, oldestUnsettledAt, error: null };
   } catch (error) {
-    const unknown = { visible: 0, inFlight: link.messages.size, delayed: 0, dead: 0, oldestUnsettledAt: null };
+    const unknown = { visible: null, inFlight: link.messages.size, delayed: null, dead: null, oldestUnsettledAt: null };
     return { name, ...unknown, error: describeError(error) };
   }
 }

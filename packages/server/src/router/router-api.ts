@@ -27,7 +27,7 @@ import { requestScope, type RequestVariables } from "../http/request-scope.ts";
 import { createDocsRoutes } from "../http/swagger-ui.ts";
 import { createTokenGuard } from "../http/token-guard.ts";
 import { validated } from "../http/validation.ts";
-import type { DeadLetter, DeadLetterReader, PublishResult, QueuePublisher } from "../ports/queue.ts";
+import type { DeadLetter, DeadLetters, PublishResult, QueuePublisher } from "../ports/queue.ts";
 import { routerEndpoints, routerOpenApi } from "./router-endpoints.ts";
 import type { Router } from "./router.ts";
 
@@ -36,7 +36,7 @@ export interface RouterApiDeps {
   /** Where published messages go; null: this router only consumes. */
   readonly publisher: QueuePublisher | null;
   /** Where messages are set aside; null: out of this process's reach. */
-  readonly deadLetters: DeadLetterReader | null;
+  readonly deadLetters: DeadLetters | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -187,8 +187,8 @@ function mountMonitoring(mount: Mount, { router, deadLetters }: RouterApiDeps, b
   mount(routerEndpoints.pools, (c) => c.json({ items: monitoring.pools() }));
   mount(routerEndpoints.queues, async (c) => c.json({ items: await monitoring.queues() }));
   mount(routerEndpoints.deadLetters, async (c) => {
-    const letters = (await deadLetters?.list(deadLettersMax)) ?? [];
-    return c.json({ items: letters.map(deadLetterOut) });
+    const page = await deadLetters?.listDeadLetters({ limit: deadLettersMax, after: null });
+    return c.json({ items: (page?.letters ?? []).map(deadLetterOut) });
   });
   mount(routerEndpoints.circuitBreakers, (c) => c.json({ items: monitoring.circuitBreakers() }));
   mount(routerEndpoints.resetCircuitBreaker, (c) => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { JobId, PoolCode } from "../domain/ids.ts";
 import { answer, pool, setupRouter, type TestRouter, type TestRouterOptions } from "./router.fixture.ts";
+import { unsettledOf } from "../ports/queue.ts";
 
 let open: TestRouter[] = [];
 
@@ -17,10 +18,7 @@ afterEach(async () => {
 });
 
 const statuses = ({ book }: TestRouter, ids: readonly JobId[]) => ids.map((id) => book.state(id).status);
-const unsettled = async ({ queue }: TestRouter) => {
-  const { visible, inFlight, delayed } = await queue.metrics();
-  return visible + inFlight + delayed;
-};
+const unsettled = async ({ queue }: TestRouter) => unsettledOf(await queue.metrics());
 
 describe("a run", () => {
   test("is delivered in order, recorded, and then acked", async () => {

@@ -62,7 +62,8 @@ describe("stand-alone messages", () => {
     await t.publishStandalone({ id: id("m1") });
     await t.elapse(10);
     expect(await t.queue.metrics()).toMatchObject({ visible: 0, inFlight: 0, dead: 1 });
-    expect((await t.queue.list(10))[0]).toMatchObject({ id: "m1", reason: "the target answered 404" });
+    const { letters } = await t.queue.listDeadLetters({ limit: 10, after: null });
+    expect(letters[0]).toMatchObject({ id: "m1", reason: "the target answered 404" });
   });
 
   test("that fail are tried seven times with growing waits on the queue, then set aside", async () => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { JobId, MessageId, PoolCode, SubscriptionId } from "../domain/ids.ts";
 import type { ReceivedMessage } from "../ports/queue.ts";
+import { unsettledOf } from "../ports/queue.ts";
 import { answer, setupRouter, type TestRouter, type TestRouterOptions } from "./router.fixture.ts";
 
 const never = new AbortController().signal;
@@ -17,10 +18,7 @@ afterEach(async () => {
   open = [];
 });
 
-const unsettled = async ({ queue }: TestRouter): Promise<number> => {
-  const { visible, inFlight, delayed } = await queue.metrics();
-  return visible + inFlight + delayed;
-};
+const unsettled = async ({ queue }: TestRouter) => unsettledOf(await queue.metrics());
 
 /** Somebody else has the message, does what it does, and dies before it is acked. */
 async function receivedBySomebodyElse(t: TestRouter): Promise<ReceivedMessage> {
@@ -153,7 +151,8 @@ test("references are set aside with the setting that is missing, instead of bein
   await t.queue.publish([{ ...message, jobs: [t.book.referenceTo(job)] } as never]);
   await t.start();
   await t.elapse(10);
-  expect((await t.queue.list(10)).map(({ reason }) => reason)).toEqual([expect.stringContaining("FC_DATABASE_URL")]);
+  const { letters } = await t.queue.listDeadLetters({ limit: 10, after: null });
+  expect(letters.map(({ reason }) => reason)).toEqual([expect.stringContaining("FC_DATABASE_URL")]);
 });
 
 describe("settings that nobody answers for", () => {

@@ -63,9 +63,9 @@ export function createReceiverWatch(deps: ReceiverWatchDeps, config: ReceiverWat
 
   const judge = ({ visible, inFlight, oldestUnsettledAtMs }: QueueMetrics): void => {
     const before = waitingSinceMs;
-    waitingSinceMs = visible > 0 && inFlight === 0 ? oldestUnsettledAtMs : null;
+    waitingSinceMs = visible !== null && visible > 0 && inFlight === 0 ? oldestUnsettledAtMs : null;
     const isStuck = waitingSinceMs !== null && waitingSinceMs === before;
-    if (isStuck && clock.now() - (waitingSinceMs ?? 0) >= config.afterMs) complain(visible);
+    if (isStuck && clock.now() - (waitingSinceMs ?? 0) >= config.afterMs) complain(visible ?? 0);
     else if (waitingSinceMs === null || waitingSinceMs !== before) calm();
   };
 

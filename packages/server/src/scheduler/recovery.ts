@@ -1,7 +1,7 @@
 import type { Clock, Logger } from "@flowcatalyst/foundation";
 import type { JobClaims } from "../ports/job-claims.ts";
 import type { LeaseEpoch } from "../ports/lease.ts";
-import type { QueueMetrics } from "../ports/queue.ts";
+import { unsettledOf, type QueueMetrics } from "../ports/queue.ts";
 
 /**
  * Jobs whose message is gone.
@@ -13,6 +13,9 @@ import type { QueueMetrics } from "../ports/queue.ts";
  * - it reports its oldest unsettled message, and that one was published after the job was marked QUEUED; a job is
  *   marked after its message was published, so its own message is not among the unsettled ones;
  * - or it reports itself empty twice in a row, the first time after the job was marked.
+ *
+ * Some brokers tell neither. There a job that was QUEUED for a day is put back, whatever became of its message: by then
+ * a job of the default policy has expired, and is seen to have; another one is published once a day more.
  *
  * A message that a router holds is unsettled, and results are recorded before it is acked, so neither holds for a job
  * that is being delivered. Times come from two clocks when the queue is a broker, hence the margin. A message from the
@@ -37,16 +40,20 @@ export interface LostJobRecoveryConfig {
   /** How far the clocks of the queue and of this process may differ. */
   readonly clockMarginMs: number;
   readonly maxJobs: number;
+  /** Of a queue that cannot tell how much it holds: what was published this long ago counts as lost. */
+  readonly silentQueueLostAfterMs: number;
 }
 
-export const recoveryDefaults = { clockMarginMs: 2_000, maxJobs: 1_000 } as const;
+export const recoveryDefaults = { clockMarginMs: 2_000, maxJobs: 1_000, silentQueueLostAfterMs: 86_400_000 } as const;
 
 export function createLostJobRecovery(deps: LostJobRecoveryDeps, config: LostJobRecoveryConfig): LostJobRecovery {
   /** When the queue was last seen empty; null: it was not empty the last time. */
   let emptyAtMs: number | null = null;
 
   const provenBefore = (metrics: QueueMetrics, askedAtMs: number): number | null => {
-    if (metrics.visible + metrics.inFlight + metrics.delayed === 0) {
+    const unsettled = unsettledOf(metrics);
+    if (unsettled === null) return askedAtMs - config.silentQueueLostAfterMs;
+    if (unsettled === 0) {
       const seenBeforeMs = emptyAtMs;
       emptyAtMs = askedAtMs;
       return seenBeforeMs;

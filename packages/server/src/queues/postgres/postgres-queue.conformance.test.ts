@@ -1,5 +1,6 @@
 import { FakeClock, silentLogger, systemClock } from "@flowcatalyst/foundation";
 import type { JobId, MessageId, PoolCode } from "../../domain/ids.ts";
+import { databaseQueueCapabilities } from "../database-queue.ts";
 import { describeQueueConformance, type QueueBench } from "../../ports/queue.conformance.ts";
 import { createPostgresDatabase, type PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { adHoc } from "../../postgres/statement.ts";
@@ -14,15 +15,11 @@ import {
 } from "./index.ts";
 
 const capabilities = {
-  grouping: "strict",
-  lanes: true,
-  deadReceiptRefused: true,
-  redelivery: "visibility",
+  ...databaseQueueCapabilities,
   maxDelayMs: postgresQueueLimits.maxDelayMs,
   dedupWindowMs: postgresQueueDefaults.dedupWindowMs,
   maxMessageBytes: postgresQueueLimits.maxMessageBytes,
   maxBatch: postgresQueueLimits.maxBatch,
-  reportsOldest: true,
   carriesReferences: true,
 } as const;
 
@@ -57,6 +54,7 @@ async function setup(): Promise<QueueBench> {
   return {
     queue,
     visibilityMs: postgresQueueDefaults.visibilityMs,
+    promptMs: 0,
     passTime: (ms) => clock.advance(ms),
     async crash() {
       // Its connections go first, so that it cannot say goodbye.

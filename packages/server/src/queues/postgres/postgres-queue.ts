@@ -3,7 +3,9 @@ import type { QueueMessage } from "../../domain/message.ts";
 import type { PoolCode } from "../../domain/ids.ts";
 import type {
   DeadLetter,
-  DeadLetterReader,
+  DeadLetterKey,
+  DeadLetterPage,
+  DeadLetters,
   PublishResult,
   QueueCapabilities,
   QueueConsumer,
@@ -16,6 +18,7 @@ import type {
 } from "../../ports/queue.ts";
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { isRepeatable, isUnavailable, toStoreError } from "../../postgres/postgres-errors.ts";
+import { databaseQueueCapabilities, deadLetterPage, placeAfter, settleDeadRows } from "../database-queue.ts";
 import { QueueAvailability } from "../queue-availability.ts";
 import { ConsumerLease } from "./consumer-lease.ts";
 import { HeldClaims } from "./held-claims.ts";
@@ -89,8 +92,10 @@ const repeatTries = 3;
  *
  * **Time** is the database's (queue-time.ts). **Wake-ups** only make it sooner: every look is repeated within a second.
  */
-export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetterReader {
+export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
+  readonly visibilityMs: number;
+  readonly parallelReceives = 1;
   readonly capabilities: QueueCapabilities;
   readonly #deps: PostgresQueueDeps;
   readonly #availability: QueueAvailability;
@@ -108,16 +113,13 @@ export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetterR
   constructor(deps: PostgresQueueDeps, config: PostgresQueueConfig) {
     this.#deps = deps;
     this.name = config.name;
+    this.visibilityMs = config.visibilityMs;
     this.capabilities = {
-      grouping: "strict",
-      lanes: true,
-      deadReceiptRefused: true,
-      redelivery: "visibility",
+      ...databaseQueueCapabilities,
       maxDelayMs: postgresQueueLimits.maxDelayMs,
       dedupWindowMs: config.dedupWindowMs,
       maxMessageBytes: postgresQueueLimits.maxMessageBytes,
       maxBatch: postgresQueueLimits.maxBatch,
-      reportsOldest: true,
       carriesReferences: config.carriesReferences,
     };
     const { database, clock } = deps;
@@ -194,8 +196,18 @@ export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetterR
     return result ?? "dead";
   }
 
-  list(limit: number): Promise<readonly DeadLetter[]> {
-    return this.#reach(() => this.#totals.deadLetters(limit));
+  listDeadLetters(request: { limit: number; after: DeadLetterKey | null }): Promise<DeadLetterPage> {
+    return this.#reach(async () => {
+      const rows = await this.#totals.listDead(request.limit + 1, placeAfter(request.after));
+      return deadLetterPage(rows, request);
+    });
+  }
+
+  settleDeadLetters(
+    keys: readonly DeadLetterKey[],
+    decide: (letter: DeadLetter) => Promise<"remove" | "keep">,
+  ): Promise<readonly ("removed" | "kept" | "missing")[]> {
+    return settleDeadRows(this.#totals.dead, keys, decide);
   }
 
   metrics(): Promise<QueueMetrics> {

@@ -111,7 +111,7 @@ describeWithPostgres("plans of the queue on PostgreSQL", () => {
       await queue.ack(receiptsOf(await receive(10)));
     }
     await queue.metrics();
-    await queue.list(1);
+    await queue.listDeadLetters({ limit: 1, after: null });
     await queue.publish([message("y", null)]);
     await receive(10);
     await queue.close();

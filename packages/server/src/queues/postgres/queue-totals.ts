@@ -1,5 +1,5 @@
-import type { DeadLetter, QueueMetrics } from "../../ports/queue.ts";
-import type { MessageId, PoolCode } from "../../domain/ids.ts";
+import type { DeadRow, DeadRowAccess } from "../database-queue.ts";
+import type { QueueMetrics } from "../../ports/queue.ts";
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { statement } from "../../postgres/statement.ts";
 import { postgresQueueLimits } from "./postgres-queue-config.ts";
@@ -31,16 +31,13 @@ const readTotals = statement<Totals, [from: number, max: number]>(`
     SELECT m.seq, m.published_at_ms FROM queue_messages m WHERE m.seq >= $1 ORDER BY m.seq LIMIT 1
   ) AS oldest ON true`);
 
-interface DeadRow {
-  readonly message_id: string | null;
-  readonly lane: string | null;
-  readonly reason: string;
-  readonly body: string;
-  readonly at_ms: number;
-}
-
-const readDead = statement<DeadRow, [max: number]>(
-  "SELECT message_id, lane, reason, body, at_ms FROM queue_dead_letters ORDER BY seq DESC LIMIT $1",
+const deadColumns = "seq, message_id, lane, reason, body, at_ms";
+const listDead = statement<DeadRow, [max: number, below: number]>(
+  `SELECT ${deadColumns} FROM queue_dead_letters WHERE seq < $2 ORDER BY seq DESC LIMIT $1`,
+);
+const readDead = statement<DeadRow, [seq: number]>(`SELECT ${deadColumns} FROM queue_dead_letters WHERE seq = $1`);
+const removeDead = statement<{ seq: number }, [seq: number]>(
+  "DELETE FROM queue_dead_letters WHERE seq = $1 RETURNING seq",
 );
 
 /**
@@ -73,15 +70,16 @@ export class QueueTotals {
     };
   }
 
-  async deadLetters(limit: number): Promise<readonly DeadLetter[]> {
-    const rows = await this.#database.query(readDead, [Math.min(limit, postgresQueueLimits.maxDeadLetters)]);
-    return rows.map((row) => ({
-      id: row.message_id as MessageId | null,
-      lane: row.lane as PoolCode | null,
-      reason: row.reason,
-      body: row.body,
-      atMs: row.at_ms,
-    }));
+  listDead(max: number, below: number): Promise<readonly DeadRow[]> {
+    return this.#database.query(listDead, [max, below]);
+  }
+
+  /** How a dead letter is read and removed. */
+  get dead(): DeadRowAccess {
+    return {
+      read: (place) => this.#database.one(readDead, [place]),
+      remove: async (place) => (await this.#database.one(removeDead, [place])) !== null,
+    };
   }
 
   /** Places may have gone back: another server has taken over. */

@@ -1,3 +1,4 @@
+import type { DeadRow } from "../database-queue.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
 
 /**
@@ -126,20 +127,15 @@ export const queueSql = {
   insertDead: `
     INSERT INTO dead_letters (message_id, lane, reason, body, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)`,
   dropOldestDead: "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters ORDER BY seq LIMIT ?1)",
-  deadLetters: "SELECT message_id, lane, reason, body, at_ms FROM dead_letters ORDER BY seq DESC LIMIT ?1",
+  deadLetters: `
+    SELECT seq, message_id, lane, reason, body, at_ms FROM dead_letters WHERE seq < ?2 ORDER BY seq DESC LIMIT ?1`,
+  deadLetter: "SELECT seq, message_id, lane, reason, body, at_ms FROM dead_letters WHERE seq = ?1",
+  removeDead: "DELETE FROM dead_letters WHERE seq = ?1",
   readCounts: "SELECT next_seq, total, blocked, delayed, in_flight, dead FROM queue_state WHERE id = 1",
   writeCounts: `
     UPDATE queue_state
     SET next_seq = ?1, total = ?2, blocked = ?3, delayed = ?4, in_flight = ?5, dead = ?6 WHERE id = 1`,
 } as const;
-
-export interface DeadRow {
-  readonly message_id: string | null;
-  readonly lane: string | null;
-  readonly reason: string;
-  readonly body: string;
-  readonly at_ms: number;
-}
 
 interface CountsRow {
   readonly next_seq: number;
@@ -198,7 +194,9 @@ export function prepareQueueRows(connection: SqliteConnection) {
       queueSql.insertDead,
     ),
     dropOldestDead: connection.statement<never, [number]>(queueSql.dropOldestDead),
-    deadLetters: connection.statement<DeadRow, [number]>(queueSql.deadLetters),
+    deadLetters: connection.statement<DeadRow, [max: number, below: number]>(queueSql.deadLetters),
+    deadLetter: connection.statement<DeadRow, [number]>(queueSql.deadLetter),
+    removeDead: connection.statement<never, [number]>(queueSql.removeDead),
     readCounts(): QueueCounts {
       const row = readCounts.get();
       if (row === null) throw new Error("queue_state has no row");

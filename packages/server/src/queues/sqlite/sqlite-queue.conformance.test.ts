@@ -3,21 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "@flowcatalyst/foundation";
 import type { JobId, MessageId, PoolCode } from "../../domain/ids.ts";
+import { databaseQueueCapabilities } from "../database-queue.ts";
 import { describeQueueConformance, type QueueBench } from "../../ports/queue.conformance.ts";
 import { sqliteQueueDefaults, sqliteQueueLimits } from "./index.ts";
 import { openQueueFile, type QueueFile } from "./queue-file.ts";
 import { SqliteQueue } from "./sqlite-queue.ts";
 
 const capabilities = {
-  grouping: "strict",
-  lanes: true,
-  deadReceiptRefused: true,
-  redelivery: "visibility",
+  ...databaseQueueCapabilities,
   maxDelayMs: sqliteQueueLimits.maxDelayMs,
   dedupWindowMs: sqliteQueueDefaults.dedupWindowMs,
   maxMessageBytes: sqliteQueueLimits.maxMessageBytes,
   maxBatch: sqliteQueueLimits.maxBatch,
-  reportsOldest: true,
   carriesReferences: true,
 } as const;
 
@@ -44,6 +41,7 @@ async function setup(): Promise<QueueBench> {
   return {
     queue,
     visibilityMs: sqliteQueueDefaults.visibilityMs,
+    promptMs: 0,
     passTime: (ms) => clock.advance(ms),
     async crash() {
       // No close: what a killed process leaves is what committed. The lock of the dead one goes with its process.

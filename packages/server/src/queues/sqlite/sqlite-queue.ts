@@ -1,10 +1,12 @@
 import { isCodedError, type Clock } from "@flowcatalyst/foundation";
 import { decodeMessage, deduplicationIdOf, describeFaults, encodeMessage } from "../../domain/message-codec.ts";
-import type { MessageId, PoolCode } from "../../domain/ids.ts";
+import type { PoolCode } from "../../domain/ids.ts";
 import type { QueueMessage } from "../../domain/message.ts";
 import type {
   DeadLetter,
-  DeadLetterReader,
+  DeadLetterKey,
+  DeadLetterPage,
+  DeadLetters,
   PublishResult,
   QueueCapabilities,
   QueueConsumer,
@@ -15,6 +17,7 @@ import type {
   ReceiveRequest,
   ReceivedMessage,
 } from "../../ports/queue.ts";
+import { databaseQueueCapabilities, deadLetterPage, placeAfter, settleDeadRows } from "../database-queue.ts";
 import { QueueAvailability } from "../queue-availability.ts";
 import { formatReceipt, parseReceipt, type ReceiptParts } from "./queue-receipt.ts";
 import { prepareQueueRows, type DueRow, type MessageRow, type QueueCounts, type QueueRows } from "./queue-rows.ts";
@@ -81,8 +84,10 @@ interface Taking {
  * **Time.** Due times are wall-clock time as it was at opening plus monotonic time since, so a corrected clock neither
  * frees nor holds receipts.
  */
-export class SqliteQueue implements QueuePublisher, QueueConsumer, DeadLetterReader {
+export class SqliteQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
+  readonly visibilityMs: number;
+  readonly parallelReceives = 1;
   readonly capabilities: QueueCapabilities;
   readonly #connection: SqliteConnection;
   readonly #clock: Clock;
@@ -98,6 +103,7 @@ export class SqliteQueue implements QueuePublisher, QueueConsumer, DeadLetterRea
     this.#clock = deps.clock;
     this.#config = config;
     this.name = config.name;
+    this.visibilityMs = config.visibilityMs;
     this.#queueTimeOffsetMs = deps.clock.now() - deps.clock.monotonicMs();
     migrateQueue(deps.connection, deps.clock.now());
     this.#rows = prepareQueueRows(deps.connection);
@@ -105,15 +111,11 @@ export class SqliteQueue implements QueuePublisher, QueueConsumer, DeadLetterRea
     this.#dedup = new DedupWindow(this.#rows, config.dedupWindowMs);
     this.#availability = new QueueAvailability(deps.clock, () => this.#onDue());
     this.capabilities = {
-      grouping: "strict",
-      lanes: true,
-      deadReceiptRefused: true,
-      redelivery: "visibility",
+      ...databaseQueueCapabilities,
       maxDelayMs: sqliteQueueLimits.maxDelayMs,
       dedupWindowMs: config.dedupWindowMs,
       maxMessageBytes: sqliteQueueLimits.maxMessageBytes,
       maxBatch: sqliteQueueLimits.maxBatch,
-      reportsOldest: true,
       carriesReferences: config.carriesReferences,
     };
     this.#freeReceipts();
@@ -201,14 +203,19 @@ export class SqliteQueue implements QueuePublisher, QueueConsumer, DeadLetterRea
     return result ?? "dead";
   }
 
-  async list(limit: number): Promise<readonly DeadLetter[]> {
-    return this.#rows.deadLetters.all(Math.min(limit, sqliteQueueLimits.maxDeadLetters)).map((row) => ({
-      id: row.message_id as MessageId | null,
-      lane: row.lane as PoolCode | null,
-      reason: row.reason,
-      body: row.body,
-      atMs: row.at_ms,
-    }));
+  async listDeadLetters(request: { limit: number; after: DeadLetterKey | null }): Promise<DeadLetterPage> {
+    return deadLetterPage(this.#rows.deadLetters.all(request.limit + 1, placeAfter(request.after)), request);
+  }
+
+  settleDeadLetters(
+    keys: readonly DeadLetterKey[],
+    decide: (letter: DeadLetter) => Promise<"remove" | "keep">,
+  ): Promise<readonly ("removed" | "kept" | "missing")[]> {
+    const rows = {
+      read: async (place: number) => this.#rows.deadLetter.get(place),
+      remove: async (place: number) => this.#removeDead(place),
+    };
+    return settleDeadRows(rows, keys, decide);
   }
 
   async metrics(): Promise<QueueMetrics> {
@@ -384,6 +391,14 @@ export class SqliteQueue implements QueuePublisher, QueueConsumer, DeadLetterRea
     counts.dead += 1;
     const excess = counts.dead - sqliteQueueLimits.maxDeadLetters;
     if (excess > 0) counts.dead -= this.#rows.dropOldestDead.run(excess);
+  }
+
+  #removeDead(place: number): boolean {
+    return this.#change((counts) => {
+      const removed = this.#rows.removeDead.run(place);
+      counts.dead -= removed;
+      return removed > 0;
+    }, false);
   }
 
   /** Brings back what was delayed until now, and what was received and not settled in time. Bounded a call. */
