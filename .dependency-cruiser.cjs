@@ -199,6 +199,9 @@ const hygiene = [
 const LIBRARIES = {
   "bun:sqlite": [server("stores/sqlite|queues/sqlite|leases")],
   ioredis: [server("leases/redis")],
+  "@nats-io": [server("queues/nats")],
+  "(@aws-sdk|@smithy)": [server("queues/sqs")],
+  rhea: [server("queues/amqp")],
   "(@hono/[^/]+|hono|swagger-ui-dist)": [server("http|platform|router|receiver|main")],
   "(ajv|ajv-formats)": [server("platform|domain")],
   "@marcbachmann/cel-js": [server("domain")],
