@@ -1,0 +1,206 @@
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { amqpVersion } from "./amqp-greeting.ts";
+import { type BrokerServer, createBroker } from "./broker-process.ts";
+import { giveFile, giveFolder, ServiceFault } from "./private-service.ts";
+
+/**
+ * A private ActiveMQ (Classic): its queues and scheduled messages in a temporary folder (KahaDB), loopback, AMQP 1.0 and
+ * nothing else, no account, no console, no management.
+ *
+ * Debian's package leaves out the transport for AMQP and the library under it. Both are on Maven Central, of the very
+ * version; `fetchActivemqTransport` has Maven bring them into a cache of the user, and whatever is there is used only
+ * while its SHA-256 is the one written here.
+ *
+ * The broker's defaults hold but for these: messages may be scheduled; it remembers the owner of every message group
+ * (by default of the last 1024 used, which gives a group to a second consumer while the first one still has it); stores
+ * are limited to what a test machine has. `policy` adds attributes to the policy of all queues.
+ */
+export interface ActivemqServerOptions {
+  readonly outlives?: boolean;
+  readonly settings?: ActivemqSettings;
+}
+
+export interface ActivemqSettings {
+  /** Attributes of the broker: `{ advisorySupport: "true" }`. */
+  readonly broker?: Readonly<Record<string, string>>;
+  /** Attributes of the policy for all queues: `{ queuePrefetch: "10" }`. */
+  readonly policy?: Readonly<Record<string, string>>;
+  /** Parameters of the transport: `{ "transport.wireFormat.maxFrameSize": "1048576" }`. */
+  readonly transport?: Readonly<Record<string, string>>;
+}
+
+interface Jar {
+  readonly artifact: string;
+  readonly file: string;
+  readonly sha256: string;
+}
+
+const transportJars: readonly Jar[] = [
+  {
+    artifact: "org.apache.activemq:activemq-amqp:5.17.2",
+    file: "activemq-amqp-5.17.2.jar",
+    sha256: "8de181cf88ff3f2d4b7ff29e96e0542bca4128a97f13e14bea65002b76d18abd",
+  },
+  {
+    artifact: "org.apache.qpid:proton-j:0.33.10",
+    file: "proton-j-0.33.10.jar",
+    sha256: "1fcddf5c76e70eff331900443c51e1a2c8d313b5ffc70611995fadfb6c36d96a",
+  },
+];
+const mavenCopy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy";
+const fetchLimitMs = 180_000;
+const debianJars = ["/usr/share/activemq/lib", "/usr/share/activemq/lib/optional"];
+const largestFrameBytes = 100 * 1024 * 1024;
+
+/** What Debian installs: the broker without its transport for AMQP. */
+export function hasActivemqPackage(): boolean {
+  return existsSync(`${debianJars[0]}/activemq-broker.jar`) && Bun.which("java") !== null;
+}
+
+/** True if all that a private instance needs is there. */
+export function findActivemq(): boolean {
+  return hasActivemqPackage() && transportJars.every((jar) => isGenuine(jar, cached(jar)));
+}
+
+/** Brings the transport for AMQP by Maven, from wherever Maven's settings point it. */
+export async function fetchActivemqTransport(): Promise<void> {
+  if (Bun.which("mvn") === null) throw new ServiceFault("there is no mvn to fetch ActiveMQ's transport for AMQP with");
+  const incoming = `${cacheFolder()}-${process.pid}`;
+  try {
+    for (const jar of transportJars.filter((wanted) => !isGenuine(wanted, cached(wanted))))
+      await fetchJar(jar, incoming);
+  } finally {
+    rmSync(incoming, { recursive: true, force: true });
+  }
+}
+
+export async function createActivemqServer(options: ActivemqServerOptions = {}): Promise<BrokerServer> {
+  if (!hasActivemqPackage()) throw new ServiceFault("ActiveMQ (activemq, with Java) is not installed");
+  if (!findActivemq()) throw new ServiceFault("ActiveMQ has no transport for AMQP: scripts/services install activemq");
+  return createBroker({
+    title: "ActiveMQ",
+    name: "activemq",
+    account: "activemq",
+    outlives: options.outlives ?? false,
+    readyWithinMs: 60_000,
+    pollMs: 50,
+    describe: async (folder, port) => {
+      giveFolder(folder, join(folder.path, "data"));
+      const config = join(folder.path, "activemq.xml");
+      giveFile(folder, config, brokerXml(port, join(folder.path, "data"), options.settings ?? {}));
+      const logging = join(folder.path, "log4j.properties");
+      giveFile(folder, logging, logToConsole);
+      const command = [
+        "java",
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        `-Dlog4j.configuration=file:${logging}`,
+        `-Djava.io.tmpdir=${folder.path}`,
+        "-XX:-UsePerfData",
+        "-cp",
+        classPath(folder.path),
+        "org.apache.activemq.console.Main",
+        "start",
+        `xbean:file:${config}`,
+      ];
+      const url = `amqp://127.0.0.1:${port}`;
+      return { url, command, environment: { HOME: folder.path }, probe: () => amqpVersion(url) };
+    },
+  });
+}
+
+/** The transport is copied: the account that runs the broker cannot read another user's cache. */
+function classPath(folder: string): string {
+  const own = transportJars.map((jar) => {
+    const copy = join(folder, jar.file);
+    copyFileSync(cached(jar), copy);
+    return copy;
+  });
+  const debian = debianJars.flatMap((path) => readdirSync(path).map((name) => join(path, name)));
+  return [...debian.filter((path) => path.endsWith(".jar")), ...own].join(":");
+}
+
+function brokerXml(port: number, data: string, { broker, policy, transport }: ActivemqSettings): string {
+  const brokerAttributes = attributes({
+    brokerName: "flowcatalyst",
+    dataDirectory: data,
+    persistent: "true",
+    schedulerSupport: "true",
+    advisorySupport: "false",
+    useJmx: "false",
+    ...broker,
+  });
+  const query = { "transport.wireFormat.maxFrameSize": String(largestFrameBytes), ...transport };
+  const uri = `amqp://127.0.0.1:${port}?${new URLSearchParams(query).toString()}`;
+  return `<beans xmlns="http://www.springframework.org/schema/beans" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+  xsi:schemaLocation="http://www.springframework.org/schema/beans
+  http://www.springframework.org/schema/beans/spring-beans.xsd http://activemq.apache.org/schema/core
+  http://activemq.apache.org/schema/core/activemq-core.xsd">
+  <broker xmlns="http://activemq.apache.org/schema/core" ${brokerAttributes}>
+    <destinationPolicy><policyMap><policyEntries>
+      <policyEntry ${attributes({ queue: ">", ...policy })}>
+        <messageGroupMapFactory><simpleMessageGroupMapFactory/></messageGroupMapFactory>
+      </policyEntry>
+    </policyEntries></policyMap></destinationPolicy>
+    <persistenceAdapter><kahaDB ${attributes({ directory: join(data, "kahadb") })}/></persistenceAdapter>
+    <systemUsage><systemUsage>
+      <memoryUsage><memoryUsage limit="256 mb"/></memoryUsage>
+      <storeUsage><storeUsage limit="4 gb"/></storeUsage>
+      <tempUsage><tempUsage limit="1 gb"/></tempUsage>
+      <jobSchedulerUsage><jobSchedulerUsage limit="1 gb"/></jobSchedulerUsage>
+    </systemUsage></systemUsage>
+    <transportConnectors><transportConnector ${attributes({ name: "amqp", uri })}/></transportConnectors>
+  </broker>
+</beans>
+`;
+}
+
+const logToConsole = `log4j.rootLogger=WARN, console
+log4j.logger.org.apache.activemq.broker=INFO
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d %p %c: %m%n
+`;
+
+function attributes(values: Readonly<Record<string, string>>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}="${Bun.escapeHTML(value)}"`)
+    .join(" ");
+}
+
+async function fetchJar(jar: Jar, incoming: string): Promise<void> {
+  mkdirSync(incoming, { recursive: true });
+  const goal = [mavenCopy, `-Dartifact=${jar.artifact}`, `-DoutputDirectory=${incoming}`];
+  const child = Bun.spawn(["mvn", "--batch-mode", "--quiet", ...goal], {
+    cwd: incoming,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: fetchLimitMs,
+  });
+  const [out, exitCode] = await Promise.all([child.stdout.text(), child.exited]);
+  const fetched = join(incoming, jar.file);
+  if (exitCode !== 0 || !existsSync(fetched)) {
+    const reason = out.split("\n").find((line) => line.includes("ERROR")) ?? `mvn ended with ${exitCode}`;
+    throw new ServiceFault(`${jar.artifact} was not fetched: ${reason}`);
+  }
+  if (!isGenuine(jar, fetched)) throw new ServiceFault(`${jar.artifact} is not the one expected: wrong SHA-256`);
+  mkdirSync(cacheFolder(), { recursive: true });
+  renameSync(fetched, cached(jar));
+}
+
+function cacheFolder(): string {
+  const { XDG_CACHE_HOME: place = "" } = process.env;
+  return join(place === "" ? join(homedir(), ".cache") : place, "flowcatalyst-activemq");
+}
+
+function cached(jar: Jar): string {
+  return join(cacheFolder(), jar.file);
+}
+
+function isGenuine(jar: Jar, path: string): boolean {
+  if (!existsSync(path)) return false;
+  return createHash("sha256").update(readFileSync(path)).digest("hex") === jar.sha256;
+}
