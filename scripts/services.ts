@@ -1,77 +1,33 @@
 /**
- * PostgreSQL and Redis for tests, by `scripts/services`: installed from Debian's packages where they are missing,
- * started as private instances on free ports of loopback with data in a temporary folder, and taken away again. No
- * service of the machine is started, stopped or used.
+ * Databases and brokers for tests, by `scripts/services`: installed from Debian's packages where they are missing,
+ * started side by side as private instances on free ports of loopback with data in a temporary folder, and taken away
+ * again. No service of the machine is started, stopped or used. services-known.ts has what each of them is.
  *
  * `run` has instances of its own for the time of one command, and gives the command's exit code. `start` leaves
  * instances behind, one of each for a user and checkout, and prints what a shell evaluates; a second `start` finds
  * them; `stop` removes them. What is known of them stands in a folder that only the user can write, beside theirs.
- *
- * PostgreSQL runs without fsync here: a crash of the machine may cost the data of a test. Benchmarks and chaos tests
- * start their own instances (test/harness/postgres-server.ts), with the server's defaults.
  */
 import { createHash } from "node:crypto";
 import { lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants, tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
-import {
-  answersPostgres,
-  createPostgresServer,
-  findPostgres,
-  forgetfulSettings,
-  stopPostgresAt,
-} from "../test/harness/postgres-server.ts";
-import { ServiceFault, type ServiceFolder } from "../test/harness/private-service.ts";
-import { answersRedis, createRedisServer, findRedis, stopRedisAt } from "../test/harness/redis-server.ts";
+import { ServiceFault } from "../test/harness/private-service.ts";
 import { installPackages } from "./debian-packages.ts";
 import { ROOT } from "./run-command.ts";
+import { allNames, type Instance, type Service, type ServiceName, services } from "./services-known.ts";
 
-interface Instance {
-  readonly url: string;
-  readonly version: string;
-  readonly folder: ServiceFolder;
-}
-
-interface Service {
-  readonly package: string;
-  readonly variable: string;
-  isInstalled(): boolean;
-  create(outlives: boolean): Promise<Instance & { remove(): Promise<void> }>;
-  answers(instance: Instance): Promise<boolean>;
-  stop(instance: Instance): Promise<void>;
-}
-
-const services = {
-  postgres: {
-    package: "postgresql",
-    variable: "FC_TEST_POSTGRES_URL",
-    isInstalled: () => findPostgres() !== null,
-    create: (outlives) => createPostgresServer({ settings: forgetfulSettings, outlives }),
-    answers: ({ url }) => answersPostgres(url),
-    stop: async ({ folder }) => stopPostgresAt(folder),
-  },
-  redis: {
-    package: "redis-server",
-    variable: "FC_TEST_REDIS_URL",
-    isInstalled: () => findRedis() !== null,
-    create: (outlives) => createRedisServer({ outlives }),
-    answers: ({ url }) => answersRedis(url),
-    stop: ({ url, folder }) => stopRedisAt(url, folder),
-  },
-} as const satisfies Record<string, Service>;
-
-type ServiceName = keyof typeof services;
-
-const allNames = Object.keys(services) as readonly ServiceName[];
 const usageExitCode = 2;
 
-const usage = `usage: scripts/services start [postgres] [redis]            eval "$(scripts/services start)"
-       scripts/services run [postgres] [redis] -- COMMAND...  for the time of one command
+const usage = `usage: scripts/services start [NAME...]            eval "$(scripts/services start)"
+       scripts/services run [NAME...] -- COMMAND...  for the time of one command
        scripts/services status
        scripts/services stop
-       scripts/services install [postgres] [redis]
-Both if none is named. start and run set FC_TEST_POSTGRES_URL, FC_TEST_REDIS_URL, and FC_TEST_REQUIRE, by which a test
-that does not find its service fails instead of being skipped.`;
+       scripts/services install [NAME...]
+NAME: ${allNames.join(", ")}; all of them if none is named. start and run set, for each of them,
+${Object.values(services)
+  .map(({ variable }) => `  ${variable}`)
+  .join("\n")}
+and FC_TEST_REQUIRE, by which a test that does not find its service fails instead of being skipped.`;
 
 const progress = (line: string): void => console.error(`services: ${line}`);
 
@@ -112,27 +68,31 @@ function misuse(message: string): number {
 }
 
 async function installMissing(names: readonly ServiceName[]): Promise<void> {
-  const missing = names.map((name) => services[name]).filter((service) => !service.isInstalled());
-  if (missing.length > 0) {
-    await installPackages(
-      missing.map((service) => service.package),
-      progress,
-    );
-  }
+  const missing = servicesNamed(names).filter((service) => !service.isInstalled());
+  const packages = missing.filter((service) => !service.hasPackages()).flatMap((service) => service.packages);
+  if (packages.length > 0) await installPackages([...new Set(packages)], progress);
   for (const service of missing) {
-    if (!service.isInstalled()) throw new ServiceFault(`${service.package} is installed, and too old or not found`);
+    await service.fetchRest?.(progress);
+    if (!service.isInstalled()) throw new ServiceFault(`${service.title} is installed, and too old or not found`);
   }
+}
+
+function servicesNamed(names: readonly ServiceName[]): readonly Service[] {
+  return names.map((name) => services[name]);
 }
 
 async function start(names: readonly ServiceName[]): Promise<number> {
   await installMissing(names);
-  for (const name of names) {
-    const known = readKnown(name);
-    if (known !== null && (await services[name].answers(known))) progress(`${name} ${known.version} runs already`);
-    else await startAndNote(name, known);
-  }
+  const started = await Promise.allSettled(names.map(startUnlessRunning));
+  for (const result of started) if (result.status === "rejected") throw result.reason;
   printVariables(names);
   return 0;
+}
+
+async function startUnlessRunning(name: ServiceName): Promise<void> {
+  const known = readKnown(name);
+  if (known !== null && (await services[name].answers(known))) progress(`${name} ${known.version} runs already`);
+  else await startAndNote(name, known);
 }
 
 async function startAndNote(name: ServiceName, gone: Instance | null): Promise<void> {
@@ -157,18 +117,18 @@ function printVariables(names: readonly ServiceName[]): void {
 
 async function runWith(names: readonly ServiceName[], command: readonly string[]): Promise<number> {
   await installMissing(names);
-  const undo: (() => Promise<void>)[] = [];
+  progress(`starting ${names.join(", ")}`);
+  const created = await Promise.allSettled(names.map((name) => services[name].create(false)));
   try {
     const variables: Record<string, string> = { FC_TEST_REQUIRE: names.join(",") };
-    for (const name of names) {
-      progress(`starting ${name}`);
-      const instance = await services[name].create(false);
-      undo.push(() => instance.remove());
-      variables[services[name].variable] = instance.url;
+    for (const [index, result] of created.entries()) {
+      if (result.status === "rejected") throw result.reason;
+      const name = names[index];
+      if (name !== undefined) variables[services[name].variable] = result.value.url;
     }
     return await runCommand(command, { ...process.env, ...variables });
   } finally {
-    for (const remove of undo) await remove();
+    await Promise.all(created.map((result) => result.status === "fulfilled" && result.value.remove()));
     progress("stopped");
   }
 }

@@ -180,15 +180,14 @@ async function untilReady(kind: BrokerKind, { child, logPath, probe }: Starting)
   }
 }
 
-/** The first bytes that whoever listens there sends, after those sent to it; null: nobody listens, or nothing came. */
-export function firstBytes(port: number, greeting?: Uint8Array): Promise<Buffer | null> {
+/** The first bytes that whoever listens there sends; null: nobody listens, or nothing came. */
+export function firstBytes(port: number): Promise<Buffer | null> {
   const { promise, resolve } = Promise.withResolvers<Buffer | null>();
   const socket = connect({ port, host: "127.0.0.1", timeout: 2_000 });
   const end = (bytes: Buffer | null): void => {
     resolve(bytes);
     socket.destroy();
   };
-  socket.once("connect", () => greeting !== undefined && socket.write(greeting));
   socket.once("data", end);
   for (const event of ["error", "close", "timeout"]) socket.once(event, () => end(null));
   return promise;

@@ -40,18 +40,14 @@ export async function createNatsServer(options: NatsServerOptions = {}): Promise
       const config = join(folder.path, "nats.conf");
       giveFile(folder, config, `${lines.join("\n")}\n`);
       const url = `nats://127.0.0.1:${port}`;
-      return { url, command: [executable, "--config", config], probe: () => natsVersion(port) };
+      return { url, command: [executable, "--config", config], probe: () => natsVersion(url) };
     },
   });
 }
 
-export async function answersNats(url: string): Promise<boolean> {
-  return (await natsVersion(Number(new URL(url).port))) !== null;
-}
-
 /** The server says what it is to whoever connects; it serves JetStream from then on, if it says that it has it. */
-async function natsVersion(port: number): Promise<string | null> {
-  const info = (await firstBytes(port))?.toString() ?? "";
+export async function natsVersion(url: string): Promise<string | null> {
+  const info = (await firstBytes(Number(new URL(url).port)))?.toString() ?? "";
   if (!/"jetstream":\s*true/.test(info)) return null;
   return /"version":\s*"([^"]+)"/.exec(info)?.[1] ?? "";
 }

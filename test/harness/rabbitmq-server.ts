@@ -69,7 +69,3 @@ export async function createRabbitServer(options: RabbitServerOptions = {}): Pro
     },
   });
 }
-
-export async function answersAmqp(url: string): Promise<boolean> {
-  return (await amqpVersion(url)) !== null;
-}

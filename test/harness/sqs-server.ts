@@ -36,17 +36,14 @@ export async function createSqsServer(options: SqsServerOptions = {}): Promise<S
   return Object.assign(server, { passTime: (ms: number) => passSqsTime(server.url, ms) });
 }
 
-export async function answersSqs(url: string): Promise<boolean> {
-  return (await sqsVersion(url)) !== null;
-}
-
 /** Moves the clock of the emulator at this URL on; over when what is due by then is visible. */
 export async function passSqsTime(url: string, ms: number): Promise<void> {
   const answer = await fetch(`${url}/_time?pass=${ms}`);
   if (!answer.ok) throw new Error(`the emulator of SQS does not pass time: ${answer.status}`);
 }
 
-async function sqsVersion(url: string): Promise<string | null> {
+/** Of fauxqs; null: it does not answer. */
+export async function sqsVersion(url: string): Promise<string | null> {
   try {
     const answer = await fetch(`${url}/_version`, { signal: AbortSignal.timeout(2_000) });
     return answer.ok ? await answer.text() : null;

@@ -1,17 +1,29 @@
 import { beforeEach, describe } from "bun:test";
 
 /**
- * Tests that need a server of PostgreSQL or Redis: `describeWithPostgres(name, body)` in place of `describe`.
+ * Tests that need a server: `describeWithPostgres(name, body)`, `describeWithNats(name, body)` and so on, in place of
+ * `describe`.
  *
- * Their places come from FC_TEST_POSTGRES_URL and FC_TEST_REDIS_URL (`scripts/services` starts them and says where).
+ * Their places come from FC_TEST_POSTGRES_URL, FC_TEST_NATS_URL and so on (`scripts/services` starts them and says where).
  * Without them each of the tests is skipped, by its name; where FC_TEST_REQUIRE names the service, each fails.
  */
-export type NeededService = "postgres" | "redis";
+const variables = {
+  postgres: "FC_TEST_POSTGRES_URL",
+  redis: "FC_TEST_REDIS_URL",
+  nats: "FC_TEST_NATS_URL",
+  rabbitmq: "FC_TEST_RABBITMQ_URL",
+  activemq: "FC_TEST_ACTIVEMQ_URL",
+  sqs: "FC_TEST_SQS_URL",
+} as const;
 
-const variables = { postgres: "FC_TEST_POSTGRES_URL", redis: "FC_TEST_REDIS_URL" } as const;
+export type NeededService = keyof typeof variables;
 
 export const testPostgresUrl = urlOf("postgres");
 export const testRedisUrl = urlOf("redis");
+export const testNatsUrl = urlOf("nats");
+export const testRabbitUrl = urlOf("rabbitmq");
+export const testActivemqUrl = urlOf("activemq");
+export const testSqsUrl = urlOf("sqs");
 
 /** `describe` for tests that need all of these services. */
 export function describeWith(services: readonly NeededService[], name: string, body: () => void): void {
@@ -35,6 +47,22 @@ export function describeWithPostgres(name: string, body: () => void): void {
 
 export function describeWithRedis(name: string, body: () => void): void {
   describeWith(["redis"], name, body);
+}
+
+export function describeWithNats(name: string, body: () => void): void {
+  describeWith(["nats"], name, body);
+}
+
+export function describeWithRabbit(name: string, body: () => void): void {
+  describeWith(["rabbitmq"], name, body);
+}
+
+export function describeWithActivemq(name: string, body: () => void): void {
+  describeWith(["activemq"], name, body);
+}
+
+export function describeWithSqs(name: string, body: () => void): void {
+  describeWith(["sqs"], name, body);
 }
 
 function urlOf(service: NeededService): string | undefined {
