@@ -10,6 +10,7 @@ import type {
   ReceivedMessage,
   Receipt,
 } from "./queue.ts";
+import { recordedCase, writeMatrixLine } from "./queue-matrix.fixture.ts";
 
 /** What a queue brings to the suite: itself, time, and the accidents of its kind. */
 export interface QueueBench {
@@ -37,20 +38,26 @@ export type ConformingQueue = QueuePublisher & QueueConsumer & DeadLetters;
 export const defaultLane = "DEFAULT-POOL" as PoolCode;
 export const otherLane = "OTHER" as PoolCode;
 
-/** What the cases share: the bench of the case that runs, and the count of cases per suite. */
+/** What the cases share: the bench of the case that runs, and the cases of each suite. */
 export class QueueCases {
+  readonly #adapter: string;
   /** As the suite was told, for what depends on them while no case runs. */
   readonly capabilities: QueueCapabilities;
   readonly #setup: () => Promise<QueueBench>;
   readonly #timeoutMs: number;
-  readonly #suites = new Map<string, { declared: boolean; cases: number }>();
+  readonly #suites = new Map<string, string[] | null>();
   #suite = "";
   #bench: QueueBench | undefined;
   #queue: ConformingQueue | undefined;
 
-  constructor(setup: () => Promise<QueueBench>, capabilities: QueueCapabilities, timeoutMs: number) {
+  constructor(
+    adapter: { readonly name: string; readonly capabilities: QueueCapabilities },
+    setup: () => Promise<QueueBench>,
+    timeoutMs: number,
+  ) {
+    this.#adapter = adapter.name;
+    this.capabilities = adapter.capabilities;
     this.#setup = setup;
-    this.capabilities = capabilities;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -74,7 +81,7 @@ export class QueueCases {
   }
 
   declareSuite(suite: string, declared: boolean): void {
-    this.#suites.set(suite, { declared, cases: 0 });
+    this.#suites.set(suite, declared ? [] : null);
   }
 
   /** Cases defined from now on belong to it. */
@@ -83,16 +90,24 @@ export class QueueCases {
   }
 
   test(title: string, run: () => Promise<void>): void {
-    const suite = this.#suites.get(this.#suite);
-    if (suite !== undefined) suite.cases += 1;
-    test(title, run, this.#timeoutMs);
+    this.#suites.get(this.#suite)?.push(title);
+    const place = { adapter: this.#adapter, suite: this.#suite, title };
+    test(title, recordedCase(place, run, this.#timeoutMs), this.#timeoutMs);
   }
 
-  matrix(name: string): string {
-    const lines = [...this.#suites].map(([suite, { declared, cases }]) => {
-      return `  ${suite.padEnd(40)} ${declared ? `${cases} cases` : "not declared"}`;
+  /** Tells the matrix which cases this queue is asked for, and what it does not declare. */
+  recordSuites(): void {
+    for (const [suite, cases] of this.#suites) {
+      writeMatrixLine({ kind: "suite", adapter: this.#adapter, suite, cases });
+    }
+  }
+
+  /** What one queue is asked for, where nobody collects the cases of all. */
+  matrix(): string {
+    const lines = [...this.#suites].map(([suite, cases]) => {
+      return `  ${suite.padEnd(40)} ${cases === null ? "not declared" : `${cases.length} cases`}`;
     });
-    return `${name}:\n${lines.join("\n")}\n`;
+    return `${this.#adapter}:\n${lines.join("\n")}\n`;
   }
 
   async crash(): Promise<void> {

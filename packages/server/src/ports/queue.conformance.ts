@@ -1,6 +1,7 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import type { QueueCapabilities } from "./queue.ts";
 import { QueueCases, type QueueBench } from "./queue-bench.conformance.ts";
+import { matrixFile } from "./queue-matrix.fixture.ts";
 import { coreCases, limitCases } from "./queue-core.conformance.ts";
 import {
   abandonedCases,
@@ -27,7 +28,8 @@ export type { QueueBench } from "./queue-bench.conformance.ts";
 /**
  * The suite every queue passes: the core, and one suite per capability it declares. What it declares decides which
  * suites run; a queue that does not declare one is not asked for it, and a difference that is not a declared capability
- * does not exist. The cases that ran are printed as a matrix, so that "passed" can be read as "passed what".
+ * does not exist. What became of each case is collected (queue-matrix.fixture.ts), and `npm test` prints it as a matrix
+ * of case by queue, so that "passed" can be read as "passed what".
  *
  * A new queue plugs in with one file beside it:
  *
@@ -44,39 +46,53 @@ export function describeQueueConformance(
   { caseTimeoutMs = 5_000 }: { readonly caseTimeoutMs?: number } = {},
 ): void {
   describe(`queue conformance: ${name}`, () => {
-    const context = new QueueCases(setup, capabilities, caseTimeoutMs);
+    const context = new QueueCases({ name, capabilities }, setup, caseTimeoutMs);
+    beforeAll(() => context.recordSuites());
     beforeEach(() => context.open());
     afterEach(() => context.close());
     test("declares what the suite was told", () => expect(context.queue.capabilities).toEqual(capabilities));
 
-    const suites: [string, boolean, (cases: QueueCases) => void][] = [
-      ["core", true, coreCases],
-      ["grouping: strict", capabilities.grouping === "strict", groupingCases],
-      ["priority", capabilities.priority, priorityCases],
-      ["sharedBatches", capabilities.sharedBatches, sharedBatchCases],
-      [`lanes: ${capabilities.lanes}`, capabilities.lanes !== "none", laneCases],
-      ["lanes: one for all", capabilities.lanes !== "all", sharedLaneCases],
-      ["wake-ups", !capabilities.longPoll, wakeUpCases],
-      ["deadReceiptRefused", capabilities.deadReceiptRefused, deadReceiptCases],
-      [`redelivery: ${capabilities.redelivery}`, true, redeliveryCases],
-      ["maxDelayMs", capabilities.maxDelayMs > 0, delayCases],
-      ["dedupWindowMs", capabilities.dedupWindowMs > 0, dedupCases],
-      ["maxMessageBytes, maxBatch", true, limitCases],
-      ["reportsOldest", capabilities.reportsOldest, oldestCases],
-      [`counts: ${capabilities.counts}`, capabilities.counts !== "none", countCases],
-      ["givesUpAbandoned", capabilities.givesUpAbandoned, abandonedCases],
-      ["dead letters", true, deadLetterCases],
-      ["dead letters, page by page", capabilities.pagesDeadLetters, deadLetterPageCases],
-    ];
-    for (const [suite, declared, defineCases] of suites) {
+    for (const { suite, value, declared, define } of suitesOf(capabilities)) {
       context.declareSuite(suite, declared);
       if (!declared) continue;
-      describe(suite, () => {
+      describe(value === undefined ? suite : `${suite}: ${value}`, () => {
         // Bodies of describe run later than this loop, one after another.
         context.beginSuite(suite);
-        defineCases(context);
+        define(context);
       });
     }
-    afterAll(() => process.stdout.write(context.matrix(name)));
+    afterAll(() => matrixFile() === null && process.stdout.write(context.matrix()));
   });
+}
+
+interface Suite {
+  /** The same for all queues, whatever they declare. */
+  readonly suite: string;
+  /** What is declared, where there are more ways than one. */
+  readonly value?: string;
+  readonly declared: boolean;
+  readonly define: (cases: QueueCases) => void;
+}
+
+function suitesOf(declares: QueueCapabilities): readonly Suite[] {
+  const { lanes, redelivery, counts } = declares;
+  return [
+    { suite: "core", declared: true, define: coreCases },
+    { suite: "grouping", value: "strict", declared: declares.grouping === "strict", define: groupingCases },
+    { suite: "priority", declared: declares.priority, define: priorityCases },
+    { suite: "sharedBatches", declared: declares.sharedBatches, define: sharedBatchCases },
+    { suite: "lanes", value: lanes, declared: lanes !== "none", define: laneCases },
+    { suite: "one lane for many", declared: lanes !== "all", define: sharedLaneCases },
+    { suite: "wake-ups", declared: !declares.longPoll, define: wakeUpCases },
+    { suite: "deadReceiptRefused", declared: declares.deadReceiptRefused, define: deadReceiptCases },
+    { suite: "redelivery", value: redelivery, declared: true, define: redeliveryCases },
+    { suite: "maxDelayMs", declared: declares.maxDelayMs > 0, define: delayCases },
+    { suite: "dedupWindowMs", declared: declares.dedupWindowMs > 0, define: dedupCases },
+    { suite: "maxMessageBytes, maxBatch", declared: true, define: limitCases },
+    { suite: "reportsOldest", declared: declares.reportsOldest, define: oldestCases },
+    { suite: "counts", value: counts, declared: counts !== "none", define: countCases },
+    { suite: "givesUpAbandoned", declared: declares.givesUpAbandoned, define: abandonedCases },
+    { suite: "dead letters", declared: true, define: deadLetterCases },
+    { suite: "dead letters, page by page", declared: declares.pagesDeadLetters, define: deadLetterPageCases },
+  ];
 }
