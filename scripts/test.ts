@@ -4,12 +4,14 @@
  * Tests beside the code run in two processes with a fresh global object per file; tests under test/ start servers and
  * measure time, so they run one after another. `--all` names each test that passes, other flags go to `bun test`
  * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any, whose names stand before
- * it; the exit code is 1 unless everything else passed. Tests that need PostgreSQL or Redis are skipped where
- * FC_TEST_POSTGRES_URL or FC_TEST_REDIS_URL is not set (`scripts/services run -- npm test` sets them).
+ * it; the exit code is 1 unless everything else passed. Tests that need a server are skipped where its FC_TEST_*_URL is
+ * not set (`scripts/services run -- npm test` sets them). What each case came to on each queue is printed as a matrix,
+ * if any of them ran.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { formatMatrix, readMatrix } from "./conformance-matrix.ts";
 import { ROOT, runCommand } from "./run-command.ts";
 import { skippedTests } from "./skipped-tests.ts";
 import { addCounts, formatCounts, NO_TESTS, parseBunSummary, type TestCounts } from "./test-counts.ts";
@@ -71,14 +73,29 @@ async function runTests({ paths, flags }: TestRun): Promise<TestOutcome> {
   }
 }
 
-async function main(): Promise<void> {
-  let total = NO_TESTS;
-  const skipped: string[] = [];
-  for (const run of planRuns(process.argv.slice(2))) {
-    const outcome = await runTests(run);
-    total = addCounts(total, outcome.counts);
-    skipped.push(...outcome.skipped);
+/** Runs them all; prints in between what is wrong, and at the end what became of each case of each queue. */
+async function runAll(runs: readonly TestRun[]): Promise<TestOutcome> {
+  const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-matrix-"));
+  const collected = join(folder, "cases.jsonl");
+  process.env["FC_TEST_MATRIX"] = collected;
+  try {
+    let counts = NO_TESTS;
+    const skipped: string[] = [];
+    for (const run of runs) {
+      const outcome = await runTests(run);
+      counts = addCounts(counts, outcome.counts);
+      skipped.push(...outcome.skipped);
+    }
+    const matrix = readMatrix(collected);
+    if (matrix !== null) console.log(`\n${formatMatrix(matrix)}`);
+    return { counts, skipped };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function main(): Promise<void> {
+  const { counts: total, skipped } = await runAll(planRuns(process.argv.slice(2)));
   if (skipped.length > 0) console.log(`\nskipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`);
   console.log(`\n${formatCounts(total)}`);
   process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
