@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import pg from "pg";
-import { findPostgres } from "../test/harness/postgres-server.ts";
-import { findRedis } from "../test/harness/redis-server.ts";
+import { amqpVersion } from "../test/harness/amqp-greeting.ts";
+import { natsVersion } from "../test/harness/nats-server.ts";
+import { sqsVersion } from "../test/harness/sqs-server.ts";
 import { describeWith } from "../packages/server/src/ports/needs-services.fixture.ts";
 import { ROOT } from "./run-command.ts";
+import { allNames, services as known } from "./services-known.ts";
 
 const command = join(ROOT, "scripts/services");
 
@@ -29,24 +31,45 @@ test("what it does not understand it says in one line, with its usage", async ()
   expect((await services("--help")).stdout).toContain("scripts/services run");
 });
 
-const areInstalled = findPostgres() !== null && findRedis() !== null;
+const areInstalled = allNames.every((name) => known[name].isInstalled());
+const startOfAllMs = 120_000;
 
 // Where they are not installed, nothing is installed for a test's sake.
-(areInstalled ? describe : describeWith.bind(null, ["postgres", "redis"]))("services run", () => {
-  test("a command finds both servers, its exit code is passed on, and they are gone with it", async () => {
-    const script = `
-      import pg from "pg";
-      const client = new pg.Client(process.env.FC_TEST_POSTGRES_URL);
-      await client.connect();
-      const { rows } = await client.query("SELECT 1 AS one");
-      const redis = new Bun.RedisClient(process.env.FC_TEST_REDIS_URL);
-      const pong = await redis.ping();
-      console.log(JSON.stringify([rows, pong, process.env.FC_TEST_REQUIRE, process.env.FC_TEST_POSTGRES_URL]));
-      process.exit(7);`;
-    const { exitCode, stdout, stderr } = await services("run", "--", process.execPath, "-e", script);
-    expect({ exitCode, stderr }).toEqual({ exitCode: 7, stderr: expect.stringContaining("services: stopped") });
-    const [rows, pong, required, url] = JSON.parse(stdout) as [unknown, string, string, string];
-    expect([rows, pong, required]).toEqual([[{ one: 1 }], "PONG", "postgres,redis"]);
-    expect(await new pg.Client(url).connect().catch((error: unknown) => String(error))).toContain("ECONNREFUSED");
-  });
+(areInstalled ? describe : describeWith.bind(null, allNames))("services run", () => {
+  test(
+    "a command finds each server at its place, its exit code is passed on, and they are gone with it",
+    async () => {
+      const script = `console.log(JSON.stringify(process.env)); process.exit(7)`;
+      const asked = `
+        import pg from "pg";
+        import { amqpVersion } from "${ROOT}/test/harness/amqp-greeting.ts";
+        import { natsVersion } from "${ROOT}/test/harness/nats-server.ts";
+        import { sqsVersion } from "${ROOT}/test/harness/sqs-server.ts";
+        const url = (name) => process.env["FC_TEST_" + name + "_URL"];
+        const client = new pg.Client(url("POSTGRES"));
+        await client.connect();
+        const { rows } = await client.query("SELECT 1 AS one");
+        const pong = await new Bun.RedisClient(url("REDIS")).ping();
+        const amqp = [await amqpVersion(url("RABBITMQ")), await amqpVersion(url("ACTIVEMQ"))];
+        const answers = [rows, pong, await natsVersion(url("NATS")), ...amqp, await sqsVersion(url("SQS"))];
+        process.env.ANSWERS = JSON.stringify(answers);
+        ${script}`;
+      const { exitCode, stdout, stderr } = await services("run", "--", process.execPath, "-e", asked);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 7, stderr: expect.stringContaining("services: stopped") });
+      const env = JSON.parse(stdout) as Record<string, string>;
+      const version = expect.stringMatching(/^\d+\.\d+\.\d+$/);
+      expect(JSON.parse(env["ANSWERS"] ?? "")).toEqual([[{ one: 1 }], "PONG", version, version, version, version]);
+      expect(env["FC_TEST_REQUIRE"]).toBe("postgres,redis,nats,rabbitmq,activemq,sqs");
+      const gone = await new pg.Client(env["FC_TEST_POSTGRES_URL"]).connect().catch(String);
+      expect(gone).toContain("ECONNREFUSED");
+      const brokers = [
+        natsVersion(env["FC_TEST_NATS_URL"] ?? ""),
+        amqpVersion(env["FC_TEST_RABBITMQ_URL"] ?? ""),
+        amqpVersion(env["FC_TEST_ACTIVEMQ_URL"] ?? ""),
+        sqsVersion(env["FC_TEST_SQS_URL"] ?? ""),
+      ];
+      expect(await Promise.all(brokers)).toEqual([null, null, null, null]);
+    },
+    startOfAllMs,
+  );
 });

@@ -128,7 +128,8 @@ async function runWith(names: readonly ServiceName[], command: readonly string[]
     }
     return await runCommand(command, { ...process.env, ...variables });
   } finally {
-    await Promise.all(created.map((result) => result.status === "fulfilled" && result.value.remove()));
+    const running = created.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+    await Promise.all(running.map((instance) => instance.remove()));
     progress("stopped");
   }
 }

@@ -7,8 +7,8 @@ import { type BrokerServer, createBroker } from "./broker-process.ts";
 import { giveFile, giveFolder, ServiceFault } from "./private-service.ts";
 
 /**
- * A private ActiveMQ (Classic): its queues and scheduled messages in a temporary folder (KahaDB), loopback, AMQP 1.0 and
- * nothing else, no account, no console, no management.
+ * A private ActiveMQ (Classic): its queues and scheduled messages in a temporary folder (KahaDB), loopback, AMQP 1.0
+ * and nothing else, no console, no management. Whoever connects does so by SASL's ANONYMOUS; without SASL, nobody does.
  *
  * Debian's package leaves out the transport for AMQP and the library under it. Both are on Maven Central, of the very
  * version; `fetchActivemqTransport` has Maven bring them into a cache of the user, and whatever is there is used only
@@ -136,7 +136,8 @@ function brokerXml(port: number, data: string, { broker, policy, transport }: Ac
   });
   const query = { "transport.wireFormat.maxFrameSize": String(largestFrameBytes), ...transport };
   const uri = `amqp://127.0.0.1:${port}?${new URLSearchParams(query).toString()}`;
-  return `<beans xmlns="http://www.springframework.org/schema/beans" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+  return `<beans xmlns="http://www.springframework.org/schema/beans"
+  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
   xsi:schemaLocation="http://www.springframework.org/schema/beans
   http://www.springframework.org/schema/beans/spring-beans.xsd http://activemq.apache.org/schema/core
   http://activemq.apache.org/schema/core/activemq-core.xsd">

@@ -66,25 +66,30 @@ export interface BrokerKind {
 
 const portTries = 5;
 const stopWithinMs = 30_000;
+const freezeWithinMs = 5_000;
 const pidFile = "pids";
 const portTaken = /address already in use|eaddrinuse|bind: |Failed to bind|port .* in use/i;
 
 export async function createBroker(kind: BrokerKind): Promise<BrokerServer> {
   const folder = makeServiceFolder(kind.name, kind.account);
   try {
-    for (let tries = 1; ; tries += 1) {
-      const server = brokerAt(kind, folder, await kind.describe(folder, await freePort()));
-      try {
-        await server.start();
-        return server;
-      } catch (error) {
-        const taken = error instanceof ServiceFault && portTaken.test(error.message);
-        if (!taken || tries === portTries) throw error;
-      }
-    }
+    return await startFirst(kind, folder);
   } catch (error) {
     await stopBrokerAt(folder);
     throw error;
+  }
+}
+
+async function startFirst(kind: BrokerKind, folder: ServiceFolder): Promise<BrokerServer> {
+  for (let tries = 1; ; tries += 1) {
+    const server = brokerAt(kind, folder, await kind.describe(folder, await freePort()));
+    try {
+      await server.start();
+      return server;
+    } catch (error) {
+      const taken = error instanceof ServiceFault && portTaken.test(error.message);
+      if (!taken || tries === portTries) throw error;
+    }
   }
 }
 
@@ -114,9 +119,6 @@ function brokerAt(kind: BrokerKind, folder: ServiceFolder, instance: BrokerInsta
   const running = (): Bun.Subprocess => {
     if (child === null) throw new Error(`${kind.title} is stopped`);
     return child;
-  };
-  const signalAll = (signal: "SIGSTOP" | "SIGCONT"): void => {
-    for (const pid of processTree(running().pid)) signalQuietly(pid, signal);
   };
   const server: BrokerServer = {
     url: instance.url,
@@ -148,8 +150,14 @@ function brokerAt(kind: BrokerKind, folder: ServiceFolder, instance: BrokerInsta
       await ending.exited;
       child = null;
     },
-    freeze: () => signalAll("SIGSTOP"),
-    thaw: () => signalAll("SIGCONT"),
+    freeze: () => {
+      const tree = processTree(running().pid);
+      for (const pid of tree) signalQuietly(pid, "SIGSTOP");
+      untilFrozen(tree);
+    },
+    thaw: () => {
+      for (const pid of processTree(running().pid)) signalQuietly(pid, "SIGCONT");
+    },
     remove: async () => {
       if (child !== null) await server.kill();
       await stopBrokerAt(folder);
@@ -199,7 +207,7 @@ async function endsWithin(child: Bun.Subprocess, limitMs: number): Promise<void>
   clearTimeout(timer);
 }
 
-/** Over when the kernel has taken the last of them away; a zombie that its parent has not asked about yet has ended. */
+/** Over when the last of them has ended. */
 async function killAll(pids: readonly number[]): Promise<void> {
   for (const pid of pids) signalQuietly(pid, "SIGKILL");
   const until = performance.now() + stopWithinMs;
@@ -209,13 +217,35 @@ async function killAll(pids: readonly number[]): Promise<void> {
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
-  } catch {
-    return false;
+/** A thread that runs on another core when its process is stopped may still answer. */
+function untilFrozen(pids: readonly number[]): void {
+  const until = performance.now() + freezeWithinMs;
+  while (!pids.every((pid) => threadStates(pid).every((state) => /[TZX]/.test(state)))) {
+    if (performance.now() > until) throw new ServiceFault(`processes ${pids.join(", ")} do not freeze`);
+    Bun.sleepSync(1);
   }
+}
+
+function threadStates(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map((thread) => stateOf(`/proc/${pid}/task/${thread}/stat`));
+  } catch {
+    return [];
+  }
+}
+
+function stateOf(statPath: string): string {
+  try {
+    const stat = readFileSync(statPath, "utf8");
+    return stat.charAt(stat.lastIndexOf(")") + 2);
+  } catch {
+    return "X";
+  }
+}
+
+/** False for a zombie, which has ended and waits for its parent to ask. */
+export function isAlive(pid: number): boolean {
+  return !/[ZX]/.test(stateOf(`/proc/${pid}/stat`));
 }
 
 function notePid(folder: ServiceFolder, pid: number): void {

@@ -1,8 +1,20 @@
-import type { DatabaseSync } from "node:sqlite";
 import { SqsQueue } from "../../node_modules/fauxqs/dist/sqs/sqsStore.js";
 
 const deduplicationMs = 5 * 60_000;
 const forgetEveryMs = 60_000;
+
+/** What is used of the emulator's database (node:sqlite, which tools on an older Node cannot resolve). */
+export interface EmulatorDatabase {
+  exec(sql: string): void;
+  prepare(sql: string): {
+    run(...values: readonly (string | number)[]): unknown;
+    get(...values: readonly (string | number)[]): Record<string, unknown> | undefined;
+  };
+}
+
+export function isDatabase(value: unknown): value is EmulatorDatabase {
+  return typeof value === "object" && value !== null && "exec" in value && "prepare" in value;
+}
 
 /**
  * FIFO queues of fauxqs behave as those of AWS in three things that a test of order would miss: see sqs-emulator.ts.
@@ -11,7 +23,7 @@ const forgetEveryMs = 60_000;
  * by asking again while the locks of those just taken are lifted. What comes back goes to the front of its group one by
  * one, which turns several round; so the group is put in the order of its sequence numbers.
  */
-export function behaveLikeAws(database: DatabaseSync): void {
+export function behaveLikeAws(database: EmulatorDatabase): void {
   giveManyOfOneGroup();
   keepOrderOfWhatComesBack();
   rememberDuplicates(database);
@@ -63,7 +75,7 @@ function sortGroup(queue: SqsQueue, group: string): void {
 }
 
 /** The message and the note of its id are written together: a retry after a kill finds both or none. */
-function rememberDuplicates(database: DatabaseSync): void {
+function rememberDuplicates(database: EmulatorDatabase): void {
   database.exec(`CREATE TABLE IF NOT EXISTS seen_ids (queue TEXT, id TEXT, message_id TEXT, sequence_number TEXT,
     until INTEGER, PRIMARY KEY (queue, id)) WITHOUT ROWID`);
   const note = database.prepare("INSERT OR REPLACE INTO seen_ids VALUES (?, ?, ?, ?, ?)");

@@ -1,4 +1,3 @@
-import { DatabaseSync } from "node:sqlite";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildApp } from "fauxqs";
@@ -7,7 +6,7 @@ import { PersistenceManager } from "../../node_modules/fauxqs/dist/persistence.j
 import { S3Store } from "../../node_modules/fauxqs/dist/s3/s3Store.js";
 import { SnsStore } from "../../node_modules/fauxqs/dist/sns/snsStore.js";
 import { SqsStore } from "../../node_modules/fauxqs/dist/sqs/sqsStore.js";
-import { behaveLikeAws } from "./sqs-emulator-fifo.ts";
+import { behaveLikeAws, isDatabase } from "./sqs-emulator-fifo.ts";
 
 /**
  * The process of the emulator of Amazon SQS: `bun sqs-emulator.ts PORT FOLDER`. It is fauxqs, put together from its
@@ -42,7 +41,7 @@ const dataFolder = join(folder, "data");
 mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
 const persistence = new PersistenceManager(dataFolder);
 const database: unknown = Reflect.get(persistence, "db");
-if (!(database instanceof DatabaseSync)) throw new Error("fauxqs keeps its database elsewhere now");
+if (!isDatabase(database)) throw new Error("fauxqs keeps its database elsewhere now");
 // What a process has written is there after its kill; only a crash of the machine would lose it.
 database.exec("PRAGMA synchronous = OFF");
 behaveLikeAws(database);

@@ -4,8 +4,9 @@ import { beforeEach, describe } from "bun:test";
  * Tests that need a server: `describeWithPostgres(name, body)`, `describeWithNats(name, body)` and so on, in place of
  * `describe`.
  *
- * Their places come from FC_TEST_POSTGRES_URL, FC_TEST_NATS_URL and so on (`scripts/services` starts them and says where).
- * Without them each of the tests is skipped, by its name; where FC_TEST_REQUIRE names the service, each fails.
+ * Their places come from FC_TEST_POSTGRES_URL, FC_TEST_NATS_URL and so on (`scripts/services` starts the servers and
+ * says where). Without them each of the tests is skipped, by its name; where FC_TEST_REQUIRE names the service, each
+ * fails.
  */
 const variables = {
   postgres: "FC_TEST_POSTGRES_URL",
