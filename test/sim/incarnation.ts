@@ -227,7 +227,7 @@ function createSchedulerStage(deps: IncarnationDeps, foundation: Foundation, { h
 }
 
 function createRouterStage(deps: IncarnationDeps, foundation: Foundation, port: PortMaker) {
-  const { scenario, transport } = deps;
+  const { transport } = deps;
   const { store, queue, clock, random } = foundation;
   const logger = silentLogger();
   const queueCalls = ["readyLanes", "receive", "ack", "nack", "extend"];
@@ -245,6 +245,6 @@ function createRouterStage(deps: IncarnationDeps, foundation: Foundation, port: 
       metrics: createMetrics(),
       warnings: new Warnings(clock, logger),
     },
-    { ...routerDefaults, userAgent: "FlowCatalyst/simulation", visibilityMs: scenario.visibilityMs },
+    { ...routerDefaults, userAgent: "FlowCatalyst/simulation" },
   );
 }

@@ -66,7 +66,6 @@ export function createRouterServices(
     {
       ...routerDefaults,
       userAgent: `FlowCatalyst/${context.version}`,
-      visibilityMs: settings.routerVisibilityTimeoutSecs * msPerSecond,
       drainMs: settings.routerDrainTimeoutSecs * msPerSecond,
       defaultPoolConcurrency: settings.defaultPoolConcurrency ?? routerDefaults.defaultPoolConcurrency,
       maxInFlight: callsAtOnce(settings.routerMaxInFlight, parts.callsHome ?? 0, context),

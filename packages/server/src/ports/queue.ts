@@ -78,6 +78,11 @@ export type Receipt = string & { readonly __receipt: unique symbol };
 export interface ReceivedMessage {
   readonly message: QueueMessage;
   readonly receipt: Receipt;
+  /**
+   * What the queue itself knows the message by, the same on each receipt of it. Absent: its own id does, because the
+   * queue keeps ids apart or knows no better.
+   */
+  readonly brokerId?: string;
   /** 1 on the first receipt. */
   readonly receiveCount: number;
   readonly publishedAtMs: number;

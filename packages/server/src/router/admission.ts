@@ -48,7 +48,6 @@ export interface AdmissionDeps {
   readonly pools: PoolRegistry;
   readonly settlement: Settlement;
   readonly warnings: Warnings;
-  readonly visibilityMs: number;
   /** Null: references cannot be resolved here. */
   readonly deliveries: DeliveryReader | null;
   /** Null: nobody knows more of a delivery than its message. */
@@ -99,8 +98,9 @@ export class Admission {
   /** Null: a copy, or nothing this router can deliver. */
   #candidateOf(link: QueueLink, received: ReceivedMessage, nowMs: number): Candidate | null {
     const { message, receipt, receiveCount } = received;
-    const visibleAtMs = nowMs + this.#deps.visibilityMs;
-    const known = link.messages.get(message.id);
+    const visibleAtMs = nowMs + link.consumer.visibilityMs;
+    const key = brokerKeyOf(received);
+    const known = link.messages.get(key);
     if (known !== undefined) {
       known.receipt = receipt;
       known.visibleAtMs = visibleAtMs;
@@ -109,7 +109,16 @@ export class Admission {
     const standalone = message.kind === "standalone" ? message : null;
     const { id, traceparent } = message;
     const state = { open: 0, visibleAtMs, lost: false };
-    const inFlight: InFlightMessage = { queue: link, id, receipt, receiveCount, standalone, traceparent, ...state };
+    const inFlight: InFlightMessage = {
+      queue: link,
+      key,
+      id,
+      receipt,
+      receiveCount,
+      standalone,
+      traceparent,
+      ...state,
+    };
     link.hold(inFlight);
     const fault = message.kind === "platform" ? this.#faultOf(message) : null;
     if (fault !== null) {
@@ -218,7 +227,7 @@ export class Admission {
 
   #placeStandalone(candidate: Candidate, standalone: StandaloneMessage): void {
     const { message, pool } = candidate;
-    const key = `${message.queue.consumer.name}\n${message.id}`;
+    const key = `${message.queue.consumer.name}\n${message.key}`;
     const known = this.#deps.pipeline.find(key);
     if (known !== undefined) {
       this.#adopt(known, message);
@@ -254,7 +263,7 @@ export class Admission {
       return;
     }
     // A run without a group is still delivered in order: it has a line of its own, under the name of its message.
-    for (const delivery of deliveries) pool.add(delivery, `message\n${first.message.id}`, isHighPriority);
+    for (const delivery of deliveries) pool.add(delivery, `message\n${first.message.key}`, isHighPriority);
   }
 
   /** The job is in the pipeline already. If its own message was lost, this one takes its place. */
@@ -319,6 +328,11 @@ function jobOf(item: JobItem, { read, owed }: Known): JobDelivery | null {
   if (owed === null) return item;
   const job = owed.get(item.jobId);
   return job !== undefined && job.generation === item.generation ? { ...item, ...job } : null;
+}
+
+/** Senders may use an id twice; where the queue tells its messages apart by a key of its own, that one counts. */
+function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
+  return brokerId ?? message.id;
 }
 
 function sizeOf(message: ReceivedMessage["message"]): { readonly bytes: number; readonly jobs: number } {

@@ -36,6 +36,8 @@ export type LineState = "ready" | "calling" | "recording" | "waiting" | "gone";
 /** A received message until it is settled with its queue. */
 export interface InFlightMessage {
   readonly queue: QueueLink;
+  /** What the queue knows it by: two with the same key are copies of one. */
+  readonly key: string;
   readonly id: MessageId;
   /** The newest receipt: a copy that comes in brings a new one, and the old one is then as good as dead. */
   receipt: Receipt;

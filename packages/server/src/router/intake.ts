@@ -14,6 +14,7 @@ import type { PoolCode } from "../domain/ids.ts";
 import { isSharedLane } from "../ports/queue.ts";
 import type { Admission } from "./admission.ts";
 import type { Pipeline } from "./pipeline.ts";
+import type { Pool } from "./pool.ts";
 import type { PoolRegistry } from "./pool-registry.ts";
 import type { QueueLink } from "./queue-link.ts";
 import type { Warnings } from "./warnings.ts";
@@ -61,9 +62,13 @@ export class Intake {
     this.#wakeUp = createWakeUp(deps.clock);
   }
 
-  wake(): void {
+  /** Something may be received again: of the lanes of a pool, or of all. */
+  wake(_pool?: Pool): void {
     this.#wakeUp.wake();
   }
+
+  /** Nothing more is received; what waits here for room goes back. */
+  giveBack(): void {}
 
   async run(signal: AbortSignal): Promise<void> {
     const unsubscribe = this.link.consumer.onAvailable(() => this.wake());
@@ -134,7 +139,7 @@ export class Intake {
     const waitMs = isShared ? intakeLimits.pollMs : 0;
     const batch = await this.link.consumer.receive({ lane, max: Math.min(max, capabilities.maxBatch), waitMs }, signal);
     if (batch.length === 0) return false;
-    if (!this.#deps.mayKeep()) {
+    if (signal.aborted || !this.#deps.mayKeep()) {
       const receipts = batch.map(({ receipt }) => receipt);
       await this.link.consumer.nack(receipts, 0);
       return false;

@@ -50,7 +50,7 @@ export interface MonitoringDeps {
   readonly pipeline: Pipeline;
   readonly pools: PoolRegistry;
   readonly breakers: CircuitBreakers;
-  readonly intakes: readonly Intake[];
+  readonly intakes: () => Iterable<Intake>;
   readonly isReady: () => boolean;
   /** Absent: this router is active whatever others are. */
   readonly standby: Standby | null;
@@ -76,18 +76,18 @@ export function createMonitoring(deps: MonitoringDeps): RouterMonitoring {
       warnings: warnings.unacknowledged,
     }),
     pools: () => [...pools.all()].map(poolView),
-    queues: () => Promise.all(intakes.map(queueView)),
+    queues: () => Promise.all(Array.from(intakes(), queueView)),
     circuitBreakers: () => listedBreakers(breakers).map(breakerView),
     inFlight: () => ({ items: listedDeliveries(pipeline, wallTime), total: pipeline.size }),
     warnings: () => warnings.list().map(warningView),
-    consumers: () => intakes.map(consumerView),
+    consumers: () => Array.from(intakes(), consumerView),
     standby: () => deps.standby?.state() ?? { ...noStandby, active: deps.isReady() },
     resetBreaker: (name) => {
       const breaker = breakers.find(name);
       breaker?.reset();
       return breaker === undefined ? null : breakerView(breaker);
     },
-    checkInFlight: (ids) => checkIds(pipeline, intakes, ids),
+    checkInFlight: (ids) => checkIds(pipeline, intakes(), ids),
     acknowledgeWarning: (id) => {
       const warning = warnings.acknowledge(id);
       return warning === null ? null : warningView(warning);
@@ -194,11 +194,11 @@ function deliveryView(delivery: Delivery, wallTime: (monotonicMs: number) => str
 
 function checkIds(
   pipeline: Pipeline,
-  intakes: readonly Intake[],
+  intakes: Iterable<Intake>,
   ids: readonly string[],
 ): Readonly<Record<string, boolean>> {
   const present = new Set<string>();
-  for (const { link } of intakes) for (const id of link.messages.keys()) present.add(id);
+  for (const { link } of intakes) for (const { id } of link.messages.values()) present.add(id);
   for (const { job } of pipeline.all()) present.add(job.jobId);
   return Object.fromEntries(ids.map((id) => [id, present.has(id)]));
 }

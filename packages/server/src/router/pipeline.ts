@@ -86,7 +86,7 @@ export class Pipeline {
 
 /** What names a delivery: for a job its id and generation, for a stand-alone message its queue and id. */
 export function keyOf(job: Pick<JobDelivery, "jobId" | "generation">, message: InFlightMessage): string {
-  if (message.standalone !== null) return `${message.queue.consumer.name}\n${message.id}`;
+  if (message.standalone !== null) return `${message.queue.consumer.name}\n${message.key}`;
   return jobKey(job.jobId, job.generation);
 }
 

@@ -57,7 +57,7 @@ export interface PoolHandler {
   holdForTarget(delivery: Delivery, untilMs: number): void;
   release(line: Line, delayMs: number): void;
   /** The pool could take more than it has, and its queue was left alone because it was full. */
-  wantsMore(): void;
+  wantsMore(pool: Pool): void;
 }
 
 export interface PoolDeps {
@@ -328,7 +328,7 @@ export class Pool {
   #askForMore(): void {
     if (!this.isStarved || this.room === 0) return;
     this.isStarved = false;
-    this.#deps.handler.wantsMore();
+    this.#deps.handler.wantsMore(this);
   }
 
   #bufferPart(): number {

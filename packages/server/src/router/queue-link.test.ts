@@ -26,7 +26,6 @@ test("when the queue doubts what is held, all of it is asked for at once, and wh
     clock,
     random: seededRandom(1),
     warnings: new Warnings(clock, silentLogger()),
-    visibilityMs: 60_000,
     settled: () => undefined,
     lost: lost.resolve,
   });
@@ -37,7 +36,14 @@ test("when the queue doubts what is held, all of it is asked for at once, and wh
   const received = await queue.receive({ lane: defaultPoolCode, max: 2, waitMs: 0 }, new AbortController().signal);
   for (const { message, receipt } of received) {
     const rest = { receiveCount: 1, standalone: null, traceparent: null, open: 1, lost: false };
-    link.hold({ queue: link, id: message.id, receipt, visibleAtMs: clock.monotonicMs() + 60_000, ...rest });
+    link.hold({
+      queue: link,
+      key: message.id,
+      id: message.id,
+      receipt,
+      visibleAtMs: clock.monotonicMs() + 60_000,
+      ...rest,
+    });
   }
   await queue.ack(received.slice(1).map(({ receipt }) => receipt));
   doubt();

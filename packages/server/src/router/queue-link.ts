@@ -11,7 +11,6 @@
  * now. A queue that suspects so has all of it extended at once.
  */
 import { backoffMs, describeError, type Clock, type Random } from "@flowcatalyst/foundation";
-import type { MessageId } from "../domain/ids.ts";
 import type { QueueConsumer } from "../ports/queue.ts";
 import type { InFlightMessage } from "./in-flight.ts";
 import type { Warnings } from "./warnings.ts";
@@ -23,21 +22,25 @@ export const queueLinkLimits = {
   retry: { baseMs: 100, capMs: 5_000, jitter: "equal" },
 } as const;
 
-export interface QueueLinkDeps {
-  readonly consumer: QueueConsumer;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly warnings: Warnings;
-  readonly visibilityMs: number;
+export interface QueueLinkListener {
   /** A message was given back or acked and is no longer held. */
   readonly settled: () => void;
   /** Their receipts were refused. */
   readonly lost: (messages: ReadonlySet<InFlightMessage>) => void;
 }
 
+export interface QueueLinkDeps extends QueueLinkListener {
+  readonly consumer: QueueConsumer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly warnings: Warnings;
+}
+
 export class QueueLink {
   readonly consumer: QueueConsumer;
-  readonly messages = new Map<MessageId, InFlightMessage>();
+  readonly messages = new Map<string, InFlightMessage>();
+  /** The queue is being removed: what would wait or start of it is given back instead. */
+  isLeaving = false;
   readonly #deps: QueueLinkDeps;
   readonly #batchMax: number;
   #acks: InFlightMessage[] = [];
@@ -54,12 +57,16 @@ export class QueueLink {
     this.#batchMax = Math.max(1, Math.min(deps.consumer.capabilities.maxBatch, queueLinkLimits.batchMaxReceipts));
   }
 
+  get isAbandoned(): boolean {
+    return this.#abandon.signal.aborted;
+  }
+
   get isBehind(): boolean {
     return this.#unsent > queueLinkLimits.maxUnsent;
   }
 
   hold(message: InFlightMessage): void {
-    this.messages.set(message.id, message);
+    this.messages.set(message.key, message);
   }
 
   ack(message: InFlightMessage): void {
@@ -100,7 +107,8 @@ export class QueueLink {
   }
 
   async #extend(messages: readonly InFlightMessage[]): Promise<void> {
-    const { visibilityMs, clock, lost, warnings } = this.#deps;
+    const { clock, lost, warnings } = this.#deps;
+    const { visibilityMs } = this.consumer;
     const receipts = messages.map((message) => message.receipt);
     const visibleAtMs = clock.monotonicMs() + visibilityMs;
     try {
@@ -178,7 +186,7 @@ export class QueueLink {
   }
 
   #let(message: InFlightMessage): void {
-    if (this.messages.get(message.id) === message) this.messages.delete(message.id);
+    if (this.messages.get(message.key) === message) this.messages.delete(message.key);
     this.#deps.settled();
   }
 }

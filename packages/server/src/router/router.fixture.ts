@@ -15,6 +15,7 @@ import type { DispatchMode } from "../domain/subscription.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { ControlState, DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
+import type { QueueConsumer } from "../ports/queue.ts";
 import type { Standby } from "../ports/standby-lease.ts";
 import type { AddressGuard, Resolution, Transport, TransportRequest, TransportResult } from "../ports/transport.ts";
 import { openSqliteQueue, type SqliteQueue } from "../queues/sqlite/index.ts";
@@ -307,6 +308,8 @@ export interface TestRouterOptions {
   readonly withoutPlatform?: boolean;
   /** Messages carry whole deliveries, and the router can only ask which are owed. */
   readonly carriesDeliveries?: boolean;
+  /** What the router takes for the queue's visibility, which is 60 s: it then extends too late. */
+  readonly believedVisibilityMs?: number;
   /** Made with the router's own clock. */
   readonly standby?: (clock: FakeClock) => Standby;
 }
@@ -316,6 +319,7 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
   const clock = new FakeClock();
   const carriesReferences = options.carriesDeliveries !== true;
   const { queue, close } = openSqliteQueue({ clock }, { path: ":memory:", carriesReferences });
+  const consumer = withVisibility(queue, options.believedVisibilityMs ?? queue.visibilityMs);
   const book = new JobBook(clock);
   const targets = new Targets();
   const settings = new Settings(clock, options.pools ?? [pool("main")]);
@@ -328,7 +332,8 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
   const standby = options.standby?.(clock) ?? null;
   const rest = { transport: targets, guard: targets, clock, random: seededRandom(1), logger, metrics, warnings };
   const config = { ...routerDefaults, gatherMs: 0, userAgent: "FlowCatalyst/test", ...options.config };
-  const create = (): Router => createRouter({ queues: [queue], control: settings, standby, ...ports, ...rest }, config);
+  const create = (): Router =>
+    createRouter({ queues: [consumer], control: settings, standby, ...ports, ...rest }, config);
   const router = create();
   const abort = new AbortController();
   let running: Promise<void> = Promise.resolve();
@@ -377,6 +382,16 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
       close();
     },
   };
+}
+
+function withVisibility(queue: SqliteQueue, visibilityMs: number): QueueConsumer {
+  return new Proxy(queue, {
+    get: (target, key) => {
+      if (key === "visibilityMs") return visibilityMs;
+      const value: unknown = Reflect.get(target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 /** Turns of the event loop in which a call, its record and its ack happen, with room to spare. */

@@ -193,7 +193,7 @@ describe("without a call", () => {
 
 describe("duplicates", () => {
   test("a message that comes back while it is held is not called again; its new receipt is acked", async () => {
-    const t = await setup({ config: { visibilityMs: 600_000 } });
+    const t = await setup({ believedVisibilityMs: 600_000 });
     const hung = Promise.withResolvers<ReturnType<typeof answer>>();
     t.targets.behaviour = () => hung.promise;
     const job = t.book.add();
@@ -264,7 +264,7 @@ describe("keeping messages", () => {
 
 describe("a message that somebody else has", () => {
   test("is dropped but for the call under way, which is recorded; nothing is acked", async () => {
-    const t = await setup({ config: { visibilityMs: 240_000 } });
+    const t = await setup({ believedVisibilityMs: 240_000 });
     const hung = Promise.withResolvers<ReturnType<typeof answer>>();
     t.targets.behaviour = () => hung.promise;
     const [first, second] = [t.book.add({ group: "g" }), t.book.add({ group: "g" })];

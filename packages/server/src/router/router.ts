@@ -37,7 +37,7 @@
  * received, calls under way finish (30 s), the rest is released, results and acks are flushed. A fault nobody foresaw
  * ends `run`; run again, it goes on with what is in the pipeline.
  */
-import { CodedError, createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
+import { createWakeUp, type Clock, type Logger, type Metrics, type Random } from "@flowcatalyst/foundation";
 import { poolLimits } from "../domain/dispatch-pool.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
 import type { ControlState, DeliveryControl } from "../ports/delivery-control.ts";
@@ -51,14 +51,16 @@ import { CircuitBreakers } from "./circuit-breakers.ts";
 import { ControlView } from "./control-view.ts";
 import { Courier } from "./courier.ts";
 import { Intake } from "./intake.ts";
+import type { InFlightMessage, Line } from "./in-flight.ts";
 import { HttpMediator } from "./mediators/http.ts";
 import { createMonitoring, type RouterMonitoring } from "./monitoring.ts";
 import { Pipeline } from "./pipeline.ts";
 import type { PoolHandler } from "./pool.ts";
 import { PoolRegistry } from "./pool-registry.ts";
-import { QueueLink } from "./queue-link.ts";
+import { QueueLink, type QueueLinkListener } from "./queue-link.ts";
 import { Recorder } from "./recorder.ts";
 import { createRouterMetrics } from "./router-metrics.ts";
+import { RouterQueues } from "./router-queues.ts";
 import { Settlement } from "./settlement.ts";
 import { SigningKeys } from "./signing-keys.ts";
 import type { Warnings } from "./warnings.ts";
@@ -86,8 +88,6 @@ export interface RouterDeps {
 export interface RouterConfig {
   /** `FlowCatalyst/<version>` */
   readonly userAgent: string;
-  /** For how long the queues hide a received message. */
-  readonly visibilityMs: number;
   /** How long calls under way may take to finish when the router is stopped. */
   readonly drainMs: number;
   /** How long results gather between two batches while they keep coming; 0: not at all. */
@@ -99,7 +99,6 @@ export interface RouterConfig {
 }
 
 export const routerDefaults = {
-  visibilityMs: 60_000,
   drainMs: 30_000,
   gatherMs: 5,
   maxInFlight: 4_096,
@@ -108,12 +107,8 @@ export const routerDefaults = {
 
 /** After the time for calls is over: to record and ack what is there. */
 const FLUSH_MS = 5_000;
-/**
- * A message is extended by the first sweep after a third of its visibility is over, so at half of it at the latest; two
- * tries that fail leave time for a third.
- */
-const SWEEPS_PER_VISIBILITY = 6;
-const EXTENDED_FROM = 1 / 3;
+/** How often breakers and pools that nobody uses any more are looked for. */
+const SWEEP_MS = 10_000;
 
 export interface Router {
   run(signal: AbortSignal): Promise<void>;
@@ -121,6 +116,14 @@ export interface Router {
   ready(): Promise<void>;
   /** Reads the settings again, now; answers their revision. */
   reload(): Promise<number | null>;
+  /** Receives from it as soon as the router runs. CONFIG_INVALID: there is one of that name, or it is still leaving. */
+  addQueue(consumer: QueueConsumer): void;
+  /**
+   * Receives no more from it, at once; what has not started goes back, calls under way end and are acked. Resolves when
+   * nothing of it is held, or the time for calls and flushing is over; then it is forgotten. Closing the queue itself,
+   * afterwards, is the affair of whoever opened it.
+   */
+  removeQueue(name: string): Promise<void>;
   readonly monitoring: RouterMonitoring;
 }
 
@@ -141,8 +144,7 @@ class RunningRouter implements Router {
   readonly #settlement: Settlement;
   readonly #courier: Courier;
   readonly #pools: PoolRegistry;
-  readonly #links: readonly QueueLink[];
-  readonly #intakes: readonly Intake[];
+  readonly #queues: RouterQueues;
   /** Ends the calls under way. */
   readonly #callsEnd = new AbortController();
   readonly #settled: ReturnType<typeof createWakeUp>;
@@ -159,7 +161,7 @@ class RunningRouter implements Router {
     this.#breakers = new CircuitBreakers(clock, this.#agenda);
     this.#pipeline = new Pipeline({
       emptied: () => this.#settled.wake(),
-      hasRoomAgain: () => this.#wakeIntakes(),
+      hasRoomAgain: () => this.#queues.wake(),
     });
     this.#recorder = sink === null ? null : this.#createRecorder(sink);
     this.#settlement = new Settlement({ clock, random, pipeline: this.#pipeline, recorder: () => this.#recorder });
@@ -187,15 +189,14 @@ class RunningRouter implements Router {
     const metrics = createRouterMetrics(deps.metrics);
     const pool = { clock, agenda: this.#agenda, breakers: this.#breakers, handler: this.#poolHandler() };
     this.#pools = new PoolRegistry({ pool, metrics, warnings }, config);
-    this.#links = deps.queues.map((consumer) => this.#createLink(consumer));
-    this.#intakes = this.#links.map((link) => this.#createIntake(link));
+    this.#queues = this.#createQueues();
     this.monitoring = createMonitoring({
       clock,
       warnings,
       pipeline: this.#pipeline,
       pools: this.#pools,
       breakers: this.#breakers,
-      intakes: this.#intakes,
+      intakes: () => this.#queues.intakes(),
       isReady: () => this.#isReady(),
       standby: deps.standby ?? null,
     });
@@ -210,10 +211,18 @@ class RunningRouter implements Router {
     return this.#control.reload(this.#callsEnd.signal);
   }
 
+  addQueue(consumer: QueueConsumer): void {
+    this.#queues.add(consumer);
+  }
+
+  removeQueue(name: string): Promise<void> {
+    return this.#queues.remove(name);
+  }
+
   /** Received from, and recorded: what stands still for a fault is not ready. */
   #isReady(): boolean {
     const isRecording = this.#recorder === null || (!this.#recorder.isFailing && this.#control.isFresh);
-    return this.#isReceiving && isRecording && this.#intakes.every(({ error }) => error === null);
+    return this.#isReceiving && isRecording && [...this.#queues.intakes()].every(({ error }) => error === null);
   }
 
   /** What must hold whenever a message comes in or a call starts; each part is asked of the clock, now. */
@@ -229,7 +238,7 @@ class RunningRouter implements Router {
   /** What kept calls from starting is over. */
   #goOn(): void {
     for (const pool of this.#pools.all()) pool.pump();
-    this.#wakeIntakes();
+    this.#queues.wake();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -243,11 +252,11 @@ class RunningRouter implements Router {
     const background = new AbortController();
     const fault = new AbortController();
     const receiving = AbortSignal.any([signal, fault.signal]);
-    const intakes = this.#intakes.map((intake) => intake.run(receiving));
+    const queues = this.#queues.receive(receiving, background.signal);
     const keepers = [this.#control.follow(background.signal), this.#sweep(background.signal)];
     try {
       // Before they are told to, keepers end by a fault alone.
-      await Promise.race([Promise.all(intakes), ...keepers]);
+      await Promise.race([queues, ...keepers]);
       this.#isReceiving = false;
       // From here on everything is given back, whoever is active.
       unsubscribe?.();
@@ -259,7 +268,8 @@ class RunningRouter implements Router {
       unsubscribe?.();
       fault.abort();
       background.abort();
-      await Promise.allSettled([...intakes, ...keepers]);
+      await Promise.allSettled([queues, ...keepers]);
+      await this.#queues.kept();
     }
   }
 
@@ -282,7 +292,7 @@ class RunningRouter implements Router {
     await this.#untilEmpty(clock.monotonicMs() + FLUSH_MS);
     this.#callsEnd.abort();
     this.#recorder?.abandon();
-    for (const link of this.#links) link.abandon();
+    this.#queues.abandon();
     if (!this.#isEmpty())
       logger.warn({ left: this.#pipeline.size }, "stopped with unsettled messages; they will be redelivered");
   }
@@ -309,13 +319,14 @@ class RunningRouter implements Router {
     }
   }
 
-  /** Gives back all of which nothing is under way. */
-  #releaseIdle(): void {
-    const lines = new Set([...this.#pipeline.all()].map((delivery) => delivery.line));
-    for (const line of lines) {
+  /** Gives back all of which nothing is under way; of one queue, if it is named. */
+  #releaseIdle(link: QueueLink | null = null): void {
+    const lines = new Set<Line>();
+    for (const { line } of this.#pipeline.all()) {
       const isIdle = line !== null && (line.state === "ready" || line.state === "waiting");
-      if (isIdle) this.#settlement.release(line, 0);
+      if (isIdle && (link === null || line.head?.message.queue === link)) lines.add(line);
     }
+    for (const line of lines) this.#settlement.release(line, 0);
   }
 
   async #untilEmpty(deadlineMs: number): Promise<void> {
@@ -326,20 +337,16 @@ class RunningRouter implements Router {
   }
 
   #isEmpty(): boolean {
-    return this.#pipeline.size === 0 && this.#links.every((link) => link.messages.size === 0);
+    return this.#pipeline.size === 0 && this.#queues.isEmpty;
   }
 
-  /** One pass over everything held, however much that is: keeps messages alive and forgets what is idle. */
+  /** Forgets what is idle. */
   async #sweep(signal: AbortSignal): Promise<void> {
-    const { visibilityMs } = this.#config;
-    const everyMs = visibilityMs / SWEEPS_PER_VISIBILITY;
     while (!signal.aborted) {
-      await this.#deps.clock.sleep(everyMs, signal);
+      await this.#deps.clock.sleep(SWEEP_MS, signal);
       if (signal.aborted) return;
       this.#breakers.dropIdle();
       this.#pools.dropDrained();
-      // Side by side, so that one queue out of reach does not cost another its messages.
-      await Promise.all(this.#links.map((link) => link.extendAged(visibilityMs * (1 - EXTENDED_FROM))));
     }
   }
 
@@ -355,7 +362,7 @@ class RunningRouter implements Router {
         this.#settlement.conclude(delivery, null, { kind: "held", untilMs: wallMs, error: "the target is left alone" });
       },
       release: (line, delayMs) => this.#settlement.release(line, delayMs),
-      wantsMore: () => this.#wakeIntakes(),
+      wantsMore: (pool) => this.#queues.wake(pool),
     };
   }
 
@@ -375,22 +382,22 @@ class RunningRouter implements Router {
     );
   }
 
-  #createLink(consumer: QueueConsumer): QueueLink {
+  #createQueues(): RouterQueues {
     const { clock, random, warnings, queues } = this.#deps;
-    if (queues.filter((queue) => queue.name === consumer.name).length > 1) {
-      throw new CodedError("CONFIG_INVALID", { message: `two queues are named ${consumer.name}` });
-    }
-    return new QueueLink({
-      consumer,
+    const lost = (messages: ReadonlySet<InFlightMessage>): void => this.#settlement.lost(messages);
+    const deps = {
       clock,
-      random,
-      warnings,
-      visibilityMs: this.#config.visibilityMs,
+      createLink: (consumer: QueueConsumer, told: Pick<QueueLinkListener, "settled">) =>
+        new QueueLink({ consumer, clock, random, warnings, ...told, lost }),
+      createIntake: (link: QueueLink) => this.#createIntake(link),
+      releaseIdle: (link: QueueLink) => this.#releaseIdle(link),
+      forsake: (link: QueueLink) => lost(new Set(link.messages.values())),
       settled: () => {
         if (this.#settlement.isReleasing) this.#settled.wake();
       },
-      lost: (messages) => this.#settlement.lost(messages),
-    });
+      leaveMs: this.#config.drainMs + FLUSH_MS,
+    };
+    return new RouterQueues(deps, queues);
   }
 
   #createIntake(link: QueueLink): Intake {
@@ -401,7 +408,6 @@ class RunningRouter implements Router {
       pools: this.#pools,
       settlement: this.#settlement,
       warnings,
-      visibilityMs: this.#config.visibilityMs,
       deliveries,
       check: check ?? null,
       takesJobs: sink !== null,
@@ -421,9 +427,5 @@ class RunningRouter implements Router {
         if (!this.#isActive()) this.#releaseIdle();
       },
     });
-  }
-
-  #wakeIntakes(): void {
-    for (const intake of this.#intakes) intake.wake();
   }
 }

@@ -106,7 +106,7 @@ export class Settlement {
   lost(messages: ReadonlySet<InFlightMessage>): void {
     for (const message of messages) {
       message.lost = true;
-      message.queue.messages.delete(message.id);
+      message.queue.messages.delete(message.key);
     }
     const theirs = [...this.#deps.pipeline.all()].filter(({ message }) => messages.has(message));
     for (const { line, message } of theirs) {
@@ -131,11 +131,15 @@ export class Settlement {
 
   #advance(line: Line): void {
     line.pool.advance(line);
-    if (this.isReleasing && line.state === "ready") this.release(line, 0);
+    if (line.state === "ready" && this.#isReleasing(line)) this.release(line, 0);
+  }
+
+  #isReleasing({ head }: Line): boolean {
+    return this.isReleasing || head?.message.queue.isLeaving === true;
   }
 
   #await(line: Line, delayMs: number): void {
-    if (this.isReleasing) this.release(line, 0);
+    if (this.#isReleasing(line)) this.release(line, 0);
     else line.pool.await(line, delayMs);
   }
 

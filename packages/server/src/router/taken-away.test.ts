@@ -6,7 +6,7 @@ let open: TestRouter[] = [];
 
 async function setup(): Promise<TestRouter> {
   // Extends later than the queue (60 s) waits, so that a message can be taken away.
-  const bundle = setupRouter({ withoutPlatform: true, config: { visibilityMs: 240_000 } });
+  const bundle = setupRouter({ withoutPlatform: true, believedVisibilityMs: 240_000 });
   open.push(bundle);
   await bundle.start();
   return bundle;

@@ -181,7 +181,7 @@ describe("settings that nobody answers for", () => {
   });
 
   test("hold what is in the pipeline too, and a pause that was missed is obeyed before it starts", async () => {
-    const t = setup({ config: { visibilityMs: 600_000 } });
+    const t = setup({ believedVisibilityMs: 600_000 });
     const hung = Promise.withResolvers<ReturnType<typeof answer>>();
     t.targets.behaviour = () => hung.promise;
     await t.start();
