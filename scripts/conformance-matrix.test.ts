@@ -71,7 +71,7 @@ test("prints within 110 columns, every word of title and cell readable, unknown 
   const text = formatMatrix(matrixOf(lines));
   for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(110);
   expect(text).toMatch(/sqlite +postgres +nats +sqs-fifo +sqs- +activemq +rabbitmq +kafka/);
-  const row = text.slice(text.indexOf("received"));
+  const row = text.slice(text.indexOf("  received"));
   expect(row.split("\n")[0]).toMatch(/(not run +){6}not +passed$/);
   expect(row.split("\n")[1]).toMatch(/ declared$/);
   const words = row

@@ -2,8 +2,8 @@
  * The matrix of case by queue that `npm test` prints: what each case of the conformance suites came to on each queue.
  *
  * Tests write lines to the file of FC_TEST_MATRIX (packages/server/src/ports/queue-matrix.fixture.ts), from many
- * processes and in any order. A cell is `passed`; `FAILED`, if the case began and did not pass as often; `not declared`,
- * if the queue is not asked for it; `not run`, if its server was absent or the case was left out by a pattern.
+ * processes and in any order. A cell is `passed`; `FAILED`, if the case began and did not pass as often;
+ * `not declared`, if the queue is not asked for it; `not run`, if its server was absent or a pattern left it out.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { MatrixLine } from "../packages/server/src/ports/queue-matrix.fixture.ts";

@@ -81,11 +81,11 @@ export function deadLetterCases(cases: QueueCases): void {
     await cases.publish(standalone("a"), standalone("b"));
     for (const { receipt } of await cases.receive()) await cases.queue.deadLetter(receipt, "told so");
     const letters = await cases.deadLetters();
-    expect(letters.map(({ id }) => id as string | null).toSorted()).toEqual(["a", "b"]);
+    expect(letters.map(({ id }) => String(id)).toSorted()).toEqual(["a", "b"]);
     const keys = letters.toSorted((left, right) => (left.id ?? "").localeCompare(right.id ?? "")).map(({ key }) => key);
-    const shown: (string | null)[] = [];
+    const shown: string[] = [];
     const results = await cases.queue.settleDeadLetters([...keys, "nonsense" as DeadLetterKey], async (letter) => {
-      shown.push(letter.id);
+      shown.push(String(letter.id));
       expect(letter).toMatchObject({ lane: defaultLane, reason: "told so" });
       return letter.id === ("a" as typeof letter.id) ? "remove" : "keep";
     });
