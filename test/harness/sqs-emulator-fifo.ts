@@ -1,3 +1,4 @@
+import { PersistenceManager } from "../../node_modules/fauxqs/dist/persistence.js";
 import { SqsQueue } from "../../node_modules/fauxqs/dist/sqs/sqsStore.js";
 
 const deduplicationMs = 5 * 60_000;
@@ -17,16 +18,33 @@ export function isDatabase(value: unknown): value is EmulatorDatabase {
 }
 
 /**
- * FIFO queues of fauxqs behave as those of AWS in three things that a test of order would miss: see sqs-emulator.ts.
+ * Queues of fauxqs behave as those of AWS in four things that tests of order and of restarts would miss: see
+ * sqs-emulator.ts.
  *
  * fauxqs gives one message of a group at a time. Its lock of a group counts messages in flight, so more of them are had
  * by asking again while the locks of those just taken are lifted. What comes back goes to the front of its group one by
- * one, which turns several round; so the group is put in the order of its sequence numbers.
+ * one, which turns several round; so the group is put in the order of its sequence numbers. What is given back at once
+ * breaks a rule of its database, and would be gone until the next start.
  */
 export function behaveLikeAws(database: EmulatorDatabase): void {
   giveManyOfOneGroup();
   keepOrderOfWhatComesBack();
   rememberDuplicates(database);
+  noteWhatIsGivenBack(database);
+}
+
+/** A start reads the messages in whatever order its database gives them. */
+export function sortGroups(queue: SqsQueue): void {
+  for (const group of queue.fifoMessages.keys()) sortGroup(queue, group);
+}
+
+function noteWhatIsGivenBack(database: EmulatorDatabase): void {
+  const ready = database.prepare(
+    "UPDATE sqs_messages SET receipt_handle = NULL, visibility_deadline = NULL WHERE message_id = ?",
+  );
+  PersistenceManager.prototype.updateMessageReady = (messageId) => {
+    ready.run(messageId);
+  };
 }
 
 function giveManyOfOneGroup(): void {

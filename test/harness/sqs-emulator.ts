@@ -6,7 +6,7 @@ import { PersistenceManager } from "../../node_modules/fauxqs/dist/persistence.j
 import { S3Store } from "../../node_modules/fauxqs/dist/s3/s3Store.js";
 import { SnsStore } from "../../node_modules/fauxqs/dist/sns/snsStore.js";
 import { SqsStore } from "../../node_modules/fauxqs/dist/sqs/sqsStore.js";
-import { behaveLikeAws, isDatabase } from "./sqs-emulator-fifo.ts";
+import { behaveLikeAws, isDatabase, sortGroups } from "./sqs-emulator-fifo.ts";
 
 /**
  * The process of the emulator of Amazon SQS: `bun sqs-emulator.ts PORT FOLDER`. It is fauxqs, put together from its
@@ -14,8 +14,8 @@ import { behaveLikeAws, isDatabase } from "./sqs-emulator-fifo.ts";
  * move. See sqs-server.ts for who starts it.
  *
  * Made to behave as AWS does, here and in sqs-emulator-fifo.ts: a receive gives several messages of one group, in
- * order; a group's messages that come back stand in their order; deduplication is not forgotten by a restart, nor after
- * 10,000 messages.
+ * order; a group's messages that come back stand in their order; a message made visible at once is had again at once;
+ * deduplication is not forgotten by a restart, nor after 10,000 messages.
  *
  * Different from AWS all the same:
  * - A standard queue keeps order and delivers once, as long as nobody lets a message become visible again.
@@ -47,7 +47,10 @@ database.exec("PRAGMA synchronous = OFF");
 behaveLikeAws(database);
 persistence.loadSqsAndSns(sqsStore, snsStore);
 sqsStore.persistence = persistence;
-for (const queue of sqsStore.allQueues()) queue.persistence = persistence;
+for (const queue of sqsStore.allQueues()) {
+  queue.persistence = persistence;
+  sortGroups(queue);
+}
 // Without a host of its own, the URL of a queue has the place the request was sent to.
 sqsStore.host = "";
 
