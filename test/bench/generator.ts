@@ -32,6 +32,8 @@ export interface GeneratorResult {
   readonly seconds: number;
   readonly overloaded: number;
   readonly retried: number;
+  readonly cpuSeconds: number;
+  readonly peakMemoryMb: number;
 }
 
 /** The server answered, and will not take it however often it is sent. */
@@ -48,7 +50,15 @@ let retried = 0;
 const startedAt = performance.now();
 if (plan.rate === undefined) await closedLoop();
 else await openLoop(plan.rate);
-const result: GeneratorResult = { accepted, seconds: (performance.now() - startedAt) / 1000, overloaded, retried };
+const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+const result: GeneratorResult = {
+  accepted,
+  seconds: (performance.now() - startedAt) / 1000,
+  overloaded,
+  retried,
+  cpuSeconds: (userCPUTime + systemCPUTime) / 1_000_000,
+  peakMemoryMb: maxRSS / 1024,
+};
 console.log(JSON.stringify(result));
 
 function event(group: number, scheduledMs: number): string {

@@ -2,8 +2,9 @@
  * The webhook receiver of the benchmarks: its own process, answers at once, keeps the ledger.
  *
  * Paths: `/ok/<name>` answers 200; `/flaky/<name>` answers every 20th new event 500 once; `/dead/<name>` answers 500
- * always; `/hang/<name>` never answers; `/free/<name>` keeps no order; `/yard` keeps no ledger. While `down`, all of
- * them answer 503. Control, on a port of its own: `GET /ledger`, `POST /down`, `POST /up`, `POST /reset`.
+ * always; `/hang/<name>` never answers; `/free/<name>` keeps no order; `/counted/<name>` demands none and counts what
+ * was overtaken; `/yard` keeps no ledger. While `down`, all of them answer 503. Control, on a port of its own:
+ * `GET /ledger`, `POST /down`, `POST /up`, `POST /reset`.
  */
 import { LatencyHistogram, Ledger } from "../harness/ledger.ts";
 
@@ -17,6 +18,9 @@ interface BenchBody {
 const ledgers = new Map<string, Ledger>();
 const latencies = new Map<string, LatencyHistogram>();
 const flakyDone = new Set<string>();
+/** By path, of each group the highest place that has arrived. */
+const highest = new Map<string, number[]>();
+const overtaken = new Map<string, number>();
 let yardCount = 0;
 let down = false;
 let firstUpAt = 0;
@@ -43,7 +47,10 @@ const control = Bun.serve({
     if (path === "/reset") {
       ledgers.clear();
       latencies.clear();
+      highest.clear();
+      overtaken.clear();
       yardCount = 0;
+      firstUpAt = 0;
     }
     if (path === "/count") return Response.json({ delivered: total(), yardCount });
     return Response.json({
@@ -51,6 +58,7 @@ const control = Bun.serve({
       yardCount,
       firstUpAt,
       targets: Object.fromEntries([...ledgers].map(([name, ledger]) => [name, ledger.summary()])),
+      overtaken: Object.fromEntries(overtaken),
       latencies: Object.fromEntries([...latencies].map(([name, histogram]) => [name, histogram.summary()])),
     });
   },
@@ -71,7 +79,10 @@ async function receive(request: Request): Promise<Response> {
   if (firstUpAt === 0) firstUpAt = Date.now();
   if (path.startsWith("hang/")) return new Promise<Response>(() => {});
   const accept = accepts(path, body);
-  ledgerOf(path).arrive(body.g, body.n, accept);
+  const ledger = ledgerOf(path);
+  const before = ledger.delivered;
+  ledger.arrive(body.g, body.n, accept);
+  if (path.startsWith("counted/") && ledger.delivered > before) noteOrder(path, body);
   if (!accept) return new Response("", { status: 500 });
   if (body.t > 0) histogramOf(path).add(performance.timeOrigin + performance.now() - body.t);
   return new Response("");
@@ -86,10 +97,18 @@ function accepts(path: string, body: BenchBody): boolean {
   return false;
 }
 
+/** A message that arrives for the first time after a later one of its group was overtaken. */
+function noteOrder(path: string, { g, n }: BenchBody): void {
+  const places = highest.get(path) ?? [];
+  highest.set(path, places);
+  if (n < (places[g] ?? 0)) overtaken.set(path, (overtaken.get(path) ?? 0) + 1);
+  else places[g] = n;
+}
+
 function ledgerOf(path: string): Ledger {
   let ledger = ledgers.get(path);
   if (ledger === undefined) {
-    ledger = new Ledger(!path.startsWith("free/") && !path.startsWith("dead/"));
+    ledger = new Ledger(!["free/", "counted/", "dead/"].some((unordered) => path.startsWith(unordered)));
     ledgers.set(path, ledger);
   }
   return ledger;

@@ -16,6 +16,17 @@ export interface Report {
   readonly ratio?: number;
   readonly usage?: Readonly<Record<string, UsagePerThousand>>;
   readonly database?: DatabaseReport;
+  /** Name and version of the broker that carried the messages. */
+  readonly broker?: string;
+  readonly phases?: Readonly<Record<string, PhaseReport>>;
+}
+
+/** Who was busy during a part of a run. */
+export interface PhaseReport {
+  readonly seconds: number;
+  /** By process: CPU seconds a second; `others`: the rest of the machine and the kernel. */
+  readonly cores: Readonly<Record<string, number>>;
+  readonly bound: string;
 }
 
 /** What the server of the database says of itself. */
@@ -29,12 +40,14 @@ export interface UsagePerThousand {
 }
 
 /** Below this the yardstick says more of the receiver than of the pipeline. */
-const receiverBoundBelow = 35_000;
+export const receiverBound = 35_000;
+/** From here on a thread or the machine has nothing left to give; the rest is what waiting for one another costs. */
+const busyShare = 0.85;
 const statementShownChars = 90;
 
 export function withRatio(report: Report, deliveredPerSecond: number): Report {
   if (!report.valid || report.yardstickPerSecond === undefined) return report;
-  if (report.yardstickPerSecond < receiverBoundBelow) {
+  if (report.yardstickPerSecond < receiverBound) {
     return { ...report, notes: [...report.notes, `RECEIVER-BOUND: yardstick ${report.yardstickPerSecond}/s`] };
   }
   return { ...report, ratio: Number((deliveredPerSecond / report.yardstickPerSecond).toFixed(3)) };
@@ -45,15 +58,33 @@ export async function resourcesOf(
   rig: Rig,
   delivered: number,
 ): Promise<{ usage: Record<string, UsagePerThousand>; database?: DatabaseReport }> {
-  const per = (usage: ProcessUsage): UsagePerThousand => ({
-    cpuSecondsPerThousand: Number(((usage.cpuSeconds * 1000) / Math.max(1, delivered)).toFixed(4)),
-    peakMemoryMb: Math.round(usage.peakMemoryMb),
-  });
-  const usage = Object.fromEntries(Object.entries(rig.usage()).map(([name, used]) => [name, per(used)]));
+  const usage = perThousand(rig.usage(), delivered);
   if (rig.system.database === null) return { usage };
   await rig.system.stop();
   const figures = await rig.system.database.figures();
   return { usage, database: { ...figures, perDelivery: perDelivery(figures, delivered) } };
+}
+
+export function perThousand(
+  usage: Readonly<Record<string, ProcessUsage>>,
+  delivered: number,
+): Record<string, UsagePerThousand> {
+  const per = (used: ProcessUsage): UsagePerThousand => ({
+    cpuSecondsPerThousand: Number(((used.cpuSeconds * 1000) / Math.max(1, delivered)).toFixed(4)),
+    peakMemoryMb: Math.round(used.peakMemoryMb),
+  });
+  return Object.fromEntries(Object.entries(usage).map(([name, used]) => [name, per(used)]));
+}
+
+/** What more of which would make it faster, by who was busy. */
+export function boundOf(cores: Readonly<Record<string, number>>, machineCores: number): string {
+  const total = Object.values(cores).reduce((sum, share) => sum + share, 0);
+  const shares = Object.entries(cores).filter(([name]) => name !== "others");
+  shares.sort(([, a], [, b]) => b - a);
+  const [name, most] = shares[0] ?? ["nobody", 0];
+  if (total >= machineCores * busyShare) return `the machine's ${machineCores} cores, of which ${name} uses most`;
+  if (most >= busyShare) return `the ${name}, one of whose threads is busy all the time`;
+  return `waiting for answers of one another: ${(machineCores - total).toFixed(2)} cores are idle`;
 }
 
 function perDelivery(figures: DatabaseFigures, delivered: number): Record<string, number> {
@@ -89,6 +120,11 @@ export function print(report: Report): void {
     if (report.yardstickPerSecond !== undefined)
       lines.push(`  yardstick                    ${report.yardstickPerSecond}/s`);
     if (report.ratio !== undefined) lines.push(`  ratio                        ${report.ratio}`);
+  }
+  if (report.broker !== undefined) lines.push(`  broker                       ${report.broker}`);
+  for (const [name, { seconds, cores, bound }] of Object.entries(report.phases ?? {})) {
+    const shares = Object.entries(cores).map(([process, share]) => `${process} ${share.toFixed(2)}`);
+    lines.push(`  ${name}, ${seconds} s: cores used: ${shares.join(", ")}; bound: ${bound}`);
   }
   for (const [name, usage] of Object.entries(report.usage ?? {})) {
     lines.push(`  ${name.padEnd(10)} ${usage.cpuSecondsPerThousand} CPU s per 1,000, peak ${usage.peakMemoryMb} MB`);
@@ -130,5 +166,6 @@ export function machineLine(report: Report, extra: Record<string, unknown>): str
 }
 
 function format(value: number): string {
-  return Number.isInteger(value) ? value.toLocaleString("en-US") : value.toFixed(2);
+  if (Number.isInteger(value)) return value.toLocaleString("en-US");
+  return value.toFixed(value < 1 ? 3 : 2);
 }

@@ -52,6 +52,8 @@ export interface ReceiverLedger {
   readonly firstUpAt: number;
   readonly targets: Readonly<Record<string, LedgerSummary>>;
   readonly latencies: Readonly<Record<string, Percentiles>>;
+  /** By path, where no order is demanded: messages that arrived after a later one of their group. */
+  readonly overtaken: Readonly<Record<string, number>>;
 }
 
 export interface Percentiles {
@@ -115,7 +117,7 @@ async function callApi(baseUrl: string, call: { method: string; path: string; bo
   return text === "" ? null : (JSON.parse(text) as unknown);
 }
 
-async function startReceiver(): Promise<Receiver> {
+export async function startReceiver(): Promise<Receiver> {
   const child = Bun.spawn([bun, join(here, "receiver.ts")], { stdout: "pipe", stderr: "inherit" });
   const { port, controlPort } = JSON.parse(await firstLine(child.stdout)) as { port: number; controlPort: number };
   const control = `http://127.0.0.1:${controlPort}`;
@@ -128,6 +130,17 @@ async function startReceiver(): Promise<Receiver> {
       await (await fetch(control + path, { method: "POST" })).arrayBuffer();
     },
   };
+}
+
+/** Runs a load generator to its end. */
+export async function runGenerator<Result>(
+  file: "generator.ts" | "queue-generator.ts",
+  plan: object,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Result> {
+  const command = [bun, join(here, file), JSON.stringify(plan)];
+  const child = Bun.spawn(command, { stdout: "pipe", stderr: "inherit", env: { ...process.env, ...env } });
+  return JSON.parse(await firstLine(child.stdout)) as Result;
 }
 
 function startGenerator(plan: GeneratorPlan, usage: ProcessUsage[]): { result: Promise<GeneratorResult>; pid: number } {
@@ -152,13 +165,13 @@ function startGenerator(plan: GeneratorPlan, usage: ProcessUsage[]): { result: P
   return { result, pid: child.pid };
 }
 
-async function runYardstick(receiver: Receiver, concurrency: number, dataBytes: number): Promise<number> {
+export async function runYardstick(receiver: Receiver, concurrency: number, dataBytes: number): Promise<number> {
   const args = [`${receiver.url}/yard`, "5", String(concurrency), String(dataBytes)];
   const child = Bun.spawn([bun, join(here, "yardstick.ts"), ...args], { stdout: "pipe", stderr: "inherit" });
   return (JSON.parse(await firstLine(child.stdout)) as { perSecond: number }).perSecond;
 }
 
-async function untilDrained(receiver: Receiver, expected: number, drain: DrainOptions): Promise<boolean> {
+export async function untilDrained(receiver: Receiver, expected: number, drain: DrainOptions): Promise<boolean> {
   const { stallSeconds = stallSecondsDefault, onProgress } = drain;
   let last = -1;
   let movedAt = performance.now();

@@ -7,9 +7,11 @@
  */
 import { appendFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { queueKindOf } from "./bench-broker.ts";
 import { machineLine, print } from "./report.ts";
 import { backlog, hanging, latency } from "./scenarios-latency.ts";
-import { router, startup } from "./scenarios-process.ts";
+import { startup } from "./scenarios-process.ts";
+import { router } from "./scenarios-router.ts";
 import { failing, fanout, groups, origins, pipeline, restart, subscriptions, type Scenario } from "./scenarios.ts";
 
 const scenarios: Readonly<Record<string, Scenario>> = {
@@ -28,8 +30,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 };
 
 const usage = `usage: npm run bench -- <scenario> [--short] [--seconds N] [--rate N] [--groups N] [--events N]
-       [--data-bytes N] [--searching] [--store sqlite|postgres] [--services] [--queue db] [--executable PATH]
-       [--json FILE] [--profile] [--verbose]
+       [--data-bytes N] [--searching] [--store sqlite|postgres] [--services]
+       [--queue db|nats|sqs|amqp|activemq|rabbitmq] [--executable PATH] [--json FILE] [--profile] [--verbose]
 scenarios: ${Object.keys(scenarios).join(" ")}`;
 
 async function main(): Promise<number> {
@@ -89,11 +91,15 @@ async function main(): Promise<number> {
   return report.valid ? 0 : 1;
 }
 
+const onBrokers: readonly string[] = ["router"];
+
 /** Null: the combination can be run. */
 function refusalOf(scenario: string, values: { store: string; queue: string; services: boolean }): string | null {
   const { store, queue, services } = values;
   if (store !== "sqlite" && store !== "postgres") return `there is no ${store} store; sqlite and postgres are here`;
-  if (queue !== "db") return `there is no ${queue} queue; db is here`;
+  const kind = queueKindOf(queue);
+  if (kind === null) return `there is no ${queue} queue; db, nats, sqs, amqp, activemq and rabbitmq are here`;
+  if (kind !== "db" && !onBrokers.includes(scenario)) return `${scenario} runs on --queue db only`;
   if (services && store !== "postgres") return "services of their own need --store postgres";
   if (store === "postgres" && ["router", "startup"].includes(scenario)) return `${scenario} does not measure a store`;
   return null;

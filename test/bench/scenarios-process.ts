@@ -2,51 +2,8 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
 import { processUsage } from "../harness/process-usage.ts";
-import { createRig } from "./rig.ts";
-import { resourcesOf, withRatio, type Report } from "./report.ts";
-import { judge, sum, type Scenario } from "./scenarios.ts";
-
-/** Router alone: stand-alone messages from a queue to HTTP, no platform. */
-export const router: Scenario = async (options) => {
-  const queueDir = temporaryDataDir();
-  const rig = await createRig(options, ["router", "--queue", `sqlite:${join(queueDir, "queue.db")}`]);
-  try {
-    const yardstick = await rig.yardstick(64, 500);
-    await rig.receiver.control("/reset");
-    const startedAt = performance.now();
-    const load = await rig.generate({
-      type: "",
-      groups: 100,
-      dataBytes: 500,
-      batch: 100,
-      connections: 4,
-      seconds: options.seconds ?? (options.short ? 2 : 20),
-      messageTarget: `${rig.receiver.url}/ok/router`,
-    });
-    const drained = await rig.drained(load.accepted);
-    const wholeSeconds = (performance.now() - startedAt) / 1000;
-    const ledger = await rig.receiver.ledger();
-    const perSecond = ledger.delivered / wholeSeconds;
-    return withRatio(
-      {
-        scenario: "router",
-        ...judge(ledger, { expected: load.accepted, drained }),
-        figures: {
-          "delivered/s": Math.round(perSecond),
-          "accepted/s": Math.round(load.accepted / load.seconds),
-          delivered: ledger.delivered,
-          duplicates: sum(ledger, "duplicates"),
-        },
-        yardstickPerSecond: yardstick,
-        ...(await resourcesOf(rig, ledger.delivered)),
-      },
-      perSecond,
-    );
-  } finally {
-    await rig.close();
-    removeDataDir(queueDir);
-  }
-};
+import type { Report } from "./report.ts";
+import type { Scenario } from "./scenarios.ts";
 
 interface StartFigures {
   readonly startMs: number;

@@ -23,6 +23,17 @@ export function processUsage(pid: number): ProcessUsage {
   }
 }
 
+/** CPU seconds that all processes and the kernel have used since the machine started. */
+export function machineCpuSeconds(): number {
+  try {
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    const [, user, nice, system, , , irq, softirq] = readFileSync("/proc/stat", "utf8").split(/\s+/, 9).map(Number);
+    return [user, nice, system, irq, softirq].reduce<number>((sum, ticks = 0) => sum + ticks, 0) / ticksPerSecond;
+  } catch {
+    return 0;
+  }
+}
+
 /** A process and all that descend from it, parents first. */
 export function processTree(root: number): readonly number[] {
   const childrenOf = Map.groupBy(liveProcesses(), ({ parent }) => parent);
