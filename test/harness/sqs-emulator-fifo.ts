@@ -1,8 +1,10 @@
+import { SqsError } from "../../node_modules/fauxqs/dist/common/errors.js";
 import { PersistenceManager } from "../../node_modules/fauxqs/dist/persistence.js";
 import { SqsQueue } from "../../node_modules/fauxqs/dist/sqs/sqsStore.js";
 
 const deduplicationMs = 5 * 60_000;
 const forgetEveryMs = 60_000;
+const longestVisibilitySecs = 43_200;
 
 /** What is used of the emulator's database (node:sqlite, which tools on an older Node cannot resolve). */
 export interface EmulatorDatabase {
@@ -18,7 +20,7 @@ export function isDatabase(value: unknown): value is EmulatorDatabase {
 }
 
 /**
- * Queues of fauxqs behave as those of AWS in four things that tests of order and of restarts would miss: see
+ * Queues of fauxqs behave as those of AWS in what tests of order, restarts and long waits would miss: see
  * sqs-emulator.ts.
  *
  * fauxqs gives one message of a group at a time. Its lock of a group counts messages in flight, so more of them are had
@@ -31,6 +33,7 @@ export function behaveLikeAws(database: EmulatorDatabase): void {
   keepOrderOfWhatComesBack();
   rememberDuplicates(database);
   noteWhatIsGivenBack(database);
+  endVisibility();
 }
 
 /** A start reads the messages in whatever order its database gives them. */
@@ -85,6 +88,30 @@ function keepOrderOfWhatComesBack(): void {
     }
     processTimers.call(this);
     for (const group of comingBack) sortGroup(this, group);
+  };
+}
+
+/** A message is invisible for 12 hours from its receipt at most, however often that is extended. */
+function endVisibility(): void {
+  const receivedAt = new WeakMap<object, number>();
+  const { dequeue, changeVisibility } = SqsQueue.prototype;
+  SqsQueue.prototype.dequeue = function (maxCount, visibilityTimeout, dlqResolver) {
+    const received = dequeue.call(this, maxCount, visibilityTimeout, dlqResolver);
+    for (const { ReceiptHandle: handle } of received) {
+      const entry = this.inflightMessages.get(handle);
+      if (entry !== undefined) receivedAt.set(entry, Date.now());
+    }
+    return received;
+  };
+  SqsQueue.prototype.changeVisibility = function (receiptHandle, timeoutSeconds) {
+    const entry = this.inflightMessages.get(receiptHandle);
+    const received = (entry && receivedAt.get(entry)) ?? Date.now();
+    if (Date.now() - received + timeoutSeconds * 1000 > longestVisibilitySecs * 1000) {
+      const reason = `Total VisibilityTimeout for the message is beyond the limit [${longestVisibilitySecs} seconds]`;
+      const fault = `Value ${timeoutSeconds} for parameter VisibilityTimeout is invalid. Reason: ${reason}.`;
+      throw new SqsError("InvalidParameterValue", fault);
+    }
+    changeVisibility.call(this, receiptHandle, timeoutSeconds);
   };
 }
 

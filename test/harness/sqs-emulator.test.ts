@@ -123,7 +123,7 @@ test("keeps what is in flight through a kill, and the group closed with it", asy
   expect(bodies(await receive(url))).toEqual(["2"]);
 });
 
-test("delays a message of a standard queue, refuses that on a FIFO queue, and ends a long poll with the message", async () => {
+test("delays a message of a standard queue, not of a FIFO queue, and ends a long poll with the message", async () => {
   const url = await queue("standard");
   await client.send(new SendMessageCommand({ QueueUrl: url, MessageBody: "late", DelaySeconds: 600 }));
   expect(await receive(url)).toEqual([]);
@@ -135,7 +135,7 @@ test("delays a message of a standard queue, refuses that on a FIFO queue, and en
   expect(await client.send(delayed).catch(String)).toContain("DelaySeconds");
 });
 
-test("refuses a message of more than 1 MiB, by itself and in a batch, and a visibility of more than 12 hours", async () => {
+test("refuses a message and a batch of more than 1 MiB, and to hide a message for more than 12 hours", async () => {
   const url = await queue("limits");
   const MessageBody = "x".repeat(1024 * 1024 + 1);
   const alone = await client.send(new SendMessageCommand({ QueueUrl: url, MessageBody })).catch(String);
@@ -151,4 +151,8 @@ test("refuses a message of more than 1 MiB, by itself and in a batch, and a visi
   const [message] = await receive(url);
   if (message === undefined) throw new Error("nothing was received");
   expect(await visibleIn(url, message, 12 * 3600 + 1).catch(String)).toContain("VisibilityTimeout");
+  await visibleIn(url, message, 8 * 3600);
+  await server.passTime(7 * 3600_000);
+  expect(await visibleIn(url, message, 6 * 3600).catch(String)).toContain("Total VisibilityTimeout");
+  await visibleIn(url, message, 3600);
 });

@@ -15,12 +15,13 @@ import { behaveLikeAws, isDatabase, sortGroups } from "./sqs-emulator-fifo.ts";
  *
  * Made to behave as AWS does, here and in sqs-emulator-fifo.ts: a receive gives several messages of one group, in
  * order; a group's messages that come back stand in their order; a message made visible at once is had again at once;
- * deduplication is not forgotten by a restart, nor after 10,000 messages.
+ * deduplication is not forgotten by a restart, nor after 10,000 messages; nobody keeps a message for more than 12 hours
+ * from its receipt.
  *
  * Different from AWS all the same:
  * - A standard queue keeps order and delivers once, as long as nobody lets a message become visible again.
  * - Any number of messages may be in flight; AWS refuses more than 120,000.
- * - A message that was received may be extended for ever; AWS ends it 12 hours after its receipt.
+ * - A batch with one extension beyond the 12 hours is refused whole, and a restart begins those hours again.
  * - A receipt handle that has run out deletes nothing and is no error, on FIFO queues neither.
  * - Who ends a long poll unanswered may be given a message all the same, which stays in flight for its time.
  * - A long poll may end early with nothing, when another one took the message that ended it.
