@@ -1,6 +1,18 @@
-import { CodedError } from "@flowcatalyst/foundation";
 import type { BrokerQueue, BrokerQueueConfig, BrokerQueueDeps } from "../broker-queue.ts";
+import { openSqsPlaces } from "./sqs-places.ts";
+import { SqsQueue } from "./sqs-queue.ts";
+import { parseSqsUrl } from "./sqs-queue-url.ts";
+import { createSqsService } from "./sqs-service.ts";
 
-export async function openSqsQueue(_deps: BrokerQueueDeps, _config: BrokerQueueConfig): Promise<BrokerQueue> {
-  throw new CodedError("NOT_IMPLEMENTED");
+export async function openSqsQueue(deps: BrokerQueueDeps, config: BrokerQueueConfig): Promise<BrokerQueue> {
+  const address = parseSqsUrl(config.url);
+  const service = createSqsService(address);
+  try {
+    const places = await openSqsPlaces(deps, service, address);
+    const queue = new SqsQueue({ ...deps, service, places }, { ...config, isFifo: address.isFifo });
+    return { queue, probe: async () => queue.probe(), close: () => queue.close() };
+  } catch (error) {
+    service.close();
+    throw error;
+  }
 }

@@ -1,0 +1,87 @@
+import { CodedError, describeError, type HealthResult } from "@flowcatalyst/foundation";
+import { SQSClient, SQSServiceException, type SQSClientConfig } from "@aws-sdk/client-sqs";
+import { fetchHandler } from "./fetch-handler.ts";
+import { sqsLimits } from "./sqs-queue-limits.ts";
+import type { SqsAddress } from "./sqs-queue-url.ts";
+
+/**
+ * The service behind all calls of one queue: how it is reached, and whether it is there.
+ *
+ * There is no connection to lose: every call is a request of its own, with a deadline over all of its tries. The SDK
+ * tries three times with a growing wait when the network fails, the service does, or it says that calls are too many.
+ * What fails after that is QUEUE_UNAVAILABLE for whoever asked, and DOWN for the probe until a call succeeds.
+ */
+export class SqsService {
+  readonly client: SQSClient;
+  readonly #waits = new AbortController();
+  readonly #calls = new AbortController();
+  #fault: string | null = null;
+
+  constructor(config: SQSClientConfig) {
+    this.client = new SQSClient(config);
+  }
+
+  /** Aborted when nobody is to wait for messages any more. */
+  get closed(): AbortSignal {
+    return this.#waits.signal;
+  }
+
+  async call<Output>(
+    ask: (options: { readonly abortSignal: AbortSignal }) => Promise<Output>,
+    { timeoutMs = sqsLimits.callTimeoutMs }: { readonly timeoutMs?: number } = {},
+  ): Promise<Output> {
+    const abortSignal = AbortSignal.any([this.#calls.signal, AbortSignal.timeout(timeoutMs)]);
+    try {
+      const output = await ask({ abortSignal });
+      this.#fault = null;
+      return output;
+    } catch (error) {
+      if (!this.#calls.signal.aborted) this.#fault = describeError(error);
+      const message = `SQS does not do what it was asked: ${describeError(error)}`;
+      throw new CodedError("QUEUE_UNAVAILABLE", { message, cause: error });
+    }
+  }
+
+  probe(): HealthResult {
+    return this.#fault === null ? { status: "UP" } : { status: "DOWN", data: { error: this.#fault } };
+  }
+
+  stopWaiting(): void {
+    this.#waits.abort();
+  }
+
+  close(): void {
+    this.#calls.abort();
+    this.client.destroy();
+  }
+}
+
+/** The name SQS gives to what went wrong; null: it did not answer, or not as SQS does. */
+export function sqsFaultName(error: unknown): string | null {
+  const cause = error instanceof CodedError ? error.cause : error;
+  return cause instanceof SQSServiceException ? cause.name : null;
+}
+
+const localCredentials = { accessKeyId: "local", secretAccessKey: "local" };
+
+/**
+ * An emulator on this machine asks for no credentials and has no region: any do, and the SDK is not sent looking for
+ * them on the network.
+ */
+export function createSqsService({ endpoint, region }: SqsAddress): SqsService {
+  const isLocal = endpoint !== null && isLoopback(new URL(endpoint).hostname);
+  return new SqsService({
+    ...(endpoint === null ? {} : { endpoint }),
+    ...(region === null ? {} : { region }),
+    ...(isLocal ? { region: region ?? "us-east-1", credentials: localCredentials } : {}),
+    // TCP and TLS have sums of their own; hashing each body again would cost more than reading it.
+    md5: false,
+    // The endpoint stands as it was given; emulators name queues by addresses that do not lead to them.
+    useQueueUrlAsEndpoint: false,
+    requestHandler: fetchHandler,
+  });
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
+}
