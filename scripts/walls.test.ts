@@ -76,6 +76,14 @@ const FIXTURES: readonly Fixture[] = [
   { file: `${SRC}/remote/a.ts`, imports: [at("../platform/app.ts")], breaks: ["adapters-apart"] },
   { file: `${SRC}/remote/b.ts`, imports: [at("./client.ts"), typed("../ports/event-log.ts")], breaks: [] },
   { file: `${SRC}/router/a.ts`, imports: [at("../leases/redis/lease.ts")], breaks: ["stages-apart"] },
+  { file: `${SRC}/queues/nats/a.ts`, imports: [at("@nats-io/jetstream")], breaks: [] },
+  { file: `${SRC}/queues/sqs/a.ts`, imports: [at("@aws-sdk/client-sqs")], breaks: [] },
+  { file: `${SRC}/queues/amqp/a.ts`, imports: [at("rhea")], breaks: [] },
+  {
+    file: `${SRC}/queues/sqlite/b.ts`,
+    imports: [at("@nats-io/jetstream"), at("@aws-sdk/client-sqs"), at("rhea")],
+    breaks: ["library-aws-sdk-smithy", "library-nats-io", "library-rhea"],
+  },
   { file: `${SRC}/leases/redis/a.ts`, imports: [at("ioredis")], breaks: [] },
   { file: `${SRC}/leases/a.ts`, imports: [at("ioredis")], breaks: ["library-ioredis"] },
   { file: `${SRC}/main/d.ts`, imports: [at("../remote/client.ts")], breaks: ["adapters-lazily"] },
@@ -159,7 +167,9 @@ function write(path: string, text: string) {
 
 /** A repository of empty lawful files, one file per fixture, and a stub for each library. */
 function writeFixtureTree() {
-  const libraries = ["hono", "ioredis", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander", "prom-client"];
+  const brokers = ["@nats-io/jetstream", "@aws-sdk/client-sqs", "rhea"];
+  const others = ["hono", "ioredis", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander", "prom-client"];
+  const libraries = [...others, ...brokers];
   for (const name of libraries) {
     write(`node_modules/${name}/package.json`, JSON.stringify({ name, version: "1.0.0", main: "index.js" }));
     write(`node_modules/${name}/index.js`, "");
