@@ -1,7 +1,7 @@
-import type { BrokerServer } from "../harness/broker-process.ts";
-import { processTreeUsage, type ProcessUsage } from "../harness/process-usage.ts";
-import { removeDataDir, temporaryDataDir } from "../harness/server-process.ts";
 import { join } from "node:path";
+import { processTreeUsage, type ProcessUsage } from "../harness/process-usage.ts";
+import { startQueueBroker, type QueueBrokerKind } from "../harness/queue-brokers.ts";
+import { removeDataDir, temporaryDataDir } from "../harness/server-process.ts";
 
 /**
  * The queue of a benchmark: a broker of its own, in its own processes and with the durability that it has by default,
@@ -15,25 +15,30 @@ export interface BenchBroker {
   readonly queueUrl: string;
   /** What whoever opens it must have in the environment. */
   readonly env: Readonly<Record<string, string>>;
-  /** Of all processes of the broker, those of the past included; null: there are none. */
+  /** Of all processes of the broker, those that have ended included; null: there are none. */
   usage(): ProcessUsage | null;
   remove(): Promise<void>;
 }
 
-export const queueKinds = ["db", "nats", "sqs", "activemq", "rabbitmq"] as const;
-export type QueueKind = (typeof queueKinds)[number];
+export type QueueKind = "db" | QueueBrokerKind;
 
-/** What `--queue` may say; AMQP 1.0 is spoken with ActiveMQ unless RabbitMQ is named. Null: there is no such queue. */
-export function queueKindOf(name: string): QueueKind | null {
-  return name === "amqp" ? "activemq" : (queueKinds.find((kind) => kind === name) ?? null);
-}
+/** What `--queue` may say: SQS without more is a FIFO queue, AMQP 1.0 is spoken with ActiveMQ. */
+export const queueNames: Readonly<Record<string, QueueKind>> = {
+  db: "db",
+  nats: "nats",
+  sqs: "sqs-fifo",
+  "sqs-standard": "sqs-standard",
+  amqp: "activemq",
+  activemq: "activemq",
+  rabbitmq: "rabbitmq",
+};
 
 /** Memory is the proportional share of all processes, whose peak is found only by asking often. */
 const usageEveryMs = 1_000;
 
 export async function startBenchBroker(kind: QueueKind): Promise<BenchBroker> {
   if (kind === "db") return fileQueue();
-  const { server, title, queueUrl, env } = await startBroker(kind);
+  const { server, title, queueUrl, env } = await startQueueBroker(kind);
   let peakMemoryMb = 0;
   const sample = (): ProcessUsage => {
     const usage = processTreeUsage(server.pid);
@@ -52,38 +57,6 @@ export async function startBenchBroker(kind: QueueKind): Promise<BenchBroker> {
       await server.remove();
     },
   };
-}
-
-interface Started {
-  readonly server: BrokerServer;
-  readonly title: string;
-  readonly queueUrl: string;
-  readonly env: Readonly<Record<string, string>>;
-}
-
-async function startBroker(kind: Exclude<QueueKind, "db">): Promise<Started> {
-  switch (kind) {
-    case "nats": {
-      const { createNatsServer } = await import("../harness/nats-server.ts");
-      const server = await createNatsServer();
-      return { server, title: "NATS", queueUrl: server.url, env: {} };
-    }
-    case "activemq": {
-      const { createActivemqServer } = await import("../harness/activemq-server.ts");
-      const server = await createActivemqServer();
-      return { server, title: "ActiveMQ", queueUrl: server.url, env: {} };
-    }
-    case "rabbitmq": {
-      const { createRabbitServer } = await import("../harness/rabbitmq-server.ts");
-      const server = await createRabbitServer();
-      return { server, title: "RabbitMQ", queueUrl: server.url, env: {} };
-    }
-    case "sqs": {
-      const { createSqsServer } = await import("../harness/sqs-server.ts");
-      const server = await createSqsServer();
-      return { server, title: "emulator of SQS (fauxqs)", queueUrl: server.url, env: {} };
-    }
-  }
 }
 
 function fileQueue(): BenchBroker {

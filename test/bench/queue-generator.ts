@@ -63,7 +63,8 @@ async function openQueue({ kind, queueUrl: url }: QueueGeneratorPlan): Promise<O
     }
     case "nats":
       return (await import("../../packages/server/src/queues/nats/index.ts")).openNatsQueue(deps, config);
-    case "sqs":
+    case "sqs-fifo":
+    case "sqs-standard":
       return (await import("../../packages/server/src/queues/sqs/index.ts")).openSqsQueue(deps, config);
     case "activemq":
     case "rabbitmq":

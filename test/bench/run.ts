@@ -7,7 +7,7 @@
  */
 import { appendFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { queueKindOf } from "./bench-broker.ts";
+import { queueNames } from "./bench-broker.ts";
 import { machineLine, print } from "./report.ts";
 import { backlog, hanging, latency } from "./scenarios-latency.ts";
 import { startup } from "./scenarios-process.ts";
@@ -31,7 +31,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 
 const usage = `usage: npm run bench -- <scenario> [--short] [--seconds N] [--rate N] [--groups N] [--events N]
        [--data-bytes N] [--searching] [--store sqlite|postgres] [--services]
-       [--queue db|nats|sqs|amqp|activemq|rabbitmq] [--executable PATH] [--json FILE] [--profile] [--verbose]
+       [--queue ${Object.keys(queueNames).join("|")}]
+       [--executable PATH] [--json FILE] [--profile] [--verbose]
 scenarios: ${Object.keys(scenarios).join(" ")}`;
 
 async function main(): Promise<number> {
@@ -97,9 +98,10 @@ const onBrokers: readonly string[] = ["router"];
 function refusalOf(scenario: string, values: { store: string; queue: string; services: boolean }): string | null {
   const { store, queue, services } = values;
   if (store !== "sqlite" && store !== "postgres") return `there is no ${store} store; sqlite and postgres are here`;
-  const kind = queueKindOf(queue);
-  if (kind === null) return `there is no ${queue} queue; db, nats, sqs, amqp, activemq and rabbitmq are here`;
-  if (kind !== "db" && !onBrokers.includes(scenario)) return `${scenario} runs on --queue db only`;
+  if (queueNames[queue] === undefined) {
+    return `there is no ${queue} queue; ${Object.keys(queueNames).join(", ")} are here`;
+  }
+  if (queue !== "db" && !onBrokers.includes(scenario)) return `${scenario} runs on --queue db only`;
   if (services && store !== "postgres") return "services of their own need --store postgres";
   if (store === "postgres" && ["router", "startup"].includes(scenario)) return `${scenario} does not measure a store`;
   return null;

@@ -1,4 +1,6 @@
+import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { join } from "node:path";
 import { machineCpuSeconds, processUsage, type ProcessUsage } from "../harness/process-usage.ts";
 import {
   freePorts,
@@ -8,7 +10,7 @@ import {
   type ServerOptions,
   type ServerProcess,
 } from "../harness/server-process.ts";
-import { queueKindOf, startBenchBroker, type BenchBroker } from "./bench-broker.ts";
+import { queueNames, startBenchBroker, type BenchBroker } from "./bench-broker.ts";
 import type { GeneratorResult } from "./generator.ts";
 import type { QueueGeneratorResult } from "./queue-generator.ts";
 import { boundOf, perThousand, receiverBound, type PhaseReport } from "./report.ts";
@@ -30,8 +32,8 @@ import { judge, sum, type Scenario, type ScenarioOptions } from "./scenarios.ts"
  * published live goes through the router's HTTP API, so the router works for the generator as well.
  */
 export const router: Scenario = async (options) => {
-  const kind = queueKindOf(options.queue);
-  if (kind === null) throw new Error(`there is no ${options.queue} queue`);
+  const kind = queueNames[options.queue];
+  if (kind === undefined) throw new Error(`there is no ${options.queue} queue`);
   const bench = await openRouterBench(kind, options);
   try {
     const { receiver, broker } = bench;
@@ -97,10 +99,12 @@ async function openRouterBench(kind: BenchBroker["kind"], options: ScenarioOptio
   });
   const dataDir = temporaryDataDir();
   const ports = await freePorts();
+  const pools = join(dataDir, "pools.toml");
+  writeFileSync(pools, `[[pools]]\ncode = "${poolCode}"\nconcurrency = ${concurrency}\n`);
   const launched: ServerOptions = {
-    args: ["router", "--queue", broker.queueUrl],
+    args: ["router", "--queue", broker.queueUrl, "--pools", pools],
     runtimeArgs: options.profile ? ["--cpu-prof", "--cpu-prof-dir=/tmp/flowcatalyst-profile"] : [],
-    env: { FC_ROUTER_POOL_CONCURRENCY: String(concurrency), FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8", ...broker.env },
+    env: { FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8", ...broker.env },
     dataDir,
     ports,
   };
