@@ -1,6 +1,12 @@
 import type { Command } from "commander";
 import { CodedError } from "@flowcatalyst/foundation";
-import { createClient, type ClientOptions, type FlowCatalystClient } from "@flowcatalyst/sdk";
+import {
+  createClient,
+  createRouterClient,
+  type ClientOptions,
+  type FlowCatalystClient,
+  type RouterClient,
+} from "@flowcatalyst/sdk";
 import { createTerminal, type Terminal } from "./terminal.ts";
 
 /** What a command works with: the client of the server named by its options, and the terminal. */
@@ -28,6 +34,7 @@ export interface Environment {
 }
 
 export const defaultUrl = "http://127.0.0.1:8080";
+const defaultRouterUrl = "http://127.0.0.1:8081";
 
 /** A person waits: one more try after a lost connection or an overload is enough. */
 const maxRetries = 1;
@@ -42,10 +49,9 @@ interface GlobalOptions {
 export function contextOf(command: Command, environment: Environment): CommandContext {
   const options = command.optsWithGlobals<GlobalOptions>();
   const { variables, signal } = environment;
-  const token = options.token ?? variables["FC_API_TOKEN"];
   const server: ClientOptions = {
     baseUrl: baseUrlOf(options.url ?? variables["FC_API_BASE_URL"] ?? defaultUrl),
-    ...(token === undefined || token === "" ? {} : { token }),
+    ...tokenOf(options, environment),
   };
   return {
     client: createClient({ ...server, maxRetries, signal }),
@@ -60,10 +66,29 @@ export function contextOf(command: Command, environment: Environment): CommandCo
   };
 }
 
-function baseUrlOf(text: string): string {
+/** The option of commands that talk to a router. */
+export function withRouterUrl(command: Command): Command {
+  return command.option("--router-url <url>", `router API (FC_ROUTER_URL, else ${defaultRouterUrl})`);
+}
+
+/** The router named by the options; its calls end with Ctrl-C. */
+export function routerClientOf(command: Command, environment: Environment): RouterClient {
+  const options = command.optsWithGlobals<GlobalOptions & { readonly routerUrl?: string }>();
+  const { variables, signal } = environment;
+  const given = options.routerUrl ?? variables["FC_ROUTER_URL"] ?? "";
+  const baseUrl = given === "" ? defaultRouterUrl : baseUrlOf(given, "router API", defaultRouterUrl);
+  return createRouterClient({ baseUrl, ...tokenOf(options, environment), maxRetries, signal });
+}
+
+function tokenOf(options: GlobalOptions, { variables }: Environment): { readonly token?: string } {
+  const token = options.token ?? variables["FC_API_TOKEN"] ?? "";
+  return token === "" ? {} : { token };
+}
+
+function baseUrlOf(text: string, what = "platform API", example = defaultUrl): string {
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return text;
-  throw usageError(`"${text}" is no address of a platform API; it looks like ${defaultUrl}`);
+  throw usageError(`"${text}" is no address of a ${what}; it looks like ${example}`);
 }
 
 /** The command line is wrong in a way that commander cannot see. */

@@ -25,9 +25,9 @@ export const allMaxItems = 100_000;
 const pageMaxItems = 1_000;
 
 /** The options every list has. */
-export function withPaging(command: Command): Command {
+export function withPaging(command: Command, maxItems = pageMaxItems): Command {
   return command
-    .option("-n, --limit <n>", "how many a page, at most 1000", positiveInteger, 50)
+    .option("-n, --limit <n>", `how many a page, at most ${maxItems}`, positiveInteger, 50)
     .option("--cursor <cursor>", "go on where the page before ended")
     .option("--all", "all pages");
 }
@@ -40,9 +40,11 @@ export async function printPages<Item>(
     readonly fetch: (query: PageQuery) => Promise<Page<Item>>;
     readonly header: readonly string[];
     readonly row: (item: Item) => readonly unknown[];
+    /** Of this list's pages, where that is not what all others have. */
+    readonly pageMaxItems?: number;
   },
 ): Promise<void> {
-  const limit = options.all === true ? pageMaxItems : options.limit;
+  const limit = options.all === true ? (list.pageMaxItems ?? pageMaxItems) : options.limit;
   let page = await list.fetch({ limit, cursor: options.cursor });
   const items = [...page.items];
   while (options.all === true && page.nextCursor !== undefined && items.length < allMaxItems && !signal.aborted) {

@@ -10,6 +10,7 @@
 import { Command, CommanderError } from "commander";
 import { exitCodes } from "@flowcatalyst/foundation";
 import { addConfigCommands } from "./commands/config.ts";
+import { addDeadLetterCommands } from "./commands/dead-letter.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addGroupCommands } from "./commands/groups.ts";
 import { addHealthCommand } from "./commands/health.ts";
@@ -53,6 +54,7 @@ export function createProgram(environment: Environment, version: string): Comman
   addJobCommands(program, environment);
   addGroupCommands(program, environment);
   addReplayCommand(program, environment);
+  addDeadLetterCommands(program, environment);
   addListenCommand(program, environment);
   addHealthCommand(program, environment);
   addConfigCommands(program, environment);

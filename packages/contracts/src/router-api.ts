@@ -129,18 +129,6 @@ export const consumerStateSchema = z
   })
   .meta({ id: "ConsumerState" });
 
-/** A message that was set aside, because it cannot be read or failed for good. */
-export const deadLetterSchema = z
-  .object({
-    id: z.string().nullable(),
-    poolCode: z.string().nullable(),
-    reason: z.string(),
-    body: z.string().meta({ description: "As it was published; at most 5,000 characters of it." }),
-    at: timeOutSchema,
-  })
-  .meta({ id: "DeadLetter" });
-
-export const deadLetterListSchema = z.object({ items: z.array(deadLetterSchema) }).meta({ id: "DeadLetterList" });
 export const poolStateListSchema = z.object({ items: z.array(poolStateSchema) }).meta({ id: "PoolStateList" });
 export const queueStateListSchema = z.object({ items: z.array(queueStateSchema) }).meta({ id: "QueueStateList" });
 export const circuitBreakerStateListSchema = z
@@ -186,6 +174,5 @@ export type CircuitBreakerState = z.infer<typeof circuitBreakerStateSchema>;
 export type InFlightMessage = z.infer<typeof inFlightMessageSchema>;
 export type RouterWarning = z.infer<typeof routerWarningSchema>;
 export type StandbyState = z.infer<typeof standbyStateSchema>;
-export type DeadLetterOut = z.infer<typeof deadLetterSchema>;
 export type ConsumerState = z.infer<typeof consumerStateSchema>;
 export type RouterHealth = z.infer<typeof routerHealthSchema>;

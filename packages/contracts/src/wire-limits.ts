@@ -49,5 +49,9 @@ export const wireLimits = {
   countMax: 2_147_483_647,
   inFlightCheckMaxIds: 5_000,
   routerPublishMaxMessages: 1_000,
+  /** Dead letters of one page, or published again or discarded by one request. */
+  deadLettersMax: 100,
+  deadLetterKeyMaxChars: 2_048,
+  deadLetterBodyMaxChars: 5_000,
   controlWaitMaxMs: 30_000,
 } as const;

@@ -4,6 +4,7 @@
  */
 export { createClient, type FlowCatalystClient, type Query } from "./client.ts";
 export { FlowCatalystError, HttpClient, type Call, type ClientOptions } from "./http-client.ts";
+export { createRouterClient, type RouterClient } from "./router-client.ts";
 export {
   signWebhook,
   verifyWebhook,

@@ -37,7 +37,7 @@ export function placeAfter(after: DeadLetterKey | null): number {
 /** Null: no letter of this queue has such a key. */
 export function placeOfDeadLetter(key: DeadLetterKey): number | null {
   const place = Number(key);
-  return /^\d{1,15}$/.test(key) && Number.isSafeInteger(place) ? place : null;
+  return /^(?:0|[1-9]\d{0,14})$/.test(key) && Number.isSafeInteger(place) ? place : null;
 }
 
 /** `rows` were asked for with one more than the limit, which tells whether another page follows. */

@@ -13,8 +13,7 @@ async function setup(config: Partial<RouterApiConfig> = {}) {
   const { router, clock, metrics, queue } = t;
   const deps = {
     router,
-    publisher: queue,
-    deadLetters: queue,
+    queues: () => [queue],
     clock,
     metrics,
     random: seededRandom(1),

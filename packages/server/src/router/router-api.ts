@@ -4,11 +4,10 @@
  * The same conventions as the platform API: camelCase, problem documents with a code, a request id on every answer,
  * static tokens (everything but health needs one when tokens are configured). Bodies are read within a budget.
  */
-import type { DeadLetterOut, RouterPublishAnswer, RouterPublishResult, ServiceRoot } from "@flowcatalyst/contracts";
+import type { RouterPublishAnswer, RouterPublishResult, ServiceRoot } from "@flowcatalyst/contracts";
 import { headerNames, inFlightCheckSchema, wireLimits } from "@flowcatalyst/contracts";
 import {
   CodedError,
-  isoTime,
   type Clock,
   type FieldFault,
   type Logger,
@@ -27,16 +26,17 @@ import { requestScope, type RequestVariables } from "../http/request-scope.ts";
 import { createDocsRoutes } from "../http/swagger-ui.ts";
 import { createTokenGuard } from "../http/token-guard.ts";
 import { validated } from "../http/validation.ts";
-import type { DeadLetter, DeadLetters, PublishResult, QueuePublisher } from "../ports/queue.ts";
+import type { PublishResult } from "../ports/queue.ts";
+import { DeadLetterOffice } from "./dead-letter-office.ts";
+import type { DeadLetterQueue } from "./dead-letter-pages.ts";
+import { mountDeadLetters } from "./dead-letter-routes.ts";
 import { routerEndpoints, routerOpenApi } from "./router-endpoints.ts";
 import type { Router } from "./router.ts";
 
 export interface RouterApiDeps {
   readonly router: Pick<Router, "monitoring" | "reload">;
-  /** Where published messages go; null: this router only consumes. */
-  readonly publisher: QueuePublisher | null;
-  /** Where messages are set aside; null: out of this process's reach. */
-  readonly deadLetters: DeadLetters | null;
+  /** Those of the router now. What is published goes to the first; dead letters are shown in this order. */
+  readonly queues: () => readonly DeadLetterQueue[];
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -54,7 +54,7 @@ export interface RouterEnv {
   Variables: RequestVariables;
 }
 
-type RouterContext = Context<RouterEnv>;
+export type RouterContext = Context<RouterEnv>;
 type Handler = (c: RouterContext) => Response | Promise<Response>;
 
 export function createRouterApp(deps: RouterApiDeps, config: RouterApiConfig): Hono<RouterEnv> {
@@ -74,6 +74,7 @@ export function createRouterApp(deps: RouterApiDeps, config: RouterApiConfig): H
   };
   mountMessages(mount, deps, bodies);
   mountMonitoring(mount, deps, bodies);
+  mountDeadLetters(mount, new DeadLetterOffice(deps), bodies);
   mountService(mount, deps, config);
   for (const [path, method] of paths) app.all(path, (c) => wrongMethod(c, method));
   app.route("/", createDocsRoutes("FlowCatalyst router API", routerOpenApi));
@@ -83,13 +84,12 @@ export function createRouterApp(deps: RouterApiDeps, config: RouterApiConfig): H
   return app;
 }
 
-type Mount = (spec: Endpoint, handler: Handler) => void;
+export type Mount = (spec: Endpoint, handler: Handler) => void;
 
-function mountMessages(mount: Mount, { publisher }: RouterApiDeps, bodies: BodyReader): void {
+function mountMessages(mount: Mount, { queues }: RouterApiDeps, bodies: BodyReader): void {
   mount(routerEndpoints.publish, async (c) => {
-    if (publisher === null) {
-      throw new CodedError("NOT_IMPLEMENTED", { message: "This router only consumes; publish to its queue directly." });
-    }
+    const [publisher] = queues();
+    if (publisher === undefined) throw new CodedError("QUEUE_UNAVAILABLE", { message: "No queue is open yet." });
     const body = parseJson(await bodies.text(c.req.raw));
     const { items, basePath } = messagesOf(body);
     const messages = parsedMessages(items, basePath);
@@ -170,15 +170,7 @@ function resultOf(id: string, result: PublishResult | undefined): RouterPublishR
   }
 }
 
-/** Of each, as much of its body as tells what it was. */
-const deadLettersMax = 100;
-const deadBodyMaxChars = 5_000;
-
-function deadLetterOut({ id, lane, reason, body, atMs }: DeadLetter): DeadLetterOut {
-  return { id, poolCode: lane, reason, body: body.slice(0, deadBodyMaxChars), at: isoTime(atMs) };
-}
-
-function mountMonitoring(mount: Mount, { router, deadLetters }: RouterApiDeps, bodies: BodyReader): void {
+function mountMonitoring(mount: Mount, { router }: RouterApiDeps, bodies: BodyReader): void {
   const { monitoring } = router;
   mount(routerEndpoints.health, (c) => {
     const health = monitoring.health();
@@ -186,10 +178,6 @@ function mountMonitoring(mount: Mount, { router, deadLetters }: RouterApiDeps, b
   });
   mount(routerEndpoints.pools, (c) => c.json({ items: monitoring.pools() }));
   mount(routerEndpoints.queues, async (c) => c.json({ items: await monitoring.queues() }));
-  mount(routerEndpoints.deadLetters, async (c) => {
-    const page = await deadLetters?.listDeadLetters({ limit: deadLettersMax, after: null });
-    return c.json({ items: (page?.letters ?? []).map(deadLetterOut) });
-  });
   mount(routerEndpoints.circuitBreakers, (c) => c.json({ items: monitoring.circuitBreakers() }));
   mount(routerEndpoints.resetCircuitBreaker, (c) => {
     const name = c.req.param("name") ?? "";
