@@ -1,0 +1,74 @@
+import type { QueueCapabilities } from "../../ports/queue.ts";
+import type { AmqpAddress, BrokerName } from "./amqp-address.ts";
+import { amqpQueueLimits } from "./amqp-limits.ts";
+
+/** What differs from broker to broker. */
+export interface Broker {
+  readonly name: BrokerName | "unknown";
+  /** The address of a queue. */
+  addressOf(queue: string): string;
+  /** The header tells how often a message was delivered; else only that it was delivered before. */
+  readonly countsDeliveries: boolean;
+  /** A receiver may look at messages without taking them. */
+  readonly browses: boolean;
+  /**
+   * A message that is given back stays with its link and comes to the same receiver again. Only a link that is closed
+   * lets others have it.
+   */
+  readonly keepsReleased: boolean;
+}
+
+const activemq: Broker = {
+  name: "activemq",
+  addressOf: (queue) => `queue://${queue}`,
+  countsDeliveries: true,
+  browses: true,
+  keepsReleased: true,
+};
+
+const rabbitmq: Broker = {
+  name: "rabbitmq",
+  addressOf: (queue) => `/queue/${queue}`,
+  countsDeliveries: false,
+  browses: false,
+  keepsReleased: false,
+};
+
+/** The least that the protocol itself promises. */
+const unknown: Broker = {
+  name: "unknown",
+  addressOf: (queue) => queue,
+  countsDeliveries: false,
+  browses: false,
+  keepsReleased: true,
+};
+
+/** By the name that the URL gives, else by what the broker says of itself when a connection is opened. */
+export function brokerOf({ broker }: AmqpAddress, product: unknown): Broker {
+  const name = broker ?? (typeof product === "string" ? product.toLowerCase() : "");
+  if (name === "activemq") return activemq;
+  return name === "rabbitmq" ? rabbitmq : unknown;
+}
+
+/** The same on all of them, but for the lanes, which the URL lists; why, stands in decision record 0023. */
+export function amqpCapabilities({ lanes }: Pick<AmqpAddress, "lanes">): QueueCapabilities {
+  return {
+    grouping: "none",
+    priority: false,
+    sharedBatches: false,
+    lanes: lanes.length === 0 ? "none" : "listed",
+    longPoll: true,
+    deadReceiptRefused: true,
+    redelivery: "connection",
+    maxDelayMs: 0,
+    dedupWindowMs: 0,
+    reportsDuplicates: false,
+    maxMessageBytes: amqpQueueLimits.maxMessageBytes,
+    maxBatch: amqpQueueLimits.maxBatch,
+    reportsOldest: false,
+    counts: "none",
+    givesUpAbandoned: false,
+    pagesDeadLetters: false,
+    carriesReferences: false,
+  };
+}

@@ -1,0 +1,35 @@
+/** Named limits of the queue on AMQP 1.0 brokers. */
+export const amqpQueueLimits = {
+  maxMessageBytes: 1_048_576,
+  maxBatch: 256,
+  /**
+   * After so long in our hands a message is given back, whatever its receiver says: brokers take links away that hold
+   * one for long, and ten minutes are promised.
+   */
+  holdMaxMs: 540_000,
+  /** How long a lane that nobody asks keeps the credit it gave to the broker. */
+  creditKeptMs: 1_000,
+  /** The connection that is asked for at opening is tried for so long. */
+  firstConnectMs: 30_000,
+  /** One try to connect, to the broker's open frame. */
+  connectMs: 10_000,
+  reconnectBaseMs: 100,
+  reconnectCapMs: 10_000,
+  /** A link that the broker does not answer for so long is given up. */
+  attachMs: 10_000,
+  /** How long a publisher waits for the broker to confirm; then the message is refused. */
+  confirmMs: 15_000,
+  /** A settlement that is not confirmed for so long: the connection is taken for dead. */
+  settleMs: 30_000,
+  /** Messages and bytes that wait for the broker's confirmation or for its credit; more are refused. */
+  maxUnconfirmed: 2_000,
+  maxUnconfirmedBytes: 33_554_432,
+  /** Of how many messages that came back this process remembers how often they were received. */
+  maxRememberedCounts: 100_000,
+  /** Seconds without a sign of life after which the broker counts as gone: twice this. */
+  heartbeatSeconds: 10,
+  /** Dead letters looked through for those that are to be settled. */
+  maxDeadLettersSearched: 10_000,
+  /** A look at the dead letters is over when nothing has come for so long. */
+  deadLetterQuietMs: 300,
+} as const;

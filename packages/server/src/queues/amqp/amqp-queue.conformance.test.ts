@@ -1,0 +1,26 @@
+import type { PoolCode } from "../../domain/ids.ts";
+import { describeWith, testActivemqUrl, testRabbitUrl } from "../../ports/needs-services.fixture.ts";
+import { describeQueueConformance } from "../../ports/queue.conformance.ts";
+import { amqpBench } from "./amqp-bench.fixture.ts";
+import { amqpCapabilities } from "./index.ts";
+
+const lanes = ["OTHER"] as PoolCode[];
+const slow = { caseTimeoutMs: 60_000 };
+
+describeWith(["activemq"], "the queue on ActiveMQ", () => {
+  describeQueueConformance(
+    "activemq",
+    amqpCapabilities({ lanes }),
+    () => amqpBench(testActivemqUrl ?? "", "activemq", "?lanes=OTHER"),
+    slow,
+  );
+});
+
+describeWith(["rabbitmq"], "the queue on RabbitMQ", () => {
+  describeQueueConformance(
+    "rabbitmq",
+    amqpCapabilities({ lanes }),
+    () => amqpBench(testRabbitUrl ?? "", "rabbitmq", "?lanes=OTHER"),
+    slow,
+  );
+});

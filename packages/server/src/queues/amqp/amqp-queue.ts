@@ -1,0 +1,289 @@
+import { describeError } from "@flowcatalyst/foundation";
+import type { Message } from "rhea";
+import { defaultPoolCode } from "../../domain/dispatch-pool.ts";
+import type { PoolCode } from "../../domain/ids.ts";
+import { decodeMessage, describeFaults, encodeMessage } from "../../domain/message-codec.ts";
+import type { QueueMessage } from "../../domain/message.ts";
+import type {
+  DeadLetter,
+  DeadLetterKey,
+  DeadLetterPage,
+  DeadLetters,
+  PublishResult,
+  QueueCapabilities,
+  QueueConsumer,
+  QueueMetrics,
+  QueuePublisher,
+  Receipt,
+  ReceiptResult,
+  ReceiveRequest,
+  ReceivedMessage,
+} from "../../ports/queue.ts";
+import type { BrokerQueueConfig, BrokerQueueDeps } from "../broker-queue.ts";
+import type { AmqpAddress } from "./amqp-address.ts";
+import { amqpCapabilities } from "./amqp-broker.ts";
+import { AmqpDeadLetters } from "./amqp-dead-letters.ts";
+import { amqpQueueLimits as limits } from "./amqp-limits.ts";
+import type { AmqpLine } from "./amqp-line.ts";
+import { bodyBytesOf, creationTimeOf, encodeForAmqp, receiveCountOf, textOf } from "./amqp-message.ts";
+import { ConfirmedSender, type SendResult } from "./confirmed-sender.ts";
+import { HeldMessages, type Content, type Held } from "./held-messages.ts";
+import { LaneIntake, type Arrival } from "./lane-intake.ts";
+import { ReceiveCounts } from "./receive-counts.ts";
+import type { ReceivingLink, Settlement } from "./receiving-link.ts";
+
+export interface AmqpQueueDeps extends BrokerQueueDeps {
+  readonly receiving: AmqpLine;
+  readonly publishing: AmqpLine;
+}
+
+type Intake = LaneIntake<Content>;
+
+export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
+  readonly name: string;
+  readonly visibilityMs: number;
+  readonly parallelReceives: number;
+  readonly capabilities: QueueCapabilities;
+  readonly #deps: AmqpQueueDeps;
+  readonly #address: AmqpAddress;
+  readonly #intakes = new Map<PoolCode, Intake>();
+  readonly #senders = new Map<PoolCode, ConfirmedSender>();
+  readonly #held: HeldMessages;
+  readonly #counts = new ReceiveCounts(limits.maxRememberedCounts);
+  readonly #dead: AmqpDeadLetters;
+  #isClosed = false;
+
+  constructor(deps: AmqpQueueDeps, config: BrokerQueueConfig, address: AmqpAddress) {
+    const { clock, publishing, random } = deps;
+    this.#deps = deps;
+    this.#address = address;
+    this.name = config.name;
+    this.visibilityMs = config.visibilityMs;
+    this.parallelReceives = config.parallelReceives;
+    this.capabilities = amqpCapabilities(address);
+    const prefix = Buffer.from(random.bytes(8)).toString("hex");
+    this.#held = new HeldMessages({ clock, prefix, onDue: (due) => void this.#release(due) });
+    for (const lane of [defaultPoolCode, ...address.lanes]) {
+      const queue = this.#queueOf(lane);
+      this.#intakes.set(lane, this.#createIntake(queue));
+      this.#senders.set(lane, new ConfirmedSender(clock, publishing, queue));
+    }
+    const sender = new ConfirmedSender(clock, publishing, address.dead);
+    this.#dead = new AmqpDeadLetters({ clock, line: deps.receiving, sender }, address.dead);
+  }
+
+  async publish(messages: readonly QueueMessage[]): Promise<readonly PublishResult[]> {
+    const results: (PublishResult | undefined)[] = [];
+    const byLane = new Map<PoolCode, { position: number; message: QueueMessage; body: Uint8Array }[]>();
+    for (const [position, message] of messages.entries()) {
+      const body = bodyBytesOf(message);
+      const fault = faultOf(message, body);
+      if (fault !== null) {
+        results[position] = fault;
+        continue;
+      }
+      const lane = this.#senders.has(message.lane) ? message.lane : defaultPoolCode;
+      const ofLane = byLane.get(lane) ?? [];
+      byLane.set(lane, ofLane);
+      ofLane.push({ position, message, body });
+    }
+    const nowMs = this.#deps.clock.now();
+    await Promise.all(
+      [...byLane].map(async ([lane, ofLane]) => {
+        const sent = await this.#senders.get(lane)!.send(
+          ofLane.map(
+            ({ message, body }) =>
+              () =>
+                encodeForAmqp(message, body, nowMs),
+          ),
+        );
+        for (const [at, result] of sent.entries()) results[ofLane[at]!.position] = publishResult(result);
+      }),
+    );
+    return results.map((result) => result ?? { kind: "refused", detail: "not sent" });
+  }
+
+  async readyLanes(): Promise<readonly PoolCode[]> {
+    return [...this.#intakes.keys()];
+  }
+
+  async receive(request: ReceiveRequest, signal: AbortSignal): Promise<readonly ReceivedMessage[]> {
+    if (this.#isClosed) return [];
+    const intake = this.#intakes.get(request.lane) ?? this.#intakes.get(defaultPoolCode)!;
+    const max = Math.min(request.max, limits.maxBatch);
+    const arrivals = await intake.receive({ max, waitMs: request.waitMs }, signal);
+    return arrivals.map((arrival) => {
+      const { receipt } = this.#held.add(arrival, intake, this.visibilityMs);
+      return { ...arrival.content, receipt };
+    });
+  }
+
+  async ack(receipts: readonly Receipt[]): Promise<readonly ReceiptResult[]> {
+    return this.#settle(receipts, "accepted");
+  }
+
+  /** No broker can keep a message for later: it comes again at once, whatever the delay. */
+  async nack(receipts: readonly Receipt[], _delayMs: number): Promise<readonly ReceiptResult[]> {
+    return this.#settle(receipts, "failed");
+  }
+
+  async extend(receipts: readonly Receipt[], forMs: number): Promise<readonly ReceiptResult[]> {
+    const expired: Held[] = [];
+    const results = receipts.map((receipt): ReceiptResult => {
+      const held = this.#held.find(receipt);
+      if (held === undefined) return "dead";
+      if (this.#held.extend(held, forMs)) return "done";
+      expired.push(held);
+      return "dead";
+    });
+    if (expired.length > 0) await this.#release(expired);
+    return results;
+  }
+
+  async deadLetter(receipt: Receipt, reason: string): Promise<ReceiptResult> {
+    const held = this.#held.find(receipt);
+    if (held === undefined) return "dead";
+    const { message } = held.content;
+    await this.#putDead({ id: message.id, lane: message.lane, reason, body: encodeMessage(message) });
+    const [result] = await this.#settle([receipt], "accepted");
+    return result ?? "dead";
+  }
+
+  async listDeadLetters(request: { limit: number; after: DeadLetterKey | null }): Promise<DeadLetterPage> {
+    return { letters: await this.#dead.list(request.limit), next: null };
+  }
+
+  settleDeadLetters(
+    keys: readonly DeadLetterKey[],
+    decide: (letter: DeadLetter) => Promise<"remove" | "keep">,
+  ): Promise<readonly ("removed" | "kept" | "missing")[]> {
+    return this.#dead.settle(keys, decide);
+  }
+
+  async metrics(): Promise<QueueMetrics> {
+    return { visible: null, inFlight: null, delayed: null, dead: null, oldestUnsettledAtMs: null };
+  }
+
+  onAvailable(): () => void {
+    return () => undefined;
+  }
+
+  /** Ends waiting receivers; what was not settled goes back to the broker with the links. */
+  close(): void {
+    this.#isClosed = true;
+    for (const intake of this.#intakes.values()) intake.close();
+    this.#held.clear();
+  }
+
+  #queueOf(lane: PoolCode): string {
+    return lane === defaultPoolCode ? this.#address.queue : `${this.#address.queue}.${lane}`;
+  }
+
+  #createIntake(queue: string): Intake {
+    const { clock, receiving: line } = this.#deps;
+    return new LaneIntake<Content>(
+      {
+        clock,
+        line,
+        read: (message, arrival) => this.#read(message, arrival),
+        giveBack: (link, arrivals) => {
+          for (const { content } of arrivals) this.#counts.remember(content.message.id, content.receiveCount - 1);
+          void link.settle(
+            arrivals.map(({ delivery }) => delivery),
+            "unseen",
+          );
+        },
+        gone: (link) => this.#held.dropLink(link),
+      },
+      { queue, maxCredit: this.#address.credit },
+    );
+  }
+
+  /** Null: it cannot be read, and goes to the dead letters. */
+  #read(message: Message, arrival: Omit<Arrival<Content>, "content">): Content | null {
+    const text = textOf(message);
+    const decoded = decodeMessage(text ?? "");
+    if (text !== null && decoded.kind === "message") {
+      const told = receiveCountOf(message, arrival.link.live.broker);
+      return {
+        message: decoded.message,
+        receiveCount: this.#counts.next(decoded.message.id, told),
+        publishedAtMs: creationTimeOf(message) ?? this.#deps.clock.now(),
+      };
+    }
+    const { id, lane, code, faults } = decoded.kind === "malformed" ? decoded : unreadable;
+    const reason = `${code}: ${text === null ? "the body is neither data nor text" : describeFaults(faults)}`;
+    void this.#setAside({ id, lane, reason, body: text ?? JSON.stringify(message.body) }, arrival);
+    return null;
+  }
+
+  async #setAside(
+    letter: Omit<DeadLetter, "key" | "atMs">,
+    { link, delivery }: { link: ReceivingLink; delivery: Arrival<Content>["delivery"] },
+  ): Promise<void> {
+    try {
+      await this.#putDead(letter);
+      await link.settle([delivery], "accepted");
+    } catch (error) {
+      this.#deps.logger.warn({ reason: describeError(error) }, "a message that cannot be read could not be set aside");
+      await link.settle([delivery], "failed");
+    }
+  }
+
+  #putDead(letter: Omit<DeadLetter, "key" | "atMs">): Promise<void> {
+    const key = Buffer.from(this.#deps.random.bytes(16)).toString("hex") as DeadLetterKey;
+    return this.#dead.put({ ...letter, key, atMs: this.#deps.clock.now() });
+  }
+
+  async #settle(receipts: readonly Receipt[], settlement: Settlement): Promise<readonly ReceiptResult[]> {
+    const results: ReceiptResult[] = receipts.map(() => "dead");
+    const byLink = new Map<ReceivingLink, { position: number; held: Held }[]>();
+    for (const [position, receipt] of receipts.entries()) {
+      const held = this.#held.find(receipt);
+      if (held === undefined) continue;
+      this.#held.remove(held);
+      const ofLink = byLink.get(held.link) ?? [];
+      byLink.set(held.link, ofLink);
+      ofLink.push({ position, held });
+      const { message, receiveCount } = held.content;
+      if (settlement === "accepted") this.#counts.forget(message.id);
+      else this.#counts.remember(message.id, receiveCount);
+    }
+    await Promise.all(
+      [...byLink].map(async ([link, ofLink]) => {
+        const settled = await link.settle(
+          ofLink.map(({ held }) => held.delivery),
+          settlement,
+        );
+        for (const [at, result] of settled.entries()) results[ofLink[at]!.position] = result;
+        for (const intake of new Set(ofLink.map(({ held }) => held.intake))) intake.settled();
+      }),
+    );
+    return results;
+  }
+
+  /** Their time is over: others may have them. */
+  async #release(due: readonly Held[]): Promise<void> {
+    await this.#settle(
+      due.map(({ receipt }) => receipt),
+      "failed",
+    );
+  }
+}
+
+const unreadable = { id: null, lane: null, code: "MESSAGE_INVALID", faults: [] } as const;
+
+function faultOf(message: QueueMessage, body: Uint8Array): PublishResult | null {
+  if (message.kind === "platform" && message.jobs.length === 0) {
+    return { kind: "invalid", code: "MESSAGE_INVALID", detail: "the message has no jobs" };
+  }
+  if (body.length <= limits.maxMessageBytes) return null;
+  const detail = `${body.length} bytes; a message here may have ${limits.maxMessageBytes}`;
+  return { kind: "invalid", code: "MESSAGE_TOO_LARGE", detail };
+}
+
+function publishResult(result: SendResult): PublishResult {
+  if (result.kind === "sent") return { kind: "published" };
+  if (result.kind === "refused") return result;
+  return { kind: "invalid", code: "MESSAGE_INVALID", detail: result.detail };
+}

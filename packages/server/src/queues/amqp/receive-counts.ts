@@ -1,0 +1,32 @@
+import type { MessageId } from "../../domain/ids.ts";
+
+/**
+ * How often messages that came back were received, where the broker only says that they came before. Known to this
+ * process alone, of the last so many of them: another one starts at two.
+ */
+export class ReceiveCounts {
+  readonly #counts = new Map<MessageId, number>();
+  readonly #max: number;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** `told`: what the broker says; null: more than once. */
+  next(id: MessageId, told: number | null): number {
+    return told ?? (this.#counts.get(id) ?? 1) + 1;
+  }
+
+  /** It was given back after it was received so often; 0: nobody has seen it. */
+  remember(id: MessageId, count: number): void {
+    this.#counts.delete(id);
+    this.#counts.set(id, count);
+    if (this.#counts.size <= this.#max) return;
+    const [oldest] = this.#counts.keys();
+    if (oldest !== undefined) this.#counts.delete(oldest);
+  }
+
+  forget(id: MessageId): void {
+    this.#counts.delete(id);
+  }
+}
