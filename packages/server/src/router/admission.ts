@@ -1,10 +1,22 @@
 /**
  * From received messages to deliveries in their lines.
  *
- * In order, for one batch of one queue: copies are recognised (see pipeline); what does not fit is given back, and
- * once one message of a pool did not fit, those behind it neither, so that none overtakes; references are read from
- * the store in one call, and those that are stale need none; the rest gets its place. A message with nothing left to
- * deliver is acked.
+ * In order, for one batch of one lane: copies are recognised (see pipeline); for what has no room see below, and once
+ * one message of a pool had none, those behind it neither, so that none overtakes; references are read from the store
+ * in one call, and those that are stale need none; the rest gets its place. A message with nothing left to deliver is
+ * acked.
+ *
+ * What has no room, because its pool is full or, where nothing can be kept away, its target has its part of the buffer
+ * and is not well:
+ *
+ * - A lane of one pool that is looked at in turn: back to the queue; its intake leaves the lane alone.
+ * - A lane of one pool of which a question was open: it waits here, in the lane's overflow.
+ * - A lane of several pools, on a queue that can delay: back for 5 s, with a warning. Others pass it.
+ * - A lane of several pools, on a queue that cannot: a nack would bring it again at once, for ever. It waits in the
+ *   overflow, with a warning, because meanwhile nobody else's messages come through the lane either.
+ *
+ * Nothing is received from a lane while it has an overflow, so that holds at most what the questions open at a time
+ * can bring. It counts among the bytes of the pipeline, is kept alive like everything held, and is placed in order.
  *
  * A message that carries whole deliveries is believed only when it is young and comes for the first time. Any other may
  * hold what was recorded, taken back, cancelled or recovered since: what of it is still owed, and after how many
@@ -13,17 +25,18 @@
  * When the store cannot be asked the whole batch is given back for a second: nothing is known of it yet.
  */
 import type { Clock } from "@flowcatalyst/foundation";
-import type { JobId } from "../domain/ids.ts";
+import type { JobId, PoolCode } from "../domain/ids.ts";
 import type { JobDelivery, JobItem, JobReference, PlatformMessage, StandaloneMessage } from "../domain/message.ts";
 import type { DeliveryCheck, DeliveryReader, OwedDelivery } from "../ports/delivery-reader.ts";
-import type { ReceivedMessage } from "../ports/queue.ts";
+import { isSharedLane, type ReceivedMessage } from "../ports/queue.ts";
 import { Delivery, Line, type InFlightMessage } from "./in-flight.ts";
-import { jobKey, keyOf, pipelineLimits, type Pipeline } from "./pipeline.ts";
+import { brokerKeyOf, bytesOf, groupOf, sizeOf, standaloneJob } from "./message-shape.ts";
+import { Overflow } from "./overflow.ts";
+import { jobKey, pipelineLimits, standaloneKeyOf, type Pipeline } from "./pipeline.ts";
 import { poolRunLimits, type Pool } from "./pool.ts";
 import type { PoolRegistry } from "./pool-registry.ts";
 import type { QueueLink } from "./queue-link.ts";
-import type { Settlement } from "./settlement.ts";
-import { standaloneRetryPolicy } from "./standalone-retries.ts";
+import { canDelay, type Settlement } from "./settlement.ts";
 import type { Warnings } from "./warnings.ts";
 
 export const admissionLimits = {
@@ -32,7 +45,6 @@ export const admissionLimits = {
   /** The batch comes again after this when its jobs could not be read. */
   unreadableDelayMs: 1_000,
   maxOrigins: 10_000,
-  standaloneTimeoutSeconds: 30,
   /** A message that comes back this little before its time is tried all the same: clocks differ. */
   earlyMs: 50,
   /**
@@ -56,6 +68,16 @@ export interface AdmissionDeps {
   readonly takesJobs: boolean;
 }
 
+/** What became of a batch. */
+export interface Admitted {
+  /** Messages that found a place. */
+  readonly placed: number;
+  /** Messages that went back to the queue for want of room. */
+  readonly givenBack: number;
+  /** The pools that had no room; each says when it has. */
+  readonly full: readonly Pool[];
+}
+
 interface Candidate {
   readonly received: ReceivedMessage;
   readonly message: InFlightMessage;
@@ -63,36 +85,109 @@ interface Candidate {
   readonly nowMs: number;
 }
 
+/** One batch on its way. */
+interface Round {
+  readonly link: QueueLink;
+  readonly lane: PoolCode;
+  readonly fitting: Candidate[];
+  readonly kept: Candidate[];
+  readonly full: Set<Pool>;
+  /** Jobs that already fit, by pool. */
+  readonly jobs: Map<Pool, number>;
+  /** Messages that already fit, by pool and target; filled only where nothing can be kept away. */
+  readonly ofTarget: Map<string, number>;
+  readonly unwell: Set<string>;
+  bytes: number;
+  givenBack: number;
+}
+
 export class Admission {
   readonly #deps: AdmissionDeps;
+  readonly #overflow: Overflow<Candidate>;
   readonly #origins = new Map<string, string>();
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
+    this.#overflow = new Overflow(deps.pipeline);
   }
 
-  async admit(link: QueueLink, batch: readonly ReceivedMessage[]): Promise<void> {
-    const candidates: Candidate[] = [];
-    const fullPools = new Set<Pool>();
+  hasOverflow(lane: PoolCode): boolean {
+    return this.#overflow.has(lane);
+  }
+
+  /** What waits here for room goes back to the queue. */
+  giveBackOverflow(): void {
+    for (const { message } of this.#overflow.takeAll()) if (!message.lost) message.queue.nack(message, 0);
+  }
+
+  /** First what waits here for room, then the batch. */
+  async admit(link: QueueLink, lane: PoolCode, batch: readonly ReceivedMessage[]): Promise<Admitted> {
     const nowMs = this.#deps.clock.monotonicMs();
-    let bytes = 0;
-    let jobs = 0;
+    const round: Round = {
+      link,
+      lane,
+      fitting: [],
+      kept: [],
+      full: new Set(),
+      jobs: new Map(),
+      ofTarget: new Map(),
+      unwell: new Set(),
+      bytes: 0,
+      givenBack: 0,
+    };
+    for (const waiting of this.#overflow.take(lane)) if (!waiting.message.lost) this.#sort(round, waiting);
     for (const received of batch) {
       const candidate = this.#candidateOf(link, received, nowMs);
-      if (candidate === null) continue;
-      const size = sizeOf(received.message);
-      const isFull =
-        fullPools.has(candidate.pool) || candidate.pool.room <= jobs || !this.#deps.pipeline.fits(bytes + size.bytes);
-      if (isFull) {
-        fullPools.add(candidate.pool);
-        this.#giveBackForLater(candidate);
-        continue;
-      }
-      bytes += size.bytes;
-      jobs += size.jobs;
-      candidates.push(candidate);
+      if (candidate !== null) this.#sort(round, candidate);
     }
-    if (candidates.length > 0) await this.#place(candidates, bytes);
+    const { fitting, kept, full } = round;
+    this.#overflow.keep(lane, kept);
+    for (const pool of full) pool.isStarved = true;
+    const excess = fitting.length > 0 ? await this.#place(fitting, round.bytes) : 0;
+    if (isSharedLane(link.consumer.capabilities, lane)) for (const pool of full) pool.shedExcess();
+    return { placed: fitting.length - excess, givenBack: round.givenBack + excess, full: [...full] };
+  }
+
+  /** Finds out whether there is room for it, and what becomes of it if not. */
+  #sort(round: Round, candidate: Candidate): void {
+    const { pool, received } = candidate;
+    const size = sizeOf(received.message);
+    const jobs = round.jobs.get(pool) ?? 0;
+    const isFull = round.full.has(pool) || pool.room <= jobs || !this.#deps.pipeline.fits(round.bytes + size.bytes);
+    if (isFull) {
+      round.full.add(pool);
+      this.#giveBackForLater(round, candidate);
+      return;
+    }
+    if (this.#isUnwell(round, candidate)) {
+      this.#keepForLater(round, candidate, `the target ${this.#targetOf(candidate)} fills its part of the pool`);
+      return;
+    }
+    round.bytes += size.bytes;
+    round.jobs.set(pool, jobs + size.jobs);
+    round.fitting.push(candidate);
+  }
+
+  /** Where nothing can be kept away: whether its target has its part of the buffer already, and is not well. */
+  #isUnwell(round: Round, { received, message, pool }: Candidate): boolean {
+    if (received.message.kind !== "standalone" || canDelay(round.link.consumer)) return false;
+    const { target } = received.message;
+    const origin = this.#originOf(target);
+    const key = `${pool.code}\n${origin}`;
+    const before = round.ofTarget.get(key) ?? 0;
+    const group = groupOf(message, received.message);
+    const restsFull = group !== null && pool.restIsFullForMs(group) !== null;
+    if (round.unwell.has(key) || restsFull || pool.isExcess(origin, group, before)) {
+      // Those behind it neither, so that none overtakes.
+      round.unwell.add(key);
+      return true;
+    }
+    round.ofTarget.set(key, before + 1);
+    return false;
+  }
+
+  #targetOf({ received }: Candidate): string {
+    return received.message.kind === "standalone" ? this.#originOf(received.message.target) : "";
   }
 
   /** Null: a copy, or nothing this router can deliver. */
@@ -131,7 +226,8 @@ export class Admission {
     return { received, message: inFlight, pool: this.#deps.pools.forLane(message.lane), nowMs };
   }
 
-  async #place(candidates: readonly Candidate[], bytes: number): Promise<void> {
+  /** How many were given back all the same, being too many for their targets. */
+  async #place(candidates: readonly Candidate[], bytes: number): Promise<number> {
     const { pipeline } = this.#deps;
     // Counted while they are read, so that two queues together can't exceed the limit.
     pipeline.bytes += bytes;
@@ -147,13 +243,21 @@ export class Admission {
       pipeline.bytes -= bytes;
     }
     const pools = new Set<Pool>();
+    let excess = 0;
     for (const candidate of candidates) {
       const { message } = candidate.received;
-      if (message.kind === "standalone") this.#placeStandalone(candidate, message);
-      else this.#placeJobs(candidate, message, { read, owed: doubted.has(candidate) ? owed : null });
+      // Taken away while it was on its way here.
+      if (candidate.message.lost) continue;
+      const known = { read, owed: doubted.has(candidate) ? owed : null };
+      const hasPlace =
+        message.kind === "standalone"
+          ? this.#placeStandalone(candidate, message)
+          : this.#placeJobs(candidate, message, known);
+      if (!hasPlace) excess++;
       pools.add(candidate.pool);
     }
     for (const pool of pools) pool.pump();
+    return excess;
   }
 
   async #read(candidates: readonly Candidate[]): Promise<ReadonlyMap<JobId, JobDelivery>> {
@@ -204,7 +308,7 @@ export class Admission {
     return check.owed(jobs);
   }
 
-  #placeJobs(candidate: Candidate, { jobs, groupKey }: PlatformMessage, known: Known): void {
+  #placeJobs(candidate: Candidate, { jobs, groupKey }: PlatformMessage, known: Known): boolean {
     const { message, pool } = candidate;
     const mine: Delivery[] = [];
     for (const item of jobs) {
@@ -221,49 +325,60 @@ export class Admission {
       this.#deps.pipeline.add(key, delivery);
       mine.push(delivery);
     }
-    this.#enterOrRelease({ pool, deliveries: mine, groupKey, isHighPriority: false });
+    const hasPlace = this.#enterOrRelease({ pool, deliveries: mine, groupKey, isHighPriority: false });
     if (message.open === 0) message.queue.ack(message);
+    return hasPlace;
   }
 
-  #placeStandalone(candidate: Candidate, standalone: StandaloneMessage): void {
+  #placeStandalone(candidate: Candidate, standalone: StandaloneMessage): boolean {
     const { message, pool } = candidate;
-    const key = `${message.queue.consumer.name}\n${message.key}`;
-    const known = this.#deps.pipeline.find(key);
+    const { settlement, pipeline, clock } = this.#deps;
+    const key = standaloneKeyOf(message);
+    const known = pipeline.find(key);
     if (known !== undefined) {
       this.#adopt(known, message);
-      return;
+      return true;
     }
-    const { retries } = this.#deps.settlement;
-    const earlyMs = retries.dueAtMs(key) - this.#deps.clock.monotonicMs();
-    if (earlyMs > admissionLimits.earlyMs) {
+    const groupKey = groupOf(message, standalone);
+    const dueAtMs = settlement.retries.dueAtMs(key);
+    const earlyMs = dueAtMs - clock.monotonicMs();
+    const isEarly = earlyMs > admissionLimits.earlyMs;
+    const { consumer } = message.queue;
+    if (isEarly && !settlement.mayWaitHere(consumer, groupKey, earlyMs)) {
       message.queue.nack(message, earlyMs);
-      return;
+      return true;
     }
-    const job = standaloneJob(standalone, retries.attempts(key));
+    const restsMs = groupKey === null || !canDelay(consumer) ? null : pool.restIsFullForMs(groupKey);
+    if (restsMs !== null) {
+      message.queue.nack(message, Math.max(restsMs, poolRunLimits.excessMs));
+      return false;
+    }
+    const job = standaloneJob(standalone, settlement.retries.attempts(key));
     const delivery = this.#deliveryOf(job, candidate, bytesOf(standalone.payload));
-    this.#deps.pipeline.add(keyOf(delivery.job, message), delivery);
-    const { groupKey, highPriority } = standalone;
-    // Groups of one name on two queues are two groups.
-    const lineKey = groupKey === null ? null : `${message.queue.consumer.name}\n${groupKey}`;
-    this.#enterOrRelease({ pool, deliveries: [delivery], groupKey: lineKey, isHighPriority: highPriority });
+    if (isEarly) delivery.notBeforeMs = dueAtMs;
+    pipeline.add(key, delivery);
+    return this.#enterOrRelease({ pool, deliveries: [delivery], groupKey, isHighPriority: standalone.highPriority });
   }
 
-  #enterOrRelease(entry: Entry): void {
+  /** False: it went back, being too much for its target. */
+  #enterOrRelease(entry: Entry): boolean {
     const { pool, deliveries, groupKey, isHighPriority } = entry;
     const first = deliveries[0];
-    if (first === undefined) return;
-    if (pool.isExcess(first.origin, groupKey)) {
+    if (first === undefined) return true;
+    const isKeptAway = first.message.standalone === null || canDelay(first.message.queue.consumer);
+    if (isKeptAway && pool.isExcess(first.origin, groupKey)) {
       const line = new Line(pool, null, false);
       for (const delivery of deliveries) line.append(delivery);
       this.#deps.settlement.release(line, poolRunLimits.excessMs);
-      return;
+      return false;
     }
     if (groupKey !== null || deliveries.length === 1) {
       for (const delivery of deliveries) pool.add(delivery, groupKey, isHighPriority);
-      return;
+      return true;
     }
     // A run without a group is still delivered in order: it has a line of its own, under the name of its message.
     for (const delivery of deliveries) pool.add(delivery, `message\n${first.message.key}`, isHighPriority);
+    return true;
   }
 
   /** The job is in the pipeline already. If its own message was lost, this one takes its place. */
@@ -274,14 +389,33 @@ export class Admission {
     message.open++;
   }
 
-  #giveBackForLater({ message, pool }: Candidate): void {
-    if (message.queue.consumer.capabilities.lanes !== "none") {
+  #giveBackForLater(round: Round, candidate: Candidate): void {
+    const { message, pool } = candidate;
+    const { consumer } = round.link;
+    const isShared = isSharedLane(consumer.capabilities, round.lane);
+    const mustKeep = isShared ? !canDelay(consumer) : consumer.capabilities.longPoll;
+    if (mustKeep) {
+      this.#keepForLater(round, candidate, "the pool is full");
+      return;
+    }
+    round.givenBack++;
+    if (!isShared) {
       message.queue.nack(message, 0);
       return;
     }
     const text = `the pool is full; messages wait on the queue`;
     this.#deps.warnings.add({ category: "POOL_CAPACITY", severity: "WARN", message: text, source: pool.code });
     message.queue.nack(message, admissionLimits.fullPoolDelayMs);
+  }
+
+  #keepForLater(round: Round, candidate: Candidate, why: string): void {
+    round.kept.push(candidate);
+    const { consumer } = round.link;
+    if (!isSharedLane(consumer.capabilities, round.lane)) return;
+    const { name } = consumer;
+    const consequence = `nothing is received from ${name} until there is room, because ${name} cannot delay messages`;
+    const message = `${why}; ${consequence}: give what is slow a queue of its own`;
+    this.#deps.warnings.add({ category: "POOL_CAPACITY", severity: "WARN", message, source: candidate.pool.code });
   }
 
   #deliveryOf(job: JobDelivery, { message, nowMs }: Candidate, payloadBytes: number): Delivery {
@@ -328,45 +462,4 @@ function jobOf(item: JobItem, { read, owed }: Known): JobDelivery | null {
   if (owed === null) return item;
   const job = owed.get(item.jobId);
   return job !== undefined && job.generation === item.generation ? { ...item, ...job } : null;
-}
-
-/** Senders may use an id twice; where the queue tells its messages apart by a key of its own, that one counts. */
-function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
-  return brokerId ?? message.id;
-}
-
-function sizeOf(message: ReceivedMessage["message"]): { readonly bytes: number; readonly jobs: number } {
-  if (message.kind === "standalone") return { bytes: bytesOf(message.payload) + pipelineLimits.overheadBytes, jobs: 1 };
-  let bytes = message.jobs.length * pipelineLimits.overheadBytes;
-  for (const job of message.jobs) bytes += job.kind === "reference" ? job.bytes : bytesOf(job.payload);
-  return { bytes, jobs: message.jobs.length };
-}
-
-function bytesOf(payload: string | null): number {
-  return payload === null ? 0 : Buffer.byteLength(payload);
-}
-
-/** A stand-alone message in the shape of a job, so that both take the same way. */
-function standaloneJob(message: StandaloneMessage, attempts: number): JobDelivery {
-  return {
-    kind: "delivery",
-    jobId: message.id as string as JobId,
-    generation: 1,
-    attemptCount: attempts,
-    generationAttempts: attempts,
-    clientId: null,
-    subscriptionId: null,
-    target: message.target,
-    contentType: message.contentType,
-    format: "data",
-    headers: message.headers,
-    payloadKind: "text",
-    payload: message.payload,
-    timeoutSeconds: admissionLimits.standaloneTimeoutSeconds,
-    retry: standaloneRetryPolicy,
-    expiresAtMs: Number.POSITIVE_INFINITY,
-    legacySignature: false,
-    secretRef: message.secretRef,
-    event: null,
-  };
 }

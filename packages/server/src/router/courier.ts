@@ -57,8 +57,17 @@ export class Courier {
     if (line === null) return false;
     if (line.pool.shape.isSuspended) {
       const { suspendedMs, pausedMs } = courierLimits;
-      settlement.release(line, delivery.message.standalone === null ? pausedMs : suspendedMs);
+      if (delivery.message.standalone === null) settlement.release(line, pausedMs);
+      else settlement.leaveAlone(line, suspendedMs);
       return false;
+    }
+    if (delivery.notBeforeMs > 0) {
+      const earlyMs = delivery.notBeforeMs - clock.monotonicMs();
+      delivery.notBeforeMs = 0;
+      if (earlyMs > 0) {
+        settlement.leaveAlone(line, earlyMs);
+        return false;
+      }
     }
     if (control.isCancelled(job)) {
       settlement.skip(delivery);

@@ -10,8 +10,9 @@
  *   calling --> ready: delivered, and another one follows
  *   calling --> recording: anything but delivered
  *   ready --> recording: expired, or the target is blocked for long
+ *   ready --> waiting: it came back before its time, or its pool is suspended, and it waits here
  *   recording --> ready: final, and the next may start
- *   recording --> waiting: to be tried again within 10 s
+ *   recording --> waiting: to be tried again within 10 s, or a stand-alone message waits here
  *   waiting --> ready: the wait is over
  *   calling --> gone: delivered, nothing follows
  *   recording --> gone: parked, or nothing follows
@@ -71,6 +72,8 @@ export class Delivery {
   newerCall: Delivery | null = null;
   callStartedMs = 0;
   ticket: CallTicket = "call";
+  /** It came back before its time, and waits here for the rest (monotonic); 0: it may be called at once. */
+  notBeforeMs = 0;
 
   constructor(job: JobDelivery, message: InFlightMessage, place: DeliveryPlace) {
     this.job = job;
@@ -98,11 +101,21 @@ export class Line {
   state: LineState = "ready";
   head: Delivery | null = null;
   tail: Delivery | null = null;
+  /** How many of its deliveries count as resting in the pool; 0: it does not rest. */
+  resting = 0;
+  restsUntilMs = 0;
 
   constructor(pool: Pool, key: string | null, isHighPriority: boolean) {
     this.pool = pool;
     this.key = key;
     this.isHighPriority = isHighPriority;
+  }
+
+  /** Counted on demand: nobody asks while deliveries flow. */
+  get length(): number {
+    let length = 0;
+    for (let at = this.head; at !== null; at = at.next) length++;
+    return length;
   }
 
   append(delivery: Delivery): void {

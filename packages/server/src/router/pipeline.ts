@@ -86,8 +86,12 @@ export class Pipeline {
 
 /** What names a delivery: for a job its id and generation, for a stand-alone message its queue and id. */
 export function keyOf(job: Pick<JobDelivery, "jobId" | "generation">, message: InFlightMessage): string {
-  if (message.standalone !== null) return `${message.queue.consumer.name}\n${message.key}`;
+  if (message.standalone !== null) return standaloneKeyOf(message);
   return jobKey(job.jobId, job.generation);
+}
+
+export function standaloneKeyOf({ queue, key }: InFlightMessage): string {
+  return `${queue.consumer.name}\n${key}`;
 }
 
 /** Job ids hold no dot, so that the short form of the first generation is no other's key. */

@@ -66,9 +66,18 @@ export class PoolRegistry {
     this.#reconcile(this.#cut(this.#withDefault(pools)));
   }
 
-  /** The pool that serves a lane. */
+  /** The pool that serves a lane; a message of a lane whose code nobody knows is a reason for a warning. */
   forLane(code: PoolCode): Pool {
     return this.#pools.get(code) ?? (code === (defaultAlias as PoolCode) ? this.#default : this.#unknown(code));
+  }
+
+  /** The same, of a lane that may be empty. */
+  serving(code: PoolCode): Pool {
+    return this.#pools.get(code) ?? this.#default;
+  }
+
+  codes(): Iterable<PoolCode> {
+    return this.#pools.keys();
   }
 
   *all(): Generator<Pool> {

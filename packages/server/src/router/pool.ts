@@ -56,6 +56,8 @@ export interface PoolHandler {
   /** The target may not be called before then, which is further off than the router waits. */
   holdForTarget(delivery: Delivery, untilMs: number): void;
   release(line: Line, delayMs: number): void;
+  /** False: its queue would bring it again at once. */
+  mayGiveBack(line: Line): boolean;
   /** The pool could take more than it has, and its queue was left alone because it was full. */
   wantsMore(pool: Pool): void;
 }
@@ -77,6 +79,8 @@ export class Pool {
   /** Set by the intake that found no room; the pool says when there is some. */
   isStarved = false;
   isDraining = false;
+  /** Deliveries of lines that wait here because their queue cannot keep them waiting, or keeps no groups. */
+  resting = 0;
   readonly #deps: PoolDeps;
   #shape: PoolShape;
   #bucket: TokenBucket | null = null;
@@ -133,11 +137,23 @@ export class Pool {
   }
 
   /** True when one more of the target would be more than its part of a contested buffer, and the target is not well. */
-  isExcess(origin: string, groupKey: string | null): boolean {
+  isExcess(origin: string, groupKey: string | null, besides = 0): boolean {
     const share = this.#shares.get(origin);
     if (share === undefined || (groupKey !== null && this.#lines.has(groupKey))) return false;
     const nowMs = this.#deps.clock.monotonicMs();
-    return this.#isContested(nowMs) && share.buffered >= this.#bufferPart() && share.isSuspect(nowMs);
+    return this.#isContested(nowMs) && share.buffered + besides >= this.#bufferPart() && share.isSuspect(nowMs);
+  }
+
+  /** Whether the line may wait here with all that stands in it: what rests may not fill the pool. */
+  mayRest(line: Line): boolean {
+    return this.resting + line.length <= this.#bufferPart();
+  }
+
+  /** How much longer a group rests to which nothing more may be added; null: it may. */
+  restIsFullForMs(groupKey: string): number | null {
+    const line = this.#lines.get(groupKey);
+    if (line === undefined || line.resting === 0 || this.resting < this.#bufferPart()) return null;
+    return Math.max(0, line.restsUntilMs - this.#deps.clock.monotonicMs());
   }
 
   /** Takes a delivery in, behind those of its group. Call `pump` after the last one. */
@@ -151,6 +167,10 @@ export class Pool {
     const known = groupKey === null ? undefined : this.#lines.get(groupKey);
     if (known !== undefined) {
       known.append(delivery);
+      if (known.resting > 0) {
+        known.resting++;
+        this.resting++;
+      }
       return;
     }
     const line = new Line(this, groupKey, isHighPriority);
@@ -201,14 +221,24 @@ export class Pool {
     line.state = "waiting";
     this.#deps.agenda.add(this.#deps.clock.monotonicMs() + delayMs, () => {
       if (line.state !== "waiting") return;
+      this.#endRest(line);
       this.#makeReady(line);
       this.pump();
     });
   }
 
+  /** The head waits here instead of on its queue, and with it all that stands behind it. */
+  rest(line: Line, delayMs: number): void {
+    line.resting = line.length;
+    line.restsUntilMs = this.#deps.clock.monotonicMs() + delayMs;
+    this.resting += line.resting;
+    this.await(line, delayMs);
+  }
+
   /** Nothing of the line is the pool's business any more, but for the buffer that its deliveries still occupy. */
   remove(line: Line): void {
     line.state = "gone";
+    this.#endRest(line);
     if (line.key !== null && this.#lines.get(line.key) === line) this.#lines.delete(line.key);
   }
 
@@ -247,10 +277,16 @@ export class Pool {
         if (excess <= 0) break;
         const { head } = line;
         if (line.state !== "ready" || head === null || nowMs - head.admittedAtMs < poolRunLimits.excessMs) continue;
+        if (!this.#deps.handler.mayGiveBack(line)) continue;
         for (let at: Delivery | null = head; at !== null; at = at.next) excess--;
         this.#deps.handler.release(line, poolRunLimits.excessMs);
       }
     }
+  }
+
+  #endRest(line: Line): void {
+    this.resting -= line.resting;
+    line.resting = 0;
   }
 
   #start(line: Line, nowMs: number): void {

@@ -40,7 +40,7 @@ export interface RouterQueuesDeps {
   readonly clock: Clock;
   readonly createLink: (consumer: QueueConsumer, told: Pick<QueueLinkListener, "settled">) => QueueLink;
   readonly createIntake: (link: QueueLink) => Intake;
-  /** Gives back all of it of which nothing is under way. */
+  /** Gives back all of it of which nothing is under way, and what waits for room. */
   readonly releaseIdle: (link: QueueLink) => void;
   /** What is still held when the time is over: it is somebody else's from now on. */
   readonly forsake: (link: QueueLink) => void;
@@ -177,13 +177,12 @@ export class RouterQueues {
 
   async #leave(queue: RouterQueue): Promise<void> {
     const { clock, releaseIdle, forsake, leaveMs } = this.#deps;
-    const { link, intake, stop, gone, settled } = queue;
+    const { link, stop, gone, settled } = queue;
     link.isLeaving = true;
     stop.abort();
     releaseIdle(link);
     await queue.receiving;
-    // What came in while it was told to stop.
-    intake.giveBack();
+    // Once more, for what came in while it was told to stop.
     releaseIdle(link);
     const untilMs = clock.monotonicMs() + leaveMs;
     while (link.messages.size > 0 && !link.isAbandoned && clock.monotonicMs() < untilMs) {

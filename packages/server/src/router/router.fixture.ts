@@ -308,6 +308,8 @@ export interface TestRouterOptions {
   readonly withoutPlatform?: boolean;
   /** Messages carry whole deliveries, and the router can only ask which are owed. */
   readonly carriesDeliveries?: boolean;
+  /** What it receives from at the start, in place of the SQLite queue. */
+  readonly queues?: (clock: FakeClock) => readonly QueueConsumer[];
   /** What the router takes for the queue's visibility, which is 60 s: it then extends too late. */
   readonly believedVisibilityMs?: number;
   /** Made with the router's own clock. */
@@ -320,6 +322,7 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
   const carriesReferences = options.carriesDeliveries !== true;
   const { queue, close } = openSqliteQueue({ clock }, { path: ":memory:", carriesReferences });
   const consumer = withVisibility(queue, options.believedVisibilityMs ?? queue.visibilityMs);
+  const queues = options.queues?.(clock) ?? [consumer];
   const book = new JobBook(clock);
   const targets = new Targets();
   const settings = new Settings(clock, options.pools ?? [pool("main")]);
@@ -332,8 +335,7 @@ export function setupRouter(options: TestRouterOptions = {}): TestRouter {
   const standby = options.standby?.(clock) ?? null;
   const rest = { transport: targets, guard: targets, clock, random: seededRandom(1), logger, metrics, warnings };
   const config = { ...routerDefaults, gatherMs: 0, userAgent: "FlowCatalyst/test", ...options.config };
-  const create = (): Router =>
-    createRouter({ queues: [consumer], control: settings, standby, ...ports, ...rest }, config);
+  const create = (): Router => createRouter({ queues, control: settings, standby, ...ports, ...rest }, config);
   const router = create();
   const abort = new AbortController();
   let running: Promise<void> = Promise.resolve();
@@ -407,7 +409,7 @@ async function elapse(clock: FakeClock, ms: number): Promise<void> {
   }
 }
 
-const standaloneDefaults: Omit<StandaloneMessage, "id"> = {
+export const standaloneDefaults: Omit<StandaloneMessage, "id"> = {
   kind: "standalone",
   lane: "main" as PoolCode,
   groupKey: null,

@@ -50,7 +50,7 @@ import { Agenda } from "./agenda.ts";
 import { CircuitBreakers } from "./circuit-breakers.ts";
 import { ControlView } from "./control-view.ts";
 import { Courier } from "./courier.ts";
-import { Intake } from "./intake.ts";
+import { createIntake, type Intake } from "./intake.ts";
 import type { InFlightMessage, Line } from "./in-flight.ts";
 import { HttpMediator } from "./mediators/http.ts";
 import { createMonitoring, type RouterMonitoring } from "./monitoring.ts";
@@ -327,6 +327,7 @@ class RunningRouter implements Router {
       if (isIdle && (link === null || line.head?.message.queue === link)) lines.add(line);
     }
     for (const line of lines) this.#settlement.release(line, 0);
+    for (const intake of this.#queues.intakes()) if (link === null || intake.link === link) intake.giveBack();
   }
 
   async #untilEmpty(deadlineMs: number): Promise<void> {
@@ -362,6 +363,7 @@ class RunningRouter implements Router {
         this.#settlement.conclude(delivery, null, { kind: "held", untilMs: wallMs, error: "the target is left alone" });
       },
       release: (line, delayMs) => this.#settlement.release(line, delayMs),
+      mayGiveBack: (line) => this.#settlement.mayGiveBack(line),
       wantsMore: (pool) => this.#queues.wake(pool),
     };
   }
@@ -412,7 +414,7 @@ class RunningRouter implements Router {
       check: check ?? null,
       takesJobs: sink !== null,
     });
-    return new Intake({
+    return createIntake({
       link,
       admission,
       pools: this.#pools,

@@ -5,20 +5,35 @@
  * |---|---|---|
  * | delivered | the next of the line starts at once; recorded, then acked | acked |
  * | failed for good | recorded; the verdict says whether the next may start | dead-letter place, then the next |
- * | to be tried again | the verdict: wait here (10 s at most), or parked in the store | nack with the delay |
- * | held (breaker, Retry-After, secret) | recorded as held; verdict as above | nack until then |
+ * | to be tried again | the verdict: wait here (10 s at most), or parked in the store | waits, see below |
+ * | held (breaker, Retry-After, secret) | recorded as held; verdict as above | waits until then |
  * | released (stop, fairness, pause) | recorded as released: PENDING again | nack |
+ *
+ * Where a stand-alone message waits (docs/decisions/0025). On its queue, by a nack with the delay, if that keeps the
+ * order: the queue holds the group back, or there is no group. Here, at the head of its line, so that what comes in of
+ * its group lines up behind it, if the queue keeps no groups: for five minutes at most, and no more than a quarter of
+ * the pool's buffer; what goes beyond is given back, the whole line with the delay. And always here if the queue cannot
+ * delay: a nack would bring the message back at once, over and over. Such a queue may want it back in time, by refusing
+ * an extension; then it goes on waiting when it comes again.
  *
  * The store decides over jobs, because the attempt count it holds survives a crash; this file obeys its verdicts. A
  * message is acked when the last of its deliveries is settled.
  */
 import type { Clock, Random } from "@flowcatalyst/foundation";
 import type { Attempt, DeliveryReport, DeliveryResult, ReportVerdict } from "../domain/attempt.ts";
+import type { QueueConsumer } from "../ports/queue.ts";
 import type { Delivery, InFlightMessage, Line } from "./in-flight.ts";
 import { keyOf, type Pipeline } from "./pipeline.ts";
 import type { Pool } from "./pool.ts";
 import type { Recorder } from "./recorder.ts";
 import { StandaloneRetries } from "./standalone-retries.ts";
+
+export const waitLimits = {
+  /** A queue that delays for less cannot keep a message waiting: it would come and go. */
+  delaysFromMs: 5_000,
+  /** For so long a group of a queue without groups waits here. */
+  groupRestMaxMs: 300_000,
+} as const;
 
 export interface SettlementDeps {
   readonly clock: Clock;
@@ -58,14 +73,33 @@ export class Settlement {
     if (line !== null) this.#advance(line);
   }
 
-  /** Gives back a whole line of which nothing is under way. */
+  /** False: its queue cannot keep it waiting, so that it would come again at once. */
+  mayGiveBack({ head }: Line): boolean {
+    return head === null || head.message.standalone === null || canDelay(head.message.queue.consumer);
+  }
+
+  /** Gives back a whole line of which nothing is under way; what cannot be kept away waits here instead. */
   release(line: Line, delayMs: number): void {
+    if (delayMs > 0 && !this.#isReleasing(line) && !this.mayGiveBack(line)) {
+      line.pool.rest(line, delayMs);
+      return;
+    }
     line.pool.remove(line);
     const dueAtMs = this.#deps.clock.now() + delayMs;
+    let waitMs = delayMs;
     for (const delivery of line.takeAll()) {
-      if (delivery.message.standalone !== null) this.#giveBack(delivery, delayMs);
-      else this.#report(delivery, null, { kind: "released", dueAtMs });
+      if (delivery.message.standalone !== null) {
+        // One that waits for its next try goes on waiting on the queue, and what stood behind it is not to overtake.
+        waitMs = Math.max(waitMs, this.#dueInMs(delivery));
+        this.#giveBack(delivery, waitMs);
+      } else this.#report(delivery, null, { kind: "released", dueAtMs });
     }
+  }
+
+  /** The head of a stand-alone line may not be called for so long: it waits here if it may, else on its queue. */
+  leaveAlone(line: Line, delayMs: number): void {
+    if (this.#waitsHere(line, delayMs)) line.pool.rest(line, delayMs);
+    else this.release(line, delayMs);
   }
 
   /** The store has taken a report in. */
@@ -200,10 +234,34 @@ export class Settlement {
     }
   }
 
-  /** Waits on the queue, and with it whatever was received behind it in its group. */
+  #dueInMs({ job, message }: Delivery): number {
+    return this.retries.dueAtMs(keyOf(job, message)) - this.#deps.clock.monotonicMs();
+  }
+
+  #waitsHere(line: Line, delayMs: number): boolean {
+    const { head, key, pool } = line;
+    if (head === null || head.message.lost || this.#isReleasing(line)) return false;
+    const { consumer } = head.message.queue;
+    return this.mayWaitHere(consumer, key, delayMs) && (!canDelay(consumer) || pool.mayRest(line));
+  }
+
+  /** Whether a stand-alone message of this group waits in this process rather than on its queue, if there is room. */
+  mayWaitHere(consumer: QueueConsumer, groupKey: string | null, delayMs: number): boolean {
+    if (!canDelay(consumer)) return true;
+    if (groupKey === null || consumer.capabilities.grouping === "strict") return false;
+    return delayMs <= waitLimits.groupRestMaxMs;
+  }
+
+  /** Waits here or on the queue, and with it whatever was received behind it in its group. */
   #sendBack(delivery: Delivery, key: string, delayMs: number): void {
     const { line, message } = delivery;
     this.retries.waitUntil(key, this.#deps.clock.monotonicMs() + delayMs);
+    if (line !== null && this.#waitsHere(line, delayMs)) {
+      delivery.attemptCount = this.retries.attempts(key);
+      delivery.generationAttempts = delivery.attemptCount;
+      line.pool.rest(line, delayMs);
+      return;
+    }
     if (line !== null) {
       const rest = line.cutRest();
       line.shift();
@@ -234,4 +292,9 @@ export class Settlement {
     this.#advance(line);
     line.pool.pump();
   }
+}
+
+/** Whether a nack with a delay keeps a message away. */
+export function canDelay({ capabilities }: Pick<QueueConsumer, "capabilities">): boolean {
+  return capabilities.maxDelayMs >= waitLimits.delaysFromMs;
 }

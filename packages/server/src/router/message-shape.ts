@@ -1,0 +1,54 @@
+import type { JobId } from "../domain/ids.ts";
+import type { JobDelivery, StandaloneMessage } from "../domain/message.ts";
+import type { ReceivedMessage } from "../ports/queue.ts";
+import type { InFlightMessage } from "./in-flight.ts";
+import { pipelineLimits } from "./pipeline.ts";
+import { standaloneRetryPolicy } from "./standalone-retries.ts";
+
+const standaloneTimeoutSeconds = 30;
+
+/** Senders may use an id twice; where the queue tells its messages apart by a key of its own, that one counts. */
+export function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
+  return brokerId ?? message.id;
+}
+
+/** Groups of one name on two queues are two groups. */
+export function groupOf(message: InFlightMessage, { groupKey }: StandaloneMessage): string | null {
+  return groupKey === null ? null : `${message.queue.consumer.name}\n${groupKey}`;
+}
+
+export function sizeOf(message: ReceivedMessage["message"]): { readonly bytes: number; readonly jobs: number } {
+  if (message.kind === "standalone") return { bytes: bytesOf(message.payload) + pipelineLimits.overheadBytes, jobs: 1 };
+  let bytes = message.jobs.length * pipelineLimits.overheadBytes;
+  for (const job of message.jobs) bytes += job.kind === "reference" ? job.bytes : bytesOf(job.payload);
+  return { bytes, jobs: message.jobs.length };
+}
+
+export function bytesOf(payload: string | null): number {
+  return payload === null ? 0 : Buffer.byteLength(payload);
+}
+
+/** A stand-alone message in the shape of a job, so that both take the same way. */
+export function standaloneJob(message: StandaloneMessage, attempts: number): JobDelivery {
+  return {
+    kind: "delivery",
+    jobId: message.id as string as JobId,
+    generation: 1,
+    attemptCount: attempts,
+    generationAttempts: attempts,
+    clientId: null,
+    subscriptionId: null,
+    target: message.target,
+    contentType: message.contentType,
+    format: "data",
+    headers: message.headers,
+    payloadKind: "text",
+    payload: message.payload,
+    timeoutSeconds: standaloneTimeoutSeconds,
+    retry: standaloneRetryPolicy,
+    expiresAtMs: Number.POSITIVE_INFINITY,
+    legacySignature: false,
+    secretRef: message.secretRef,
+    event: null,
+  };
+}

@@ -1,0 +1,298 @@
+/**
+ * Brings messages from a queue on which a question that waits costs nothing: one is kept open for each lane (or as many
+ * as the queue says), for 20 s at a time.
+ *
+ * Lanes are learnt: those that the queue names, those of the pools (a queue on which each lane can be asked for), and
+ * the default one. Each has a loop of its own, so that a full pool, a failure or a slow answer of one is no affair of
+ * another. A loop does, over and over:
+ *
+ * ```mermaid
+ * stateDiagram-v2
+ *   direction LR
+ *   [*] --> asking
+ *   asking --> placing: an answer
+ *   asking --> asking: nothing came in 20 s
+ *   placing --> asking: all found room
+ *   placing --> full: something waits here for room, or the pool has none left
+ *   full --> placing: its pool has room, or a second has passed
+ *   asking --> paused: suspended, standby lost, memory full, or nothing can be recorded
+ *   paused --> asking: looked at each second, or told
+ *   asking --> failed: the queue cannot be asked
+ *   failed --> asking: after a growing wait
+ *   asking --> [*]: the stop, or nobody uses the lane
+ * ```
+ *
+ * Questions are taken back, at the latest a second after, when nothing may be received any more; what an answer on its
+ * way brings all the same is given back if another router is the active one, and otherwise has its place.
+ *
+ * Guarantees: answers of a lane are placed one after another, in the order they came. An idle lane costs a question and
+ * nothing else: no timer, no look. A lane that fails shows as the consumer's error until it answers again, and takes
+ * nothing from the others. No loop asks and gives back without end: what has no room waits here, or the loop waits.
+ * A lane that the queue does not name, that has no pool, and that nothing came from for ten minutes is forgotten.
+ */
+import { backoffMs, createWakeUp, describeError, type WakeUp } from "@flowcatalyst/foundation";
+import { defaultPoolCode } from "../domain/dispatch-pool.ts";
+import type { PoolCode } from "../domain/ids.ts";
+import { isSharedLane } from "../ports/queue.ts";
+import type { Admitted } from "./admission.ts";
+import type { Intake, IntakeDeps } from "./intake.ts";
+import type { Pool } from "./pool.ts";
+import type { QueueLink } from "./queue-link.ts";
+import { Reception, receptionLimits } from "./reception.ts";
+
+export const waitingIntakeLimits = {
+  questionMs: 20_000,
+  maxLanes: 10_000,
+  laneIdleMs: 600_000,
+  /** An answer without messages that came sooner: the next question waits, lest a broken queue be asked all the time. */
+  soonMs: 100,
+} as const;
+
+interface Lane {
+  readonly code: PoolCode;
+  readonly isShared: boolean;
+  readonly stop: AbortController;
+  /** Takes the questions back that are open now. */
+  question: AbortController;
+  /** When something came, or the lane was named; monotonic. */
+  usedAtMs: number;
+  /** Questions that failed since the last that did not. */
+  failures: number;
+  /** Batches of which all was given back, in a row. */
+  refused: number;
+  /** The last answer has its place. */
+  placed: Promise<unknown>;
+  ended: Promise<unknown>;
+}
+
+const askedForLanes = "the list of lanes";
+
+export class WaitingIntake implements Intake {
+  readonly link: QueueLink;
+  readonly #deps: IntakeDeps;
+  readonly #reception: Reception;
+  readonly #wakeUp: WakeUp;
+  readonly #lanes = new Map<PoolCode, Lane>();
+  /** Loops that wait for room, or for leave to ask; by the pools they wait for, and all. */
+  readonly #waiting = new Set<() => void>();
+  readonly #waitingFor = new Map<Pool, Set<() => void>>();
+  readonly #errors = new Map<string, string>();
+  #isRunning = false;
+  #isPaused = false;
+
+  constructor(deps: IntakeDeps) {
+    this.#deps = deps;
+    this.link = deps.link;
+    this.#reception = new Reception(deps);
+    this.#wakeUp = createWakeUp(deps.clock);
+  }
+
+  get received(): number {
+    return this.#reception.received;
+  }
+
+  get lastReceivedAtMs(): number | null {
+    return this.#reception.lastReceivedAtMs;
+  }
+
+  get error(): string | null {
+    for (const error of this.#errors.values()) return error;
+    return null;
+  }
+
+  get status(): Intake["status"] {
+    if (!this.#isRunning) return "STOPPED";
+    if (this.#isPaused) return "PAUSED";
+    return this.error === null ? "RUNNING" : "FAILED";
+  }
+
+  wake(pool?: Pool): void {
+    if (pool === undefined) this.#wakeUp.wake();
+    else for (const wake of [...(this.#waitingFor.get(pool) ?? [])]) wake();
+  }
+
+  giveBack(): void {
+    this.#deps.admission.giveBackOverflow();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    this.#isRunning = true;
+    const learning = this.#learn(signal);
+    try {
+      while (!signal.aborted) {
+        this.#look();
+        await this.#wakeUp.wait(receptionLimits.pollMs, signal);
+      }
+    } finally {
+      const lanes = [...this.#lanes.values()];
+      for (const lane of lanes) this.#end(lane);
+      await Promise.all([learning, ...lanes.map(({ ended }) => ended)]);
+      this.#errors.clear();
+      this.#isRunning = false;
+    }
+  }
+
+  /** Each second, or when told: whether anything may be asked, and which lanes are not used any more. */
+  #look(): void {
+    this.#isPaused = !this.#reception.mayAsk;
+    const idleSinceMs = this.#deps.clock.monotonicMs() - waitingIntakeLimits.laneIdleMs;
+    for (const lane of this.#lanes.values()) {
+      if (this.#isPaused || this.#isSuspended(lane)) lane.question.abort();
+      if (lane.usedAtMs < idleSinceMs && !this.#deps.admission.hasOverflow(lane.code)) this.#end(lane);
+    }
+    if (!this.#isPaused) for (const wake of [...this.#waiting]) wake();
+  }
+
+  #isSuspended({ isShared, code }: Lane): boolean {
+    return !isShared && this.#deps.pools.serving(code).shape.isSuspended;
+  }
+
+  /** Asks the queue for its lanes, each second; nobody else waits for the answer. */
+  async #learn(signal: AbortSignal): Promise<void> {
+    const { consumer } = this.link;
+    let failures = 0;
+    while (!signal.aborted) {
+      this.#use(defaultPoolCode);
+      let waitMs: number = receptionLimits.pollMs;
+      try {
+        if (consumer.capabilities.lanes === "all") for (const code of this.#deps.pools.codes()) this.#use(code);
+        const named = consumer.capabilities.lanes === "none" ? [] : await consumer.readyLanes();
+        if (!signal.aborted) for (const code of named) this.#use(code);
+        failures = 0;
+        this.#errors.delete(askedForLanes);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#failed(askedForLanes, error);
+        waitMs = backoffMs(receptionLimits.retry, failures++, this.#deps.random);
+      }
+      await this.#deps.clock.sleep(waitMs, signal);
+    }
+  }
+
+  /** The lane is in use: it has its loops, if there are not too many lanes. */
+  #use(code: PoolCode): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    const known = this.#lanes.get(code);
+    if (known !== undefined) {
+      known.usedAtMs = nowMs;
+      return;
+    }
+    if (this.#lanes.size >= waitingIntakeLimits.maxLanes) {
+      const message = `more than ${waitingIntakeLimits.maxLanes} lanes are in use; some are not received from`;
+      this.#deps.warnings.add({ category: "ROUTING", severity: "ERROR", message, source: this.link.consumer.name });
+      return;
+    }
+    const { capabilities, parallelReceives } = this.link.consumer;
+    const none = Promise.resolve();
+    const lane: Lane = {
+      code,
+      isShared: isSharedLane(capabilities, code),
+      stop: new AbortController(),
+      question: new AbortController(),
+      usedAtMs: nowMs,
+      failures: 0,
+      refused: 0,
+      placed: none,
+      ended: none,
+    };
+    this.#lanes.set(code, lane);
+    lane.ended = Promise.all(Array.from({ length: Math.max(1, parallelReceives) }, () => this.#serve(lane)));
+  }
+
+  #end(lane: Lane): void {
+    lane.stop.abort();
+    lane.question.abort();
+    if (this.#lanes.get(lane.code) === lane) this.#lanes.delete(lane.code);
+    this.#errors.delete(lane.code);
+    for (const wake of [...this.#waiting]) wake();
+  }
+
+  async #serve(lane: Lane): Promise<void> {
+    const { clock, random } = this.#deps;
+    const stop = lane.stop.signal;
+    while (!stop.aborted) {
+      try {
+        await this.#round(lane);
+      } catch (error) {
+        if (stop.aborted) return;
+        this.#failed(lane.code, error);
+        await clock.sleep(backoffMs(receptionLimits.retry, lane.failures++, random), stop);
+      }
+    }
+  }
+
+  /** What waits here for room, a question, or a wait. */
+  async #round(lane: Lane): Promise<void> {
+    const { admission, pools } = this.#deps;
+    if (!this.#reception.mayAsk) return this.#untilWoken([]);
+    if (admission.hasOverflow(lane.code)) {
+      const { full } = await this.#inTurn(lane, () => this.#reception.place(lane.code));
+      if (admission.hasOverflow(lane.code)) await this.#untilRoom(lane, full);
+      return;
+    }
+    const max = this.#reception.roomFor(lane.code);
+    if (max > 0) return this.#ask(lane, max);
+    return this.#untilRoom(lane, [pools.serving(lane.code)]);
+  }
+
+  async #ask(lane: Lane, max: number): Promise<void> {
+    const { clock, random } = this.#deps;
+    const stop = lane.stop.signal;
+    if (lane.question.signal.aborted) lane.question = new AbortController();
+    const question = lane.question.signal;
+    const askedAtMs = clock.monotonicMs();
+    // After a failure an answer is wanted soon, to know that it is over.
+    const waitMs = lane.failures > 0 ? 0 : waitingIntakeLimits.questionMs;
+    const batch = await this.link.consumer.receive({ lane: lane.code, max, waitMs }, question);
+    lane.failures = 0;
+    this.#errors.delete(lane.code);
+    if (batch.length === 0) {
+      const isSoon = clock.monotonicMs() - askedAtMs < waitingIntakeLimits.soonMs;
+      if (isSoon && !question.aborted) await clock.sleep(waitingIntakeLimits.soonMs, stop);
+      return;
+    }
+    lane.usedAtMs = clock.monotonicMs();
+    const admitted = await this.#inTurn(lane, () => this.#reception.takeIn(lane.code, batch, stop));
+    lane.refused = admitted.placed === 0 && admitted.givenBack > 0 ? lane.refused + 1 : 0;
+    if (lane.refused > 0) await clock.sleep(backoffMs(receptionLimits.pacing, lane.refused - 1, random), stop);
+  }
+
+  /** Answers of a lane get their places one after another, however many questions are open. */
+  #inTurn(lane: Lane, place: () => Promise<Admitted>): Promise<Admitted> {
+    const turn = lane.placed.then(place, place);
+    lane.placed = turn;
+    return turn;
+  }
+
+  async #untilRoom(lane: Lane, pools: readonly Pool[]): Promise<void> {
+    // It may have said so since it was found full.
+    const hasRoom = pools.some((pool) => !pool.isStarved && pool.room > 0 && !pool.shape.isSuspended);
+    if (!hasRoom && !lane.stop.signal.aborted) await this.#untilWoken(pools);
+  }
+
+  #untilWoken(pools: readonly Pool[]): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiting.delete(wake);
+        for (const pool of pools) {
+          const others = this.#waitingFor.get(pool);
+          others?.delete(wake);
+          if (others?.size === 0) this.#waitingFor.delete(pool);
+        }
+        resolve();
+      };
+      this.#waiting.add(wake);
+      for (const pool of pools) {
+        const others = this.#waitingFor.get(pool);
+        if (others === undefined) this.#waitingFor.set(pool, new Set([wake]));
+        else others.add(wake);
+      }
+    });
+  }
+
+  #failed(what: string, error: unknown): void {
+    const text = describeError(error);
+    this.#errors.set(what, text);
+    this.#reception.warn(text);
+  }
+}
