@@ -69,6 +69,7 @@ async function setup(): Promise<Bench> {
   const folder = sandbox.dataDir();
   const commandLine = createCommandLine(folder, {
     FC_API_BASE_URL: server.apiUrl,
+    FC_ROUTER_URL: server.routerUrl,
     FC_METRICS_PORT: String(server.ports.metrics),
   });
   const targetUrl = `${server.apiUrl}/dev/receiver/base`;
@@ -167,16 +168,17 @@ function withAddresses({ server, folder, database }: Bench, example: string): st
     .replaceAll("/tmp/flowcatalyst-data", `${folder}/data`);
 }
 
-const makers: Readonly<Record<string, (apiUrl: string) => Promise<string>>> = {
-  "subscription-id": async (apiUrl) => (await failedJob(apiUrl)).subscriptionId,
-  "event-id": async (apiUrl) => (await failedJob(apiUrl)).eventId,
-  "job-id": async (apiUrl) => (await failedJob(apiUrl)).id,
-  "group-key": async (apiUrl) => (await failedJob(apiUrl)).groupKey,
-  "pool-id": async (apiUrl) => {
+const makers: Readonly<Record<string, (server: Pick<ServerProcess, "apiUrl" | "routerUrl">) => Promise<string>>> = {
+  "subscription-id": async ({ apiUrl }) => (await failedJob(apiUrl)).subscriptionId,
+  "event-id": async ({ apiUrl }) => (await failedJob(apiUrl)).eventId,
+  "job-id": async ({ apiUrl }) => (await failedJob(apiUrl)).id,
+  "group-key": async ({ apiUrl }) => (await failedJob(apiUrl)).groupKey,
+  "pool-id": async ({ apiUrl }) => {
     const body = { code: `P-${crypto.randomUUID()}` };
     return (await callApi<{ id: string }>(apiUrl, { method: "POST", path: "/api/dispatch-pools", body })).id;
   },
-  "replay-id": async (apiUrl) => {
+  "dead-letter-key": ({ apiUrl, routerUrl }) => deadLetter(apiUrl, routerUrl),
+  "replay-id": async ({ apiUrl }) => {
     // So slow that it is still under way when it is looked at.
     await Promise.all(Array.from({ length: 3 }, () => failedJob(apiUrl)));
     const call = { method: "POST", path: "/api/dispatch/jobs/replay", body: { jobsPerSecond: 1 } };
@@ -190,7 +192,7 @@ async function withIds({ server }: Bench, example: string): Promise<string> {
   for (const [placeholder, name = ""] of example.matchAll(/<([a-z-]+)>/g)) {
     const make = makers[name];
     if (make === undefined) throw new Error(`nobody makes a ${name}`);
-    line = line.replaceAll(placeholder, await make(server.apiUrl));
+    line = line.replaceAll(placeholder, await make(server));
   }
   return line;
 }
@@ -216,5 +218,21 @@ async function failedJob(apiUrl: string): Promise<Job> {
     const path = `/api/dispatch/jobs?eventId=${id}`;
     const { items } = await callApi<{ items: Job[] }>(apiUrl, { method: "GET", path });
     return items.find(({ status }) => status === "FAILED");
+  });
+}
+
+/** A stand-alone message whose target refused it for good. */
+async function deadLetter(apiUrl: string, routerUrl: string): Promise<string> {
+  const id = crypto.randomUUID();
+  const behaviour = { mode: "fail", status: 400, times: 1 };
+  await callApi(apiUrl, { method: "PUT", path: `/dev/receiver/${id}/behaviour`, body: behaviour });
+  const message = { id, target: `${apiUrl}/dev/receiver/${id}`, payload: {} };
+  await callApi(routerUrl, { method: "POST", path: "/api/router/publish", body: message });
+  return eventually("the message to be set aside", async () => {
+    const { items } = await callApi<{ items: { id: string; key: string }[] }>(routerUrl, {
+      method: "GET",
+      path: "/monitoring/dead-letters",
+    });
+    return items.find((letter) => letter.id === id)?.key;
   });
 }
