@@ -12,6 +12,7 @@ export {
   type FieldFault,
 } from "./coded-error.ts";
 export { configInvalid, describeFault, type ConfigFault } from "./config/config-fault.ts";
+export { readDocumentFile } from "./config/config-file.ts";
 export { renderConfigReference, type NamedSchema } from "./config/config-reference.ts";
 export {
   defineConfig,
@@ -41,6 +42,7 @@ export {
   port,
   text,
   url,
+  urls,
   type Alias,
   type DefaultContext,
   type Setting,

@@ -27,7 +27,7 @@ export function addMigrateCommand(program: Command, environment: Environment): v
       const { migrateDatabases } = await import("@flowcatalyst/server");
       const { database, queue, configPath, dryRun = false } = options;
       const flags: Record<string, string> = {};
-      for (const [property, value] of Object.entries({ databaseUrl: database, queueUrl: queue, configPath })) {
+      for (const [property, value] of Object.entries({ databaseUrl: database, queueUrls: queue, configPath })) {
         if (value !== undefined) flags[property] = value;
       }
       const report = await migrateDatabases({

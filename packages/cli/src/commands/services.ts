@@ -11,7 +11,10 @@ interface ServiceOptions {
   readonly host?: string;
   readonly configPath?: string;
   readonly logLevel?: string;
-  readonly queue?: string;
+  /** Of a router several. */
+  readonly queue?: string | readonly string[];
+  readonly pools?: string;
+  readonly configUrl?: string;
   readonly database?: string;
   readonly migrate?: boolean;
 }
@@ -29,11 +32,14 @@ const metricsPorts = { platform: 9090, stream: 9091, scheduler: 9092, router: 90
 export function addServiceCommands(program: Command, environment: Environment): void {
   const dev = withCommonFlags(program.command("dev"))
     .summary("start everything in one process, on embedded storage")
-    .description("Starts API, stream, scheduler, queue and router in one process. Data is kept in ./data.")
+    .description(
+      "Starts API, stream, scheduler, queue and router in one process. Data is kept in ./data. `--queue nats` is the " +
+        "NATS of NATS_URL; without it the nats-server on the PATH is started on port 4222, with data in ./data/nats.",
+    )
     .option("--api-port <port>", "platform API (8080)")
     .option("--router-port <port>", "router API (8081)")
     .option("--data-dir <path>", "where data is kept (./data)")
-    .option("--queue <url>", "queue; the database's own if absent")
+    .option("--queue <url>", "queue, e.g. nats://…, sqs://… or amqp://…; the database's own if absent")
     .option("--database <url>", "sqlite:PATH, sqlite::memory: or postgres://…")
     .action((options: ServiceOptions, command: Command) => start("dev", { options, command }, environment));
   withExamples(dev, ["flowcatalyst dev", "flowcatalyst dev --api-port 9000 --data-dir /tmp/flowcatalyst-data"]);
@@ -72,11 +78,14 @@ export function addServiceCommands(program: Command, environment: Environment): 
         "FC_API_BASE_URL; without that too it delivers stand-alone messages. With a database it needs FC_APP_KEY.",
     )
     .option("--router-port <port>", "router API (8081)")
-    .option("--queue <url>", "queue, e.g. sqlite:./queue.db; the database's own if absent")
+    .option("--queue <url>", "queue, e.g. nats://localhost; may be given several times", collected)
+    .option("--pools <file>", "TOML or YAML file of pools and secrets")
+    .option("--config-url <url>", "where pools and queues are fetched from")
     .action((options: ServiceOptions, command: Command) => start("router", { options, command }, environment));
   withExamples(router, [
     `flowcatalyst router --database ${databaseUrl} --metrics-port ${metricsPorts.router}`,
     "flowcatalyst router --queue sqlite:./queue.db",
+    "flowcatalyst router --queue sqlite:./queue.db --queue sqlite:./second.db --pools pools.toml",
   ]);
 
   for (const name of notBuilt) {
@@ -105,6 +114,11 @@ function onSharedDatabase(command: Command): Command {
     .option("--migrate", "bring the tables up to this build first");
 }
 
+/** An option that may be given several times. */
+function collected(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
 interface Given {
   readonly options: ServiceOptions;
   readonly command: Command;
@@ -112,9 +126,11 @@ interface Given {
 
 async function start(name: ServiceName, { options, command }: Given, environment: Environment): Promise<void> {
   const { runService } = await import("@flowcatalyst/server");
-  const { queue, database, migrate, ...same } = options;
+  const { queue, pools, configUrl, database, migrate, ...same } = options;
+  const queueUrls = typeof queue === "string" ? queue : queue?.join(" ");
+  const named = { queueUrls, routerPoolsPath: pools, routerConfigUrls: configUrl, databaseUrl: database };
   const flags: Record<string, string> = migrate === true ? { migrate: "true" } : {};
-  for (const [property, value] of Object.entries({ ...same, queueUrl: queue, databaseUrl: database })) {
+  for (const [property, value] of Object.entries({ ...same, ...named })) {
     if (typeof value === "string") flags[property] = value;
   }
   process.exitCode = await runService(name, {

@@ -35,6 +35,46 @@ export async function readConfigFile(path: string, context: FileContext): Promis
   return { values, faults };
 }
 
+/**
+ * A file that is a document of its own and no layer of settings: its content with each `${NAME}` in a text taken from
+ * the environment. `root` is undefined when the file cannot be read or parsed. Faults name the place within the file,
+ * never a value.
+ */
+export async function readDocumentFile(
+  path: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{ readonly root: unknown; readonly faults: readonly ConfigFault[] }> {
+  const faults: ConfigFault[] = [];
+  const fault = (key: string, reason: string): void => void faults.push({ key, source: path, reason });
+  const root = await parseFile(path).catch((error: unknown) => fault("", faultOfFile(error)));
+  return { root: interpolated(root, "", { env, fault }), faults };
+}
+
+/** What a parser says may show the line it stopped at, and that may be a secret: only its first line is told. */
+function faultOfFile(error: unknown): string {
+  const line = typeof error === "object" && error !== null && "line" in error ? ` (line ${String(error.line)})` : "";
+  return `${describeError(error).split("\n")[0] ?? ""}${line}`;
+}
+
+interface Interpolation {
+  readonly env: FileContext["env"];
+  readonly fault: (key: string, reason: string) => void;
+}
+
+function interpolated(value: unknown, path: string, context: Interpolation): unknown {
+  if (typeof value === "string") {
+    const printed = interpolate(value, context.env);
+    if (!printed.ok) context.fault(path, printed.reason);
+    return printed.ok ? printed.text : value;
+  }
+  if (Array.isArray(value)) return value.map((item, at) => interpolated(item, `${path}[${at}]`, context));
+  if (!isTable(value)) return value;
+  const entries = Object.entries(value);
+  return Object.fromEntries(
+    entries.map(([name, item]) => [name, interpolated(item, path === "" ? name : `${path}.${name}`, context)]),
+  );
+}
+
 async function parseFile(path: string): Promise<unknown> {
   const ending = extname(path).toLowerCase();
   // The parsers are loaded only when there is a file, to keep the start short.

@@ -149,23 +149,75 @@ export type UrlLimits = { readonly schemes: readonly string[] };
 
 /** An address with one of the given schemes (without `:`). A password in it is never printed. */
 export function url<const S extends SettingSpec<string> & UrlLimits>(spec: S): Setting<Settled<string, S>> {
-  const describe = `address beginning with ${spec.schemes.map((scheme) => `${scheme}:`).join(", ")}`;
+  const describe = `address beginning with ${beginnings(spec)}`;
   return withKind<string, S>(spec, {
     describe,
     parse(value) {
-      const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value)?.[1]?.toLowerCase();
-      if (scheme === undefined || !spec.schemes.includes(scheme))
-        return { ok: false, reason: `must be an ${describe}` };
-      // `sqlite:` takes a path, which is no URL with an authority; everything with `//` must parse.
-      // A `#` would end the address there, and what was meant to be a host is a part of a password.
-      const isAddress = value.startsWith("//", scheme.length + 1) && scheme !== "sqlite";
-      if (isAddress && (!URL.canParse(value) || value.includes("#"))) {
-        return { ok: false, reason: `is not a well-formed address; ${escapingAdvice}` };
+      const fault = addressFault(value, spec, `an ${describe}`);
+      return fault === undefined ? { ok: true, value } : { ok: false, reason: fault };
+    },
+    print: printedAddress,
+  });
+}
+
+export type UrlListLimits = UrlLimits & {
+  /** What stands between two addresses besides white space; commas are characters of an address otherwise. */
+  readonly commas?: boolean;
+  /** A word that stands for an address: `nats` for `nats:`. */
+  readonly words?: Readonly<Record<string, string>>;
+};
+
+/** Several addresses, separated by white space. A password in one is never printed. */
+export function urls<const S extends SettingSpec<readonly string[]> & UrlListLimits>(
+  spec: S,
+): Setting<Settled<readonly string[], S>> {
+  const words = spec.words ?? {};
+  const wordText = Object.keys(words)
+    .map((word) => `, or \`${word}\``)
+    .join("");
+  const describe =
+    `addresses beginning with ${beginnings(spec)}${wordText}; ` +
+    `several are separated by spaces${spec.commas === true ? " or commas" : ""}`;
+  return withKind<readonly string[], S>(spec, {
+    describe,
+    parse(text) {
+      const parts = text.split(spec.commas === true ? /[\s,]+/ : /\s+/).filter((part) => part !== "");
+      const value = parts.map((part) => words[part.toLowerCase()] ?? part);
+      for (const address of value) {
+        const fault = addressFault(address, spec, describe);
+        if (fault !== undefined) return { ok: false, reason: fault };
       }
+      if (new Set(value).size < value.length) return { ok: false, reason: "names an address twice" };
       return { ok: true, value };
     },
-    print: (value) => withoutQueryPasswords(value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/:@]*):[^/@]+@/i, maskedUser)),
+    print: (value) => value.map(printedAddress).join(" "),
   });
+}
+
+function beginnings({ schemes }: UrlLimits): string {
+  return schemes.map((scheme) => `${scheme}:`).join(", ");
+}
+
+/** Undefined: it is one. */
+function addressFault(value: string, { schemes }: UrlLimits, wanted: string): string | undefined {
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value)?.[1]?.toLowerCase();
+  if (scheme === undefined || !schemes.includes(scheme)) return `must be ${wanted}`;
+  // `sqlite:` takes a path, which is no URL with an authority; everything with `//` must parse.
+  // A `#` would end the address there, and what was meant to be a host is a part of a password.
+  const isAddress = value.startsWith("//", scheme.length + 1) && scheme !== "sqlite";
+  if (!isAddress || (URL.canParse(withOneHost(value)) && !value.includes("#"))) return undefined;
+  return `is not a well-formed address; ${escapingAdvice}`;
+}
+
+/** Some brokers are named by several hosts, `nats://a:4222,b:4222`, which is no URL but as good as one. */
+function withOneHost(value: string): string {
+  return value.replace(/^([^/]*\/\/[^/?,]*)(?:,[^/?,\s]+)+/, "$1");
+}
+
+function printedAddress(value: string): string {
+  const masked = value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/:@]*):[^/@]+@/i, maskedUser);
+  // NATS takes a token where others have a user.
+  return withoutQueryPasswords(masked.replace(/^((?:nats|tls):\/\/)[^/:@]+@/i, "$1********@"));
 }
 
 const escapingAdvice = "characters such as `/`, `@` and `#` in a password are written as %2F, %40 and %23";
@@ -177,7 +229,7 @@ const maskedUser = "$1:********@";
  * of it.
  */
 export function withoutPasswords(written: string): string {
-  return withoutQueryPasswords(written.replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@]*):.*@/is, maskedUser));
+  return withoutQueryPasswords(written.replace(/([a-z][a-z0-9+.-]*:\/\/[^:@]*):.*@/is, maskedUser));
 }
 
 /** The drivers of PostgreSQL take them there as well. */

@@ -1,6 +1,7 @@
 import { createSecretBox, type SecretBox } from "@flowcatalyst/foundation";
 import { httpUrl } from "./http-service.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
+import { isDatabaseQueue } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 
 /** What the services on PostgreSQL have in common. */
@@ -10,7 +11,7 @@ export interface SharedSettings {
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly migrate: boolean;
-  readonly queueUrl?: string;
+  readonly queueUrls?: readonly string[];
   readonly dedupWindowHours?: number;
   /** Required by the configuration of each process that sees secrets. */
   readonly appKey?: string | undefined;
@@ -27,7 +28,7 @@ export async function openSharedStore(config: SharedSettings, context: ProcessCo
       databaseUrl: config.databaseUrl,
       poolSize: config.databasePoolSize,
       migrates: config.migrate,
-      queueUrl: config.queueUrl ?? null,
+      hasQueueTables: config.queueUrls?.some(isDatabaseQueue) ?? false,
       dedupWindowMs: (config.dedupWindowHours ?? unusedDedupWindowHours) * msPerHour,
       secretBox: secretBoxOf(config.appKey),
     },

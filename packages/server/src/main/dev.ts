@@ -14,25 +14,30 @@
  * the router, or what waited for that receiver would find it closed. Stop: in reverse, so nothing more is matched and
  * scheduled, then the router lets calls under way finish, and the database is closed last.
  *
+ * With `--queue nats` and no NATS_URL the NATS server is a child of this process (local-nats.ts), started before all
+ * else and ended last.
+ *
  * Failures: a database that cannot be opened, a taken port, or a setting nobody can honour ends the start with one
  * message. Later faults of the store are the stages' own affair (each tries again); readiness tells of them, by a write
  * that is tried at most once a second.
  */
-import { createSecretBox, loadOrCreateAppKey } from "@flowcatalyst/foundation";
+import { CodedError, createSecretBox, loadOrCreateAppKey } from "@flowcatalyst/foundation";
 import { createFetchTransport } from "../net/index.ts";
 import { createSignatureCheck } from "../receiver/received-signature.ts";
 import { createWebhookReceiver } from "../receiver/webhook-receiver.ts";
-import { createDeliveryLines } from "./delivery-lines.ts";
-import { devGreeting } from "./dev-greeting.ts";
+import { createDeliveryLines, type DeliveryLines } from "./delivery-lines.ts";
+import { devGreeting, type Addresses } from "./dev-greeting.ts";
 import { aborted, httpUrl } from "./http-service.ts";
 import { createLeasedIds } from "./leased-ids.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
 import { platformService, type PlatformParts } from "./platform-api.ts";
-import type { DevConfig } from "./process-config.ts";
+import type { LocalNats } from "./local-nats.ts";
+import { isDatabaseQueue, type DevConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
-import { openQueueAt, type OpenQueue } from "./queue-at.ts";
-import { routerQueueOf } from "./router-queue.ts";
+import { closeQueues, openQueuesAt, queueUrlsOf, type OpenQueue } from "./queue-at.ts";
+import { eventDataMaxBytesOf, routerQueuesOf } from "./router-queue.ts";
 import { storeJobs } from "./router-home.ts";
+import { localNats, localNatsPort } from "./router-settings.ts";
 import { createMetricsService, createRouterServices, createTargetGuard } from "./router-service.ts";
 import { maintenanceService, replayRunner, schedulerService, streamProcessor } from "./stages.ts";
 
@@ -46,28 +51,50 @@ export async function composeDev(config: DevConfig, context: ProcessContext): Pr
       databaseUrl: config.databaseUrl,
       poolSize: config.databasePoolSize,
       migrates: true,
-      queueUrl: config.queueUrl,
+      hasQueueTables: config.queueUrls.some(isDatabaseQueue),
       dedupWindowMs: config.dedupWindowHours * msPerHour,
       secretBox: () => createSecretBox(config.appKey ?? loadOrCreateAppKey(config.dataDir)),
     },
     context,
   );
   try {
-    const visibilityMs = config.routerVisibilityTimeoutSecs * msPerSecond;
-    const place = { url: config.queueUrl, visibilityMs, poolSize: config.databasePoolSize, migrates: true, store };
-    return await compose({ store, queue: await openQueueAt(place, context) }, config, context);
+    const nats = await ownNats(config, context);
+    try {
+      const visibilityMs = config.routerVisibilityTimeoutSecs * msPerSecond;
+      const connections = { parallelReceives: config.routerQueueConnections, poolSize: config.databasePoolSize };
+      const place = { ...connections, visibilityMs, migrates: true, store };
+      const queues = await openQueuesAt(queueUrlsOf(config), place, context);
+      return await compose({ store, nats, queues }, config, context);
+    } catch (error) {
+      await nats?.close();
+      throw error;
+    }
   } catch (error) {
     await store.close();
     throw error;
   }
 }
 
+/** Null: the queue is elsewhere, or on a NATS that somebody else runs. */
+async function ownNats({ queueUrls, natsUrl, dataDir }: DevConfig, context: ProcessContext): Promise<LocalNats | null> {
+  if (!queueUrls.includes(localNats) || natsUrl !== undefined) return null;
+  const { startLocalNats } = await import("./local-nats.ts");
+  return startLocalNats({ dataDir, port: localNatsPort }, context);
+}
+
+interface Opened {
+  readonly store: OpenStore;
+  readonly nats: LocalNats | null;
+  readonly queues: readonly OpenQueue[];
+}
+
 async function compose(
-  { store, queue }: { readonly store: OpenStore; readonly queue: OpenQueue },
+  { store, nats, queues }: Opened,
   config: DevConfig,
   context: ProcessContext,
 ): Promise<Composition> {
   const { clock, health } = context;
+  const queue = firstOf(queues);
   const { ids, service: nodeNumber } = await createLeasedIds({ ...context, ...store }, context.holder);
   const addresses = {
     api: httpUrl(config.host, config.apiPort),
@@ -89,13 +116,14 @@ async function compose(
     ids,
     guard,
     addresses,
-    routerQueues: [routerQueueOf(config.queueUrl)],
+    routerQueues: routerQueuesOf(queueUrlsOf(config)),
+    eventDataMaxBytes: eventDataMaxBytesOf(queue.queue.capabilities),
     extra: { path: receiverPath, routes: receiver },
     filterFaults: (id) => stream.filterFaults().get(id) ?? null,
     replayCreated: () => replays.wake(),
   };
   const router = {
-    queue,
+    queues,
     control: store.control,
     jobs: storeJobs(store),
     transport: lines.transport,
@@ -105,6 +133,7 @@ async function compose(
   health.register("database", () => store.probe());
   return {
     services: [
+      ...(nats === null ? [] : [nats.service]),
       ...store.services,
       nodeNumber,
       createMetricsService(config, context, addresses),
@@ -118,15 +147,30 @@ async function compose(
       // Told first: what the receiver holds back on purpose would hold up the router's stop.
       { name: "receiver", run: (signal) => aborted(signal).then(() => stopping.abort()) },
     ],
-    started: () => {
-      const needsToken = config.apiTokens.length > 0;
-      const facts = { version: context.version, addresses, database: store.place, needsToken };
-      context.announce({ kind: "started", service: "dev", ...facts }, () => devGreeting(facts));
-      lines.open();
-    },
+    started: () => announceDev({ addresses, store, lines }, config, context),
     close: async () => {
-      await queue.close();
+      await closeQueues(queues);
+      await nats?.close();
       await store.close();
     },
   };
+}
+
+function announceDev(
+  up: { readonly addresses: Addresses; readonly store: OpenStore; readonly lines: DeliveryLines },
+  config: DevConfig,
+  context: ProcessContext,
+): void {
+  const { addresses, store, lines } = up;
+  const needsToken = config.apiTokens.length > 0;
+  const facts = { version: context.version, addresses, database: store.place, needsToken };
+  context.announce({ kind: "started", service: "dev", ...facts }, () => devGreeting(facts));
+  lines.open();
+}
+
+/** What jobs are published to; routers receive from the others as well. */
+function firstOf(queues: readonly OpenQueue[]): OpenQueue {
+  const [queue] = queues;
+  if (queue === undefined) throw new CodedError("INTERNAL", { context: { reason: "FC_QUEUE_URL has a default" } });
+  return queue;
 }

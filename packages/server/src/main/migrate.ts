@@ -4,14 +4,14 @@
  *
  * It is run before a new build is rolled out, while instances of the old one go on working (postgres/migrations.ts
  * says what a migration may do). Any number may run at once: one does the work. A file of SQLite has nobody to migrate
- * it but the process that opens it, which does so by itself.
+ * it but the process that opens it, which does so by itself; nor has a queue on a broker any tables.
  */
 import { createLogger, systemClock, type Clock, type Logger } from "@flowcatalyst/foundation";
 import { hostname } from "node:os";
 import type { MigrationSet } from "../postgres/migrations.ts";
 import { notBuilt, refuse } from "./not-built.ts";
 import type { NamedMigration } from "./postgres/reach-postgres.ts";
-import { isPostgres, requireProcessConfig, type MigrateConfig } from "./process-config.ts";
+import { isDatabaseQueue, isPostgres, requireProcessConfig, type MigrateConfig } from "./process-config.ts";
 
 export interface MigrateInput {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -59,16 +59,16 @@ interface Target {
   readonly hasHistory: boolean;
 }
 
-async function targetsOf({ databaseUrl, queueUrl }: MigrateConfig): Promise<readonly Target[]> {
+async function targetsOf({ databaseUrl, queueUrls }: MigrateConfig): Promise<readonly Target[]> {
   const { storeMigrations } = await import("../stores/postgres/migrations.ts");
   const { queueMigrations } = await import("../queues/postgres/migrations.ts");
   const targets: Target[] = [];
   if (isPostgres(databaseUrl)) {
-    const sets = queueUrl === "db:" ? [storeMigrations, queueMigrations] : [storeMigrations];
+    const sets = queueUrls.some(isDatabaseQueue) ? [storeMigrations, queueMigrations] : [storeMigrations];
     targets.push({ url: databaseUrl, setting: "FC_DATABASE_URL", sets, hasHistory: true });
   }
-  if (isPostgres(queueUrl)) {
-    targets.push({ url: queueUrl, setting: "FC_QUEUE_URL", sets: [queueMigrations], hasHistory: false });
+  for (const url of queueUrls.filter(isPostgres)) {
+    targets.push({ url, setting: "FC_QUEUE_URL", sets: [queueMigrations], hasHistory: false });
   }
   return targets;
 }

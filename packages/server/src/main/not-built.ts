@@ -8,28 +8,19 @@ import { configInvalid, type ConfigEntry, type ConfigFault } from "@flowcatalyst
 /** What any process may have been asked for. */
 interface Asked {
   readonly databaseUrl?: string | undefined;
-  readonly queueUrl?: string;
-  readonly routerConfigUrl?: string | undefined;
   readonly outboxDbUrl?: string;
 }
 
 const databaseSchemes = ["sqlite:", "postgres:", "postgresql:"] as const;
-const queueSchemes = ["db:", "sqlite:", "postgres:", "postgresql:"] as const;
 
 export function notBuilt(config: Asked, entries: readonly ConfigEntry[]): readonly ConfigFault[] {
-  const { databaseUrl, queueUrl, routerConfigUrl, outboxDbUrl } = config;
+  const { databaseUrl, outboxDbUrl } = config;
   const faults: [key: string, isAsked: boolean, reason: string][] = [
     [
       "FC_DATABASE_URL",
       databaseUrl !== undefined && !isOneOf(databaseUrl, databaseSchemes),
       "names a database this build does not have; use postgres://… or, for flowcatalyst dev, sqlite:PATH",
     ],
-    [
-      "FC_QUEUE_URL",
-      queueUrl !== undefined && !isOneOf(queueUrl, queueSchemes),
-      "names a queue this build does not have; use db:, postgres://… or sqlite:PATH",
-    ],
-    ["FC_ROUTER_CONFIG_URL", routerConfigUrl !== undefined, "is not built yet; leave it out"],
     ["FC_OUTBOX_DB_URL", outboxDbUrl !== undefined, "is of the outbox processor, which is not built yet"],
   ];
   return faults.flatMap(([key, isAsked, reason]) => {

@@ -67,8 +67,8 @@ export interface StorePlan {
   readonly poolSize: number;
   /** Whether migrations that are missing are run; else the store is refused. SQLite always migrates. */
   readonly migrates: boolean;
-  /** `db:`: the queue's tables are migrated too. */
-  readonly queueUrl: string | null;
+  /** Whether the tables of the queue `db:` are there too, and migrated with the others. */
+  readonly hasQueueTables: boolean;
   readonly dedupWindowMs: number;
   /** Asked once the database is open; null: this process never sees a secret. */
   readonly secretBox: (() => SecretBox) | null;

@@ -24,6 +24,8 @@ export interface PlatformParts {
   readonly ids: IdSource;
   readonly guard: AddressGuard;
   readonly routerQueues: readonly RouterQueue[];
+  /** Absent: a process that does not know its queue takes what every queue but a small one carries. */
+  readonly eventDataMaxBytes?: number;
   /** Where the process is found. The API's own is corrected once it listens. */
   readonly addresses: Record<string, string>;
   /** Routes that are there besides the API, and need no token. */
@@ -56,6 +58,7 @@ export function platformService(parts: PlatformParts, settings: PlatformSettings
       corsOrigins: settings.corsOrigins,
       addresses,
       routerQueues: parts.routerQueues,
+      ...(parts.eventDataMaxBytes === undefined ? {} : { eventDataMaxBytes: parts.eventDataMaxBytes }),
       poolConcurrencyMax: settings.routerMaxInFlight,
       deliveryPathPrefixes: extra === undefined ? [] : [`${extra.path}/`],
     },

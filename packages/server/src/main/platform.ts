@@ -2,8 +2,8 @@
  * `flowcatalyst platform`: the HTTP API as a process of its own, on PostgreSQL. Any number may run side by side.
  *
  * It takes events in and keeps the settings, and reads everything; nothing runs in it by itself. What accumulates is
- * seen to, and replays are run, by the scheduler's process. `/api/config/router` tells routers of the queue of
- * FC_QUEUE_URL, which is why that setting is read here too; the platform itself never opens it.
+ * seen to, and replays are run, by the scheduler's process. `/api/config/router` tells routers of the queues of
+ * FC_QUEUE_URL, which is why that setting is read here too; the platform itself never opens them (decision 0026).
  *
  * Failures: see composed-process.ts and open-store.ts for the start. Later the database may come and go: requests are
  * answered 503 meanwhile, readiness is red, and the process goes on.
@@ -15,7 +15,8 @@ import type { OpenStore } from "./open-store.ts";
 import { platformService } from "./platform-api.ts";
 import type { PlatformConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
-import { routerQueueOf } from "./router-queue.ts";
+import { queueUrlsOf } from "./queue-at.ts";
+import { routerQueuesOf } from "./router-queue.ts";
 import { createMetricsService, createTargetGuard } from "./router-service.ts";
 
 export function composePlatform(config: PlatformConfig, context: ProcessContext): Promise<Composition> {
@@ -26,7 +27,7 @@ async function compose(store: OpenStore, config: PlatformConfig, context: Proces
   const { ids, service: nodeNumber } = await createLeasedIds({ ...context, ...store }, context.holder);
   const addresses = { api: httpUrl(config.host, config.apiPort), ...metricsAddress(config) };
   const guard = createTargetGuard(config.allowedTargetCidrs, context);
-  const routerQueues = [routerQueueOf(config.queueUrl)];
+  const routerQueues = routerQueuesOf(queueUrlsOf(config));
   return {
     services: [
       ...store.services,

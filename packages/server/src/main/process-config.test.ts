@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { describeFault, isCodedError } from "@flowcatalyst/foundation";
+import { queueUrlsOf } from "./queue-at.ts";
 import {
   loadProcessConfig,
   namedSchemas,
@@ -30,7 +31,7 @@ test("flowcatalyst dev needs no configuration", async () => {
     metricsPort: 9090,
     host: "127.0.0.1",
     databaseUrl: "sqlite:./data/flowcatalyst.db",
-    queueUrl: "db:",
+    queueUrls: ["db:"],
     authMode: "none",
     logFormat: "text",
     allowedTargetCidrs: ["127.0.0.0/8", "::1/128"],
@@ -80,7 +81,7 @@ test("names of other builds are understood", async () => {
     routerPoolConcurrency: 20,
     routerVisibilityTimeoutSecs: 120,
     routerDrainTimeoutSecs: 10,
-    routerConfigUrl: "http://platform/api/config/router",
+    routerConfigUrls: ["http://platform/api/config/router"],
     standbyEnabled: true,
     standbyLockTtlSecs: 60,
     standbyRedisUrl: "redis://cache",
@@ -93,9 +94,9 @@ test("names of other builds are understood", async () => {
 describe("the queue", () => {
   test("of other builds is chosen by QUEUE_TYPE", async () => {
     const env = { SQS_QUEUE_URL: "https://sqs.eu/1/q", NATS_URL: "nats://n:4222" };
-    expect((await load("router", { ...env, QUEUE_TYPE: "SQS" })).queueUrl).toBe("https://sqs.eu/1/q");
-    expect((await load("router", { ...env, QUEUE_TYPE: "nats" })).queueUrl).toBe("nats://n:4222");
-    expect((await load("dev", env)).queueUrl).toBe("db:");
+    expect((await load("router", { ...env, QUEUE_TYPE: "SQS" })).queueUrls).toEqual(["https://sqs.eu/1/q"]);
+    expect((await load("router", { ...env, QUEUE_TYPE: "nats" })).queueUrls).toEqual(["nats://n:4222"]);
+    expect((await load("dev", env)).queueUrls).toEqual(["db:"]);
   });
 
   test("may stand alone for a router, else the router needs the database", async () => {
@@ -105,8 +106,56 @@ describe("the queue", () => {
   });
 
   test("comes from a flag as well", async () => {
-    const flags = { queueUrl: "sqlite:/tmp/q.db" };
+    const flags = { queueUrls: "sqlite:/tmp/q.db" };
     expect(await loadProcessConfig("router", { env: {}, facts, flags })).toMatchObject({ kind: "loaded" });
+  });
+});
+
+describe("several queues", () => {
+  test("are separated by white space, and none is named twice", async () => {
+    const config = await load("router", { FC_QUEUE_URL: " sqlite:/tmp/q.db\n nats://n:4222,m:4222  " });
+    expect(config.queueUrls).toEqual(["sqlite:/tmp/q.db", "nats://n:4222,m:4222"]);
+    expect(await faultsOf("router", { FC_QUEUE_URL: "sqlite:q.db sqlite:q.db" })).toEqual([
+      expect.stringMatching(/^FC_QUEUE_URL .*names an address twice/),
+    ]);
+  });
+
+  test("are refused with the key's name and without a password when one of them is wrong", async () => {
+    const [fault, ...others] = await faultsOf("router", {
+      FC_QUEUE_URL: "sqlite:q.db carrier-pigeon://me:hunter2@loft",
+    });
+    expect(others).toEqual([]);
+    expect(fault).toContain("FC_QUEUE_URL");
+    expect(fault).not.toContain("hunter2");
+  });
+
+  test("are printed without their passwords", async () => {
+    const env = { FC_QUEUE_URL: "nats://me:hunter2@n:4222 amqp://you:hunter3@a" };
+    const loaded = await loadProcessConfig("router", { env, facts });
+    const entry = loaded.entries.find(({ key }) => key === "FC_QUEUE_URL");
+    expect(entry?.value).toBe("nats://me:********@n:4222 amqp://you:********@a");
+  });
+
+  test("`nats` is that of NATS_URL, or the one on this machine", async () => {
+    const config = await load("dev", { FC_QUEUE_URL: "nats" });
+    expect(queueUrlsOf(config)).toEqual(["nats://127.0.0.1:4222"]);
+    expect(queueUrlsOf(await load("dev", { FC_QUEUE_URL: "nats", NATS_URL: "nats://n" }))).toEqual(["nats://n"]);
+  });
+
+  test("are needed by a router unless it is told of them", async () => {
+    const told = { FC_ROUTER_CONFIG_URL: "http://a/config, http://b/config" };
+    expect(await load("router", told)).toMatchObject({
+      queueUrls: [],
+      routerConfigUrls: ["http://a/config", "http://b/config"],
+    });
+    expect((await load("router", { ...told, ...postgres })).queueUrls).toEqual(["db:"]);
+    expect((await faultsOf("router", { ...told, FC_QUEUE_URL: "db:" })).join()).toContain("needs FC_DATABASE_URL");
+  });
+
+  test("on SQS are asked more than one question at a time", async () => {
+    const connections = async (queue: string) => (await load("router", { FC_QUEUE_URL: queue })).routerQueueConnections;
+    expect(await connections("sqs://eu-west-1/q")).toBe(4);
+    expect(await connections("nats://n")).toBe(1);
   });
 });
 

@@ -10,10 +10,17 @@ import {
   type NamedSchema,
 } from "@flowcatalyst/foundation";
 import {
+  configuredRouterSettings,
+  defaultPoolSettings,
+  queueSettings,
+  routerLimitSettings,
+  routerQueueSettings,
+  routerSettings,
+} from "./router-settings.ts";
+import {
   databaseAccessSettings,
   databaseSettings,
   deduplicationSettings,
-  defaultPoolSettings,
   generalSettings,
   maintenanceSettings,
   optionalDatabaseSettings,
@@ -21,9 +28,6 @@ import {
   outboxSettings,
   platformAccessSettings,
   platformSettings,
-  queueSettings,
-  routerLimitSettings,
-  routerSettings,
   schedulerSettings,
   secretsSettings,
   securitySettings,
@@ -64,9 +68,14 @@ function authModeIsBuilt(config: { readonly authMode: string; readonly apiTokens
   return undefined;
 }
 
-function queueHasDatabase(config: { readonly queueUrl: string; readonly databaseUrl: string | undefined }) {
-  if (!config.queueUrl.startsWith("db:") || config.databaseUrl !== undefined) return undefined;
-  return { property: "queueUrl", reason: "is db:, which needs FC_DATABASE_URL; else name a queue" } as const;
+function queueHasDatabase(config: { readonly queueUrls: readonly string[]; readonly databaseUrl: string | undefined }) {
+  if (!config.queueUrls.some(isDatabaseQueue) || config.databaseUrl !== undefined) return undefined;
+  return { property: "queueUrls", reason: "is db:, which needs FC_DATABASE_URL; else name a queue" } as const;
+}
+
+/** The queue in the tables of the store. */
+export function isDatabaseQueue(url: string): boolean {
+  return url.startsWith("db:");
 }
 
 /** A file has one process, and two of these always share their database. */
@@ -76,10 +85,10 @@ function databaseIsShared(config: { readonly databaseUrl: string | undefined }) 
   return { property: "databaseUrl", reason } as const;
 }
 
-function queueIsShared(config: { readonly queueUrl: string }) {
-  if (!config.queueUrl.startsWith("sqlite:")) return undefined;
+function queueIsShared(config: { readonly queueUrls: readonly string[] }) {
+  if (config.queueUrls[0]?.startsWith("sqlite:") !== true) return undefined;
   const reason = "is a file, which one process has for itself; routers could not receive from it";
-  return { property: "queueUrl", reason } as const;
+  return { property: "queueUrls", reason } as const;
 }
 
 /** Whoever reads a secret must have the key of whoever stored it. */
@@ -179,7 +188,8 @@ const routerSchema = defineConfig({
     ...defaultPoolSettings,
     ...optionalDatabaseSettings,
     ...databaseAccessSettings,
-    ...queueSettings,
+    ...configuredRouterSettings,
+    ...routerQueueSettings,
     ...securitySettings,
     ...secretsSettings,
     ...targetSettings([]),
@@ -250,8 +260,8 @@ export type MigrateConfig = ProcessConfig<"migrate">;
 export type RouterConfig = ProcessConfig<"router">;
 export type DevConfig = ProcessConfig<"dev">;
 
-/** Variables that belong to settings but are no setting themselves. */
-const COMPANION_KEYS: readonly string[] = ["QUEUE_TYPE"];
+/** Variables that belong to settings but are no setting themselves, or to the command line in the same environment. */
+const COMPANION_KEYS: readonly string[] = ["QUEUE_TYPE", "FC_ROUTER_URL"];
 
 /** Where the configuration of a process comes from. */
 export type ConfigInput = {

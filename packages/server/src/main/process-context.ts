@@ -9,6 +9,8 @@ export interface ProcessContext {
   /** Unique among live processes: names this one in leases. */
   readonly holder: string;
   readonly clock: Clock;
+  /** For `${NAME}` in files that are read later than the configuration; absent: there are no names. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Aborts when the process is told to stop: for what a start waits for. Services have a signal of their own. */
   readonly stopping?: AbortSignal;
   /** Sets the wall time of `clock`: instances that share a database go by its time. */

@@ -253,7 +253,7 @@ async function startRouter({ apiUrl, token, queue }: RouterPlace, context: Proce
   const addresses: Record<string, string> = {};
   const services = createRouterServices(
     {
-      queue: { queue, uri: "sqlite:shared", close: () => undefined },
+      queues: [{ queue, uri: "sqlite:shared", close: () => undefined }],
       control: home.control,
       jobs: home.jobs,
       transport: createFetchTransport({ clock: context.clock }, { trustedCertificates: null, proxy: null }),

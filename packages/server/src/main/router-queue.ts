@@ -1,13 +1,91 @@
+import { wireLimits } from "@flowcatalyst/contracts";
+import type { QueueCapabilities } from "../ports/queue.ts";
 import type { RouterQueue } from "../platform/platform-deps.ts";
+
+/** Parameters that hold what opens a queue: drivers take it there beside user and password. */
+const secretParameters: ReadonlySet<string> = new Set(["user", "password", "sslpassword", "token", "secret"]);
+
+/** An address in its parts; NATS names several hosts, which makes it no URL by the standard. */
+interface Address {
+  /** With `://`. */
+  readonly scheme: string;
+  /** With `@`; empty: there is none. */
+  readonly userInfo: string;
+  readonly hosts: string;
+  /** With its `/`. */
+  readonly path: string;
+  readonly parameters: readonly string[];
+}
+
+const addressShape = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*@)?([^@/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/i;
+
+function addressOf(text: string): Address | null {
+  const [, scheme, userInfo = "", hosts = "", path = "", query = ""] = addressShape.exec(text) ?? [];
+  if (scheme === undefined) return null;
+  return { scheme, userInfo, hosts, path, parameters: query.split("&").filter((parameter) => parameter !== "") };
+}
+
+function textOf({ scheme, userInfo, hosts, path, parameters }: Address): string {
+  return scheme + userInfo + hosts + path + (parameters.length === 0 ? "" : `?${parameters.join("&")}`);
+}
+
+function isSecret(parameter: string): boolean {
+  return secretParameters.has(parameter.split("=")[0] ?? "");
+}
 
 /** A queue as `/api/config/router` tells routers of it: without user and password, which they have themselves. */
 export function routerQueueOf(queueUrl: string): RouterQueue {
   const queueName = queueUrl.slice(0, queueUrl.indexOf(":"));
-  const url = URL.parse(queueUrl);
-  if (url === null || url.host === "") return { queueName, queueUri: queueUrl };
-  url.username = "";
-  url.password = "";
-  // The driver of PostgreSQL takes passwords there as well.
-  for (const name of ["user", "password", "sslpassword"]) url.searchParams.delete(name);
-  return { queueName, queueUri: url.href };
+  const address = addressOf(queueUrl);
+  // What is no address as we know them may have a password in any place up to the last `@`.
+  if (address === null) return { queueName, queueUri: queueUrl.replace(/:\/\/.*@/s, "://") };
+  const parameters = address.parameters.filter((parameter) => !isSecret(parameter));
+  return { queueName, queueUri: textOf({ ...address, userInfo: "", parameters }) };
+}
+
+/** All of them, each with a name of its own, in the order given. */
+export function routerQueuesOf(queueUrls: readonly string[]): readonly RouterQueue[] {
+  const taken = new Set<string>();
+  return queueUrls.map((queueUrl) => {
+    const { queueName, queueUri } = routerQueueOf(queueUrl);
+    return { queueName: untakenName(queueName, taken), queueUri };
+  });
+}
+
+/** The name, with a number behind it if it is taken; it is taken from then on. */
+export function untakenName(wanted: string, taken: Set<string>): string {
+  let name = wanted;
+  for (let number = 2; taken.has(name); number += 1) name = `${wanted}-${number}`;
+  taken.add(name);
+  return name;
+}
+
+/**
+ * The address of a queue that somebody without secrets has told us of. Where it has no user, it gets that of the
+ * setting's queue on the same host, if there is one: FC_QUEUE_URL is where a router is given what opens a broker.
+ */
+export function withOwnCredentials(queueUri: string, ownUrls: readonly string[]): string {
+  const address = addressOf(queueUri);
+  if (address === null || address.hosts === "" || address.userInfo !== "") return queueUri;
+  const own = ownUrls.map(addressOf).find((candidate) => candidate !== null && isSameHost(candidate, address));
+  if (own === undefined || own === null) return queueUri;
+  const parameters = [...address.parameters.filter((each) => !isSecret(each)), ...own.parameters.filter(isSecret)];
+  return textOf({ ...address, userInfo: own.userInfo, parameters });
+}
+
+/** Also of the same scheme: a password for a line that is encrypted is not for one that is not. */
+function isSameHost(left: Address, right: Address): boolean {
+  return left.scheme.toLowerCase() === right.scheme.toLowerCase() && left.hosts === right.hosts;
+}
+
+/** What a message has beside the data of its event: target, headers, attributes. */
+const envelopeMaxBytes = 32_768;
+/** Data travels as a text within JSON, which doubles each quotation mark and backslash at the worst. */
+const escapingFactor = 2;
+
+/** How large the data of an event may be so that a message of one delivery is within the queue's limit. */
+export function eventDataMaxBytesOf(queue: Pick<QueueCapabilities, "carriesReferences" | "maxMessageBytes">): number {
+  const { eventDataMaxBytes } = wireLimits;
+  if (queue.carriesReferences) return eventDataMaxBytes;
+  return Math.min(eventDataMaxBytes, Math.floor((queue.maxMessageBytes - envelopeMaxBytes) / escapingFactor));
 }

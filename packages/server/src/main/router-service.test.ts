@@ -81,7 +81,7 @@ function setup(changes: Partial<ProcessContext> = {}, hangs = false) {
     secrets: async () => [],
   };
   const parts = {
-    queue: { queue: line.queue, uri: "sqlite:", close },
+    queues: [{ queue: line.queue, uri: "sqlite:", close }],
     control,
     jobs: null,
     transport: {

@@ -1,4 +1,4 @@
-import { CodedError, type HealthResult, type Service } from "@flowcatalyst/foundation";
+import { CodedError, wrapUnknown, type HealthResult, type Service } from "@flowcatalyst/foundation";
 import { createAddressPolicy } from "../domain/address-policy.ts";
 import { createDnsAddressGuard, systemResolveHost } from "../net/index.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
@@ -25,7 +25,12 @@ export interface RouterSettings {
 }
 
 export interface RouterParts {
-  readonly queue: OpenQueue;
+  /** Open already. The first takes what is published to the router itself. */
+  readonly queues: readonly OpenQueue[];
+  /** Pools and queues from elsewhere. */
+  readonly configured?: ConfiguredParts | null;
+  /** Absent: the router's own. */
+  readonly warnings?: Warnings;
   readonly control: DeliveryControl;
   /** Null: the queue carries stand-alone messages only. */
   readonly jobs: RouterJobs | null;
@@ -39,9 +44,22 @@ export interface RouterParts {
   readonly addresses: Record<string, string>;
 }
 
+/** What comes and goes by a configuration that is read while the router runs (configured/). */
+export interface ConfiguredParts {
+  /** Started before the router; ready when there are settings to begin with. */
+  readonly service: Service;
+  attach(router: Router): void;
+  /** Reads everything again; throws what could not be taken. */
+  reload(): Promise<void>;
+  /** Why queues that are named are not open. */
+  queueFaults(): readonly string[];
+  /** Those that are open now. */
+  opened(): readonly OpenQueue[];
+}
+
 const msPerSecond = 1_000;
 
-/** A router and its HTTP API, as two services in starting order. */
+/** A router and its HTTP API, and what configures it, as services in starting order. */
 export function createRouterServices(
   parts: RouterParts,
   settings: RouterSettings,
@@ -49,7 +67,7 @@ export function createRouterServices(
 ): readonly Service[] {
   const router = createRouter(
     {
-      queues: [parts.queue.queue],
+      queues: parts.queues.map(({ queue }) => queue),
       deliveries: parts.jobs?.deliveries ?? null,
       check: parts.jobs?.check ?? null,
       sink: parts.jobs?.sink ?? null,
@@ -60,7 +78,7 @@ export function createRouterServices(
       random: context.random,
       logger: context.logger,
       metrics: context.metrics,
-      warnings: new Warnings(context.clock, context.logger),
+      warnings: parts.warnings ?? new Warnings(context.clock, context.logger),
       standby: parts.standby ?? null,
     },
     {
@@ -71,15 +89,34 @@ export function createRouterServices(
       maxInFlight: callsAtOnce(settings.routerMaxInFlight, parts.callsHome ?? 0, context),
     },
   );
-  context.health.register("queue", () => queueHealth(router));
-  return [routerService(router), routerHttp({ router, parts, settings }, context)];
+  parts.configured?.attach(router);
+  context.health.register("queue", () => queueHealth(router, parts));
+  const services = [routerService(router), routerHttp({ router, parts, settings }, context)];
+  return parts.configured ? [parts.configured.service, ...services] : services;
 }
 
-/** A queue that cannot be received from is tried again for ever; meanwhile readiness says so. */
-function queueHealth({ monitoring }: Router): HealthResult {
-  const failing = monitoring.consumers().filter(({ error }) => error !== null);
-  if (failing.length === 0) return { status: "UP" };
-  return { status: "DOWN", data: { reason: failing.map(({ name, error }) => `${name}: ${error}`).join("; ") } };
+/** All that are open now, those of the settings first. */
+function openQueues({ queues, configured }: RouterParts): readonly OpenQueue[] {
+  return configured ? [...queues, ...configured.opened()] : queues;
+}
+
+/** A queue that cannot be opened or received from is tried again for ever; meanwhile readiness says so. */
+async function queueHealth({ monitoring }: Router, parts: RouterParts): Promise<HealthResult> {
+  const failing = monitoring.consumers().flatMap(({ name, error }) => (error === null ? [] : `${name}: ${error}`));
+  const probed = await Promise.all(openQueues(parts).map(probeFault));
+  const reasons = new Set([...(parts.configured?.queueFaults() ?? []), ...failing, ...probed.flat()]);
+  if (reasons.size === 0) return { status: "UP" };
+  return { status: "DOWN", data: { reason: [...reasons].join("; ") } };
+}
+
+async function probeFault({ queue, probe }: OpenQueue): Promise<readonly string[]> {
+  const result = await probe?.();
+  return result === undefined || result.status === "UP" ? [] : [`${queue.name}: ${reasonOf(result)}`];
+}
+
+function reasonOf({ data }: HealthResult): string {
+  const reason = data?.["reason"];
+  return typeof reason === "string" ? reason : "there is no connection";
 }
 
 /**
@@ -109,7 +146,14 @@ function routerHttp(
   const app = madeOnFirstRequest(async () => {
     const { createRouterApp } = await import("../router/router-api.ts");
     const made = createRouterApp(
-      { router, publisher: parts.queue.queue, deadLetters: parts.queue.queue, clock, random, logger, metrics },
+      {
+        router: reloading(router, parts),
+        queues: () => openQueues(parts).map(({ queue }) => queue),
+        clock,
+        random,
+        logger,
+        metrics,
+      },
       { apiTokens: settings.apiTokens, version, addresses: parts.addresses },
     );
     return made.route("/", createHealthRoutes(health, metrics));
@@ -124,6 +168,23 @@ function routerHttp(
       parts.addresses["router"] = url;
     },
   });
+}
+
+/** POST /config/reload reads all that the settings come from, in the order in which one is laid over the other. */
+function reloading(router: Router, { configured }: RouterParts): Pick<Router, "monitoring" | "reload"> {
+  if (!configured) return router;
+  return {
+    monitoring: router.monitoring,
+    reload: async () => {
+      const fault = await configured.reload().then(
+        () => null,
+        (error: unknown) => wrapUnknown(error),
+      );
+      const revision = await router.reload();
+      if (fault !== null) throw fault;
+      return revision;
+    },
+  };
 }
 
 /** Which addresses targets may have; one for the router and for whoever saves a subscription. */

@@ -22,6 +22,7 @@ import {
   systemRandom,
   type ConfigEntry,
   type ConfigFacts,
+  type ConfigFault,
   type LogFormat,
   type Logger,
   type LogLevel,
@@ -104,8 +105,6 @@ interface LifeConfig {
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly databaseUrl?: string | undefined;
-  readonly queueUrl?: string;
-  readonly routerConfigUrl?: string | undefined;
   /** Of processes that deliver: calls under way may finish. */
   readonly routerDrainTimeoutSecs?: number;
 }
@@ -218,6 +217,7 @@ function contextOf(config: LifeConfig, input: ServiceInput, stopping: AbortSigna
   const logger: Logger = createLogger({ level: config.logLevel, format: config.logFormat });
   return {
     version: input.version,
+    env: input.env,
     stopping,
     holder: `${hostname()}:${process.pid}:${Math.floor(random.next() * holderNumbers)}`,
     clock,
@@ -256,6 +256,18 @@ export async function checkConfig(
 ): Promise<{ readonly entries: readonly ConfigEntry[]; readonly faults: readonly string[] }> {
   const loaded = await loadProcessConfig(name, sourcesOf(input));
   const entries = describeConfig(loaded);
-  const faults = loaded.kind === "faulty" ? loaded.faults : notBuilt(loaded.config, loaded.entries);
+  const faults = loaded.kind === "faulty" ? loaded.faults : await laterFaults(loaded, input.env);
   return { entries, faults: faults.map((fault) => describeFault(fault)) };
+}
+
+/** What a start would refuse although each setting is valid. */
+async function laterFaults(
+  { config, entries }: { readonly config: object; readonly entries: readonly ConfigEntry[] },
+  env: ServiceInput["env"],
+): Promise<readonly ConfigFault[]> {
+  const faults = notBuilt(config, entries);
+  if (!("routerPoolsPath" in config) || typeof config.routerPoolsPath !== "string") return faults;
+  const { readPoolsFile } = await import("./configured/pools-file.ts");
+  const read = await readPoolsFile(config.routerPoolsPath, env);
+  return read.kind === "faulty" ? [...faults, ...read.faults] : faults;
 }

@@ -17,7 +17,7 @@ import { watchedLeases } from "./lease-checks.ts";
 import type { OpenStore } from "./open-store.ts";
 import type { SchedulerConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
-import { openQueueAt } from "./queue-at.ts";
+import { firstQueueUrl, openQueueAt, reachedQueue } from "./queue-at.ts";
 import { createMetricsService } from "./router-service.ts";
 import { maintenanceService, replayRunner, schedulerService } from "./stages.ts";
 
@@ -29,8 +29,10 @@ export function composeScheduler(config: SchedulerConfig, context: ProcessContex
 }
 
 async function compose(opened: OpenStore, config: SchedulerConfig, context: ProcessContext): Promise<Composition> {
-  const { queueUrl: url, databasePoolSize: poolSize, migrate: migrates } = config;
-  const queue = await openQueueAt({ url, visibilityMs, poolSize, migrates, store: opened }, context);
+  const url = firstQueueUrl(config);
+  const { databasePoolSize: poolSize, migrate: migrates } = config;
+  const place = { url, visibilityMs, poolSize, migrates, store: opened };
+  const queue = await reachedQueue(() => openQueueAt(place, context), url, context);
   if (queue.probe !== undefined) context.health.register("queue", queue.probe);
   const addresses = metricsAddress(config);
   const leaseNames = [schedulerLeaseName, replayLeaseName, maintenanceLeaseName];

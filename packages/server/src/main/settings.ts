@@ -109,27 +109,6 @@ export const optionalDatabaseSettings = {
   }),
 };
 
-export const queueSettings = {
-  queueUrl: url({
-    key: "QUEUE_URL",
-    section: "Storage",
-    description:
-      "The queue: `db:` (tables in the database), `postgres://…` (tables in a database of its own), `sqlite:PATH`, " +
-      "`nats://…`, `sqs://…` or `https://sqs.…`, `amqp://…`.",
-    schemes: ["db", "sqlite", "postgres", "postgresql", "nats", "tls", "sqs", "https", "http", "amqp", "amqps"],
-    default: "db:",
-    aliases: [
-      "QUEUE_URL",
-      { name: "SQS_QUEUE_URL", read: (value, env) => (isQueueType(env, "sqs") ? value : undefined) },
-      { name: "NATS_URL", read: (value, env) => (isQueueType(env, "nats") ? value : undefined) },
-    ],
-  }),
-};
-
-function isQueueType(env: Readonly<Record<string, string | undefined>>, type: string): boolean {
-  return env["QUEUE_TYPE"]?.trim().toLowerCase() === type;
-}
-
 export const securitySettings = {
   apiTokens: list({
     key: "API_TOKENS",
@@ -266,80 +245,6 @@ export const schedulerSettings = {
     min: 1,
     max: 100_000,
     unit: "messages",
-  }),
-};
-
-/** The platform refuses pools that together ask for more than a router may do. */
-export const routerLimitSettings = {
-  routerMaxInFlight: int({
-    key: "ROUTER_MAX_IN_FLIGHT",
-    section: "Router",
-    description: "Calls at once in the whole process; the pools together may not ask for more.",
-    default: 4_096,
-    min: 1,
-    max: 65_336,
-    unit: "calls",
-  }),
-};
-
-export const routerSettings = {
-  ...routerLimitSettings,
-  routerPort: port({
-    key: "ROUTER_PORT",
-    section: "Router",
-    description: "The router API.",
-    default: 8081,
-  }),
-  routerVisibilityTimeoutSecs: int({
-    key: "ROUTER_VISIBILITY_TIMEOUT_SECS",
-    section: "Router",
-    description: "How long a received message stays hidden from others; it is extended at a third of this.",
-    default: 60,
-    min: 3,
-    max: 43_200,
-    unit: "seconds",
-    aliases: ["VISIBILITY_TIMEOUT"],
-  }),
-  routerDrainTimeoutSecs: int({
-    key: "ROUTER_DRAIN_TIMEOUT_SECS",
-    section: "Router",
-    description: "How long calls under way may take to finish when the process is told to stop.",
-    default: 30,
-    min: 0,
-    max: 3_600,
-    unit: "seconds",
-    aliases: ["FC_DRAIN_TIMEOUT_SECONDS"],
-  }),
-  routerConfigUrl: url({
-    key: "ROUTER_CONFIG_URL",
-    section: "Router",
-    description: "Where pools and queues are fetched from (`/api/config/router` of a platform).",
-    schemes: ["http", "https"],
-    aliases: ["FLOWCATALYST_CONFIG_URL"],
-  }),
-  routerConfigIntervalSecs: int({
-    key: "ROUTER_CONFIG_INTERVAL_SECS",
-    section: "Router",
-    description: "Pause between two fetches of FC_ROUTER_CONFIG_URL.",
-    default: 300,
-    min: 1,
-    max: 86_400,
-    unit: "seconds",
-    aliases: ["FLOWCATALYST_CONFIG_INTERVAL"],
-  }),
-};
-
-/** A router without a platform has no other place where its pool is described. */
-export const defaultPoolSettings = {
-  routerPoolConcurrency: int({
-    key: "ROUTER_POOL_CONCURRENCY",
-    section: "Router",
-    description: "Calls at once in the default pool of a router without a platform.",
-    default: 10,
-    min: 1,
-    max: 10_000,
-    unit: "calls",
-    aliases: ["POOL_CONCURRENCY"],
   }),
 };
 

@@ -16,7 +16,8 @@ export async function openPostgresQueue(place: QueuePlace, context: ProcessConte
     await reachPostgres(database, "FC_QUEUE_URL", context);
     if (migrates) await migrateAll(database, [queueMigrations], context.logger);
     await requireMigrated(database, queueMigrations);
-    const { queueName: name, queueUri: uri } = routerQueueOf(url);
+    const { queueName, queueUri: uri } = routerQueueOf(url);
+    const name = place.name ?? queueName;
     const opened = createQueueOn(database, { name, visibilityMs, carriesReferences: false }, context);
     return {
       ...opened,

@@ -39,7 +39,7 @@ export async function openPostgresStore(plan: StorePlan, context: ProcessContext
 async function prepare(database: PostgresDatabase, plan: StorePlan, context: ProcessContext): Promise<void> {
   const { logger } = context;
   await reachPostgres(database, "FC_DATABASE_URL", context);
-  const sets: MigrationSet[] = plan.queueUrl === "db:" ? [storeMigrations, queueMigrations] : [storeMigrations];
+  const sets: MigrationSet[] = plan.hasQueueTables ? [storeMigrations, queueMigrations] : [storeMigrations];
   if (plan.migrates) await migrateAll(database, sets, logger);
   else await requireMigrated(database, storeMigrations);
   await followDatabaseTime(readDatabaseNowMs, database, context);
