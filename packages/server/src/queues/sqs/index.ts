@@ -6,7 +6,7 @@ import { createSqsService } from "./sqs-service.ts";
 
 export async function openSqsQueue(deps: BrokerQueueDeps, config: BrokerQueueConfig): Promise<BrokerQueue> {
   const address = parseSqsUrl(config.url);
-  const service = createSqsService(address);
+  const service = createSqsService(address, deps.clock);
   try {
     const places = await openSqsPlaces(deps, service, address);
     const queue = new SqsQueue({ ...deps, service, places }, { ...config, isFifo: address.isFifo });

@@ -45,25 +45,25 @@ export interface EntryCalls<Item> {
   send(items: readonly Item[]): Promise<readonly BatchResultErrorEntry[]>;
 }
 
-/** Sends up to ten items, those that fail in passing again. True by position: done; false: refused for good. */
-export async function sendEntries<Item>(items: readonly Item[], calls: EntryCalls<Item>): Promise<readonly boolean[]> {
-  const done = items.map(() => true);
-  let places = items.map((_, at) => at);
-  for (let tried = 1; ; tried++) {
-    const failures = await calls.send(places.map((at) => items[at]!));
-    const again: number[] = [];
+/** Sends up to ten items, those that fail in passing again; gives back what was done. */
+export async function sendEntries<Item>(items: readonly Item[], calls: EntryCalls<Item>): Promise<readonly Item[]> {
+  const refused = new Set<Item>();
+  let left = items;
+  for (let tried = 1; left.length > 0; tried++) {
+    const failures = await calls.send(left);
+    const again: Item[] = [];
     for (const failure of failures) {
-      const place = places[Number(failure.Id)];
-      if (place === undefined) continue;
-      if (mayPass(failure)) again.push(place);
-      else done[place] = false;
+      const item = left[Number(failure.Id)];
+      if (item === undefined) continue;
+      if (mayPass(failure)) again.push(item);
+      else refused.add(item);
     }
-    if (again.length === 0) return done;
-    if (tried === sqsLimits.entryTries) {
+    if (again.length > 0 && tried === sqsLimits.entryTries) {
       const message = `SQS did not do ${again.length} of ${items.length} things of a batch: ${failures[0]?.Code}`;
       throw new CodedError("QUEUE_UNAVAILABLE", { message });
     }
-    places = again;
-    await calls.clock.sleep(backoffMs(sqsLimits.entryRetry, tried, calls.random));
+    left = again;
+    if (again.length > 0) await calls.clock.sleep(backoffMs(sqsLimits.entryRetry, tried, calls.random));
   }
+  return items.filter((item) => !refused.has(item));
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import type { Clock } from "@flowcatalyst/foundation";
+import type { Logger } from "@flowcatalyst/foundation";
 import {
+  ChangeMessageVisibilityBatchCommand,
   ChangeMessageVisibilityCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
@@ -11,7 +12,7 @@ import {
 import { decodeMessage, describeFaults } from "../../domain/message-codec.ts";
 import type { MessageId, PoolCode } from "../../domain/ids.ts";
 import type { DeadLetter, DeadLetterKey, DeadLetterPage, DeadLetters } from "../../ports/queue.ts";
-import { forEachAtOnce } from "./sqs-batches.ts";
+import { forEachAtOnce, inTens } from "./sqs-batches.ts";
 import { attributeText } from "./sqs-names.ts";
 import type { SqsPlaces } from "./sqs-places.ts";
 import { sqsLimits } from "./sqs-queue-limits.ts";
@@ -20,7 +21,7 @@ import { sqsFaultName, type SqsService } from "./sqs-service.ts";
 export interface SqsDeadLettersDeps {
   readonly service: SqsService;
   readonly places: SqsPlaces;
-  readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 /** A message on its way to the dead letters. */
@@ -102,26 +103,48 @@ export class SqsDeadLetters implements DeadLetters {
   }
 
   /**
-   * Receives until nothing more comes or enough was seen, and gives back what is kept. Nothing more: an empty answer
-   * when as many were seen as there were said to be, else a second one that asked all of the queue's servers.
+   * Receives until nothing new comes or enough was seen, and gives back what is kept. Nothing new: nothing at all when
+   * as many were seen as there were said to be, else when a second question, to all of the queue's servers, got
+   * nothing.
    */
   async #look(wantsMore: () => boolean, see: (message: Message) => Promise<Found>): Promise<void> {
-    const kept: Message[] = [];
+    const kept = new Map<string, Message>();
+    const seen = new Set<string>();
+    const show = async (message: Message): Promise<void> => {
+      const { MessageId: id = "" } = message;
+      seen.add(id);
+      if ((await see(message)) === "removed") kept.delete(id);
+    };
+    const expected = await this.#count();
+    let waitSeconds = 0;
     try {
-      const expected = wantsMore() ? await this.#count() : 0;
-      for (let seen = 0, waitSeconds = 0; wantsMore() && seen < sqsLimits.maxLooked;) {
+      while (wantsMore() && seen.size < sqsLimits.maxLooked) {
         const messages = await this.#receive(waitSeconds);
-        if (messages.length === 0 && (waitSeconds > 0 || seen >= expected)) return;
-        waitSeconds = messages.length === 0 ? 1 : 0;
-        seen += messages.length;
-        kept.push(...messages);
-        for (const message of messages) {
-          if ((await see(message)) === "removed") kept.splice(kept.indexOf(message), 1);
-        }
+        for (const message of messages) kept.set(message.MessageId ?? "", message);
+        const fresh = messages.filter(({ MessageId: id = "" }) => !seen.has(id));
+        if (fresh.length === 0 && (waitSeconds > 0 || seen.size >= expected)) return;
+        waitSeconds = fresh.length === 0 ? 1 : 0;
+        for (const message of fresh) await show(message);
       }
     } finally {
-      // What cannot be given back is visible again by itself.
-      await forEachAtOnce(kept, (message) => this.#hide(message, 0)).catch(() => undefined);
+      await this.#giveBack([...kept.values()]);
+    }
+  }
+
+  /** What cannot be given back is visible again by itself. */
+  async #giveBack(messages: readonly Message[]): Promise<void> {
+    const { service, places } = this.#deps;
+    const give = async (some: readonly Message[]): Promise<void> => {
+      const entries = some.map(({ ReceiptHandle: handle }, at) => {
+        return { Id: String(at), ReceiptHandle: handle, VisibilityTimeout: 0 };
+      });
+      const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: places.dead, Entries: entries });
+      await service.call((options) => service.client.send(command, options));
+    };
+    try {
+      await forEachAtOnce(inTens(messages), give);
+    } catch (error) {
+      this.#deps.logger.debug({ error }, "dead letters stay hidden for a while, because they cannot be given back");
     }
   }
 

@@ -32,6 +32,7 @@ interface Asker {
 interface Poll {
   /** Null: whoever asked has gone; what it brings is for the next one. */
   asker: Asker | null;
+  readonly over: Promise<void>;
 }
 
 export interface PollRequest {
@@ -58,7 +59,8 @@ export class SqsPolls {
   readonly #open = new Set<Poll>();
   readonly #askers = new Set<Asker>();
   readonly #unanswered: string[] = [];
-  #kept: Arrival[] = [];
+  readonly #kept: Arrival[] = [];
+  #isClosed = false;
 
   constructor(deps: SqsPollsDeps, config: SqsPollsConfig) {
     this.#deps = deps;
@@ -71,7 +73,7 @@ export class SqsPolls {
     const none = { messages: [], askedAtMs: clock.monotonicMs() };
     const giveUpAtMs = clock.monotonicMs() + waitMs;
     for (;;) {
-      if (signal.aborted) return none;
+      if (signal.aborted || this.#isClosed) return none;
       const kept = this.#kept.shift();
       if (kept !== undefined) return this.#shorten(kept, max);
       const leftMs = Math.max(0, giveUpAtMs - clock.monotonicMs());
@@ -82,15 +84,20 @@ export class SqsPolls {
     }
   }
 
-  /** When all polls are over, each having brought what it brings. */
-  async whenQuiet(withinMs: number): Promise<void> {
-    const giveUpAtMs = this.#deps.clock.monotonicMs() + withinMs;
-    while (this.#open.size > 0 && this.#deps.clock.monotonicMs() < giveUpAtMs) await this.#deps.clock.sleep(5);
-  }
-
-  /** Gives back what was kept. */
-  async release(): Promise<void> {
-    for (const { messages } of this.#kept.splice(0)) await this.#deps.giveBack(messages);
+  /**
+   * Ends all questions, waits for what polls under way may be bringing, though not for idle ones to their end, and
+   * gives back what nobody took.
+   */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const { clock, giveBack } = this.#deps;
+    const none = { messages: [], askedAtMs: clock.monotonicMs() };
+    for (const asker of this.#askers) asker.answer(none);
+    const enough = new AbortController();
+    const grace = clock.sleep(sqsLimits.closeGraceMs, enough.signal);
+    await Promise.race([Promise.all([...this.#open].map(({ over }) => over)), grace]);
+    enough.abort();
+    await Promise.all(this.#kept.splice(0).map(({ messages }) => giveBack(messages)));
   }
 
   #hasStrays(): boolean {
@@ -146,15 +153,15 @@ export class SqsPolls {
   }
 
   #begin(max: number, seconds: number): Poll {
-    const poll: Poll = { asker: null };
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const poll: Poll = { asker: null, over };
     this.#open.add(poll);
-    void this.#run(poll, max, seconds);
+    void this.#run(poll, max, seconds).then(resolve);
     return poll;
   }
 
   async #run(poll: Poll, max: number, seconds: number): Promise<void> {
-    const { clock } = this.#deps;
-    const askedAtMs = clock.monotonicMs();
+    const askedAtMs = this.#deps.clock.monotonicMs();
     try {
       const messages = await this.#receive(max, seconds);
       this.#open.delete(poll);

@@ -3,7 +3,7 @@ import { SendMessageBatchCommand, type BatchResultErrorEntry } from "@aws-sdk/cl
 import type { PoolCode } from "../../domain/ids.ts";
 import type { QueueMessage } from "../../domain/message.ts";
 import type { PublishResult } from "../../ports/queue.ts";
-import { forEachAtOnce, mayPass } from "./sqs-batches.ts";
+import { forEachAtOnce } from "./sqs-batches.ts";
 import { bodyOf, fifoIdsOf, type FifoIds } from "./sqs-names.ts";
 import { sqsLimits } from "./sqs-queue-limits.ts";
 import type { SqsService } from "./sqs-service.ts";
@@ -27,6 +27,11 @@ interface Outgoing {
   readonly body: string;
   readonly bytes: number;
   readonly ids: FifoIds | null;
+}
+
+interface Failure {
+  readonly outgoing: Outgoing;
+  readonly result: PublishResult;
 }
 
 /** Messages that are sent one batch after another. */
@@ -84,38 +89,43 @@ export class SqsPublishing {
     return { position, url: this.#deps.urlOf(message.lane), body, bytes, ids };
   }
 
+  /** Without an answer nothing is known of the batch, and what is behind it is not sent. */
   async #sendChain({ url, messages }: Chain, results: PublishResult[]): Promise<void> {
     const heldGroups = new Set<string>();
-    for (let from = 0; from < messages.length;) {
-      const batch: Outgoing[] = [];
-      let bytes = 0;
-      for (; from < messages.length && batch.length < sqsLimits.maxBatch; from++) {
-        const next = messages[from]!;
-        if (next.ids !== null && heldGroups.has(next.ids.groupId)) {
-          results[next.position] = refusedBecauseOfEarlier;
-          continue;
-        }
-        if (batch.length > 0 && bytes + next.bytes > this.#config.batchLimitBytes) break;
-        batch.push(next);
-        bytes += next.bytes;
-      }
-      if (batch.length === 0) return;
-      try {
-        for (const failure of await this.#send(url, batch)) {
-          const failed = batch[Number(failure.Id)];
-          if (failed === undefined) continue;
-          results[failed.position] = resultOf(failure);
-          if (failed.ids !== null && mayPass(failure)) heldGroups.add(failed.ids.groupId);
-        }
-      } catch (error) {
-        const refused: PublishResult = { kind: "refused", detail: describeError(error) };
-        for (const { position } of [...batch, ...messages.slice(from)]) results[position] = refused;
+    let left: readonly Outgoing[] = messages;
+    while (left.length > 0) {
+      const batch = this.#batchOf(left);
+      const failures = await this.#send(url, batch).catch((error: unknown) => describeError(error));
+      if (typeof failures === "string") {
+        for (const { position } of left) results[position] = { kind: "refused", detail: failures };
         return;
       }
+      left = left.slice(batch.length);
+      for (const { outgoing, result } of failures) {
+        results[outgoing.position] = result;
+        if (result.kind === "refused" && outgoing.ids !== null) heldGroups.add(outgoing.ids.groupId);
+      }
+      if (heldGroups.size === 0) continue;
+      const isHeld = ({ ids }: Outgoing): boolean => ids !== null && heldGroups.has(ids.groupId);
+      for (const { position } of left.filter(isHeld)) results[position] = refusedBecauseOfEarlier;
+      left = left.filter((outgoing) => !isHeld(outgoing));
     }
   }
 
-  async #send(url: string, batch: readonly Outgoing[]): Promise<readonly BatchResultErrorEntry[]> {
+  /** The first messages, as many as one call takes; at least one. */
+  #batchOf(messages: readonly Outgoing[]): readonly Outgoing[] {
+    const batch: Outgoing[] = [];
+    let bytes = 0;
+    for (const message of messages) {
+      bytes += message.bytes;
+      if (batch.length === sqsLimits.maxBatch || (batch.length > 0 && bytes > this.#config.batchLimitBytes)) break;
+      batch.push(message);
+    }
+    return batch;
+  }
+
+  /** What was not published. */
+  async #send(url: string, batch: readonly Outgoing[]): Promise<readonly Failure[]> {
     const { service } = this.#deps;
     const entries = batch.map(({ body, ids }, at) => ({
       Id: String(at),
@@ -124,7 +134,10 @@ export class SqsPublishing {
     }));
     const command = new SendMessageBatchCommand({ QueueUrl: url, Entries: entries });
     const { Failed: failed = [] } = await service.call((options) => service.client.send(command, options));
-    return failed;
+    return failed.flatMap((failure) => {
+      const outgoing = batch[Number(failure.Id)];
+      return outgoing === undefined ? [] : [{ outgoing, result: resultOf(failure) }];
+    });
   }
 }
 

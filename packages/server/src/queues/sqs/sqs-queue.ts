@@ -50,6 +50,53 @@ export interface SqsQueueConfig extends Omit<BrokerQueueConfig, "url"> {
   readonly isFifo: boolean;
 }
 
+/**
+ * A queue on Amazon SQS, or on what speaks as it does: any number of publishers and consumers, in any number of
+ * processes.
+ *
+ * **Entities.** A queue of ours is several queues of SQS: one whose name the URL has, for all lanes; one more for each
+ * lane that the URL lists; and one for dead letters. All are found (or made, if that was asked for) when it is opened.
+ * The body of a message is the message as text. There is no connection: each call is a request by itself.
+ *
+ * **States of a message**, all of them kept by SQS:
+ *
+ *     publish ─▶ visible ── receive ─▶ hidden, for its visibility ── ack ─▶ gone
+ *                  ▲                     │        ▲        │
+ *                  │ nack, end of time   │        └────────┘ extend; nack with a delay: hidden for that long
+ *                  └─────────────────────┘        └──▶ dead letter: sent to the other queue, then deleted here
+ *
+ * A receipt is the handle that SQS gave. What is held here for it is the message, for the dead letters, and the time of
+ * the receipt, because SQS hides a message for 12 hours from its receipt at most: a longer delay is cut, and a message
+ * that would have to be kept for longer is let go as if its receipt were dead.
+ *
+ * **Order.** A queue whose name ends in `.fifo` has groups: SQS gives nobody the next of a group while one of it is
+ * hidden, for whatever reason, and what becomes visible again stands where it stood. A message without a group is a
+ * group by itself. Order is that of publishing, and holds among the messages of one lane; publishing sees to it that
+ * messages of one call keep theirs (sqs-publishing.ts). A queue of the standard kind knows no groups, and none is
+ * declared.
+ *
+ * **Duplicates.** A FIFO queue takes an id once in five minutes, and swallows what it knows: it answers as if it had
+ * taken it, and so does `publish`. Queues made here look for duplicates within each group, which is what SQS asks in
+ * return for a throughput that is not that of one queue but of each group (decision 0022). A standard queue takes all,
+ * and may give out one message twice.
+ *
+ * **Receiving** keeps polls of up to 20 s open, each holding a connection, and cuts none of them off (sqs-polls.ts).
+ *
+ * **Guarantees and failures.** What is answered as published SQS has stored in several places. Without an answer a
+ * message is `refused`, and may have been taken all the same: a FIFO queue knows it when it comes again. The SDK makes
+ * failed calls again, three times with growing waits, also when SQS says that calls are too many; then receiving and
+ * settling throw QUEUE_UNAVAILABLE, their callers go on trying, and the probe says DOWN until a call succeeds. A crash
+ * leaves what it held hidden until its visibility ends. An entry that fails while the others of its batch do not is
+ * sent again by itself; one that SQS will never accept has a receipt that is dead.
+ *
+ * A body that cannot be read goes to the dead letters, and the rest of its batch is delivered. A message is never given
+ * up for being received often: SQS counts receives that ended in a nack as well, so its count proves nothing. An
+ * operator may set a redrive policy that does; where it leads to the same dead-letter queue, such letters are listed
+ * too.
+ *
+ * **Counts** are SQS's own, approximate and up to a minute old. They do not tell a message that was nacked with a delay
+ * from one in flight, nor how old the oldest is.
+ */
 export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
   readonly visibilityMs: number;
@@ -79,7 +126,7 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       },
     );
     this.#settling = new SqsSettling({ service, held: this.#held, clock, random });
-    this.#deadLetters = new SqsDeadLetters({ service, places, clock });
+    this.#deadLetters = new SqsDeadLetters({ service, places, logger: deps.logger });
     const visibilitySeconds = Math.ceil(config.visibilityMs / 1_000);
     const urls = [places.shared, ...places.byLane.values()];
     this.#polls = new Map(
@@ -103,15 +150,14 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
 
   /** A batch of nothing but what cannot be read calls for another one. */
   async receive(request: ReceiveRequest, signal: AbortSignal): Promise<readonly ReceivedMessage[]> {
-    const { clock, service } = this.#deps;
+    const { clock } = this.#deps;
     const url = this.#urlOf(request.lane);
     const polls = this.#polls.get(url);
     if (polls === undefined) return [];
-    const ends = AbortSignal.any([signal, service.closed]);
     const giveUpAtMs = clock.monotonicMs() + request.waitMs;
     for (;;) {
       const waitMs = Math.max(0, giveUpAtMs - clock.monotonicMs());
-      const arrival = await polls.ask({ max: request.max, waitMs }, ends);
+      const arrival = await polls.ask({ max: request.max, waitMs }, signal);
       if (arrival.messages.length === 0) return [];
       const received = await this.#take(url, arrival);
       if (received.length > 0) return received;
@@ -174,14 +220,10 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   }
 
   async close(): Promise<void> {
-    const { service } = this.#deps;
-    service.stopWaiting();
-    const polls = [...this.#polls.values()];
-    await Promise.all(polls.map((each) => each.whenQuiet(sqsLimits.closeGraceMs)));
-    await Promise.all(polls.map((each) => each.release()));
+    await Promise.all([...this.#polls.values()].map((polls) => polls.close()));
     // What cannot be given back comes back by itself when its visibility ends.
     await this.#settling.nack(this.#held.all(), 0).catch(() => undefined);
-    service.close();
+    this.#deps.service.close();
   }
 
   #urlOf(lane: PoolCode): string {

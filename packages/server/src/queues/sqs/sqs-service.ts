@@ -1,4 +1,4 @@
-import { CodedError, describeError, type HealthResult } from "@flowcatalyst/foundation";
+import { CodedError, describeError, type Clock, type HealthResult } from "@flowcatalyst/foundation";
 import { SQSClient, SQSServiceException, type SQSClientConfig } from "@aws-sdk/client-sqs";
 import { fetchHandler } from "./fetch-handler.ts";
 import { sqsLimits } from "./sqs-queue-limits.ts";
@@ -13,32 +13,35 @@ import type { SqsAddress } from "./sqs-queue-url.ts";
  */
 export class SqsService {
   readonly client: SQSClient;
-  readonly #waits = new AbortController();
-  readonly #calls = new AbortController();
+  readonly #clock: Clock;
+  readonly #underWay = new Set<AbortController>();
+  #isClosed = false;
   #fault: string | null = null;
 
-  constructor(config: SQSClientConfig) {
+  constructor(config: SQSClientConfig, clock: Clock) {
     this.client = new SQSClient(config);
-  }
-
-  /** Aborted when nobody is to wait for messages any more. */
-  get closed(): AbortSignal {
-    return this.#waits.signal;
+    this.#clock = clock;
   }
 
   async call<Output>(
     ask: (options: { readonly abortSignal: AbortSignal }) => Promise<Output>,
     { timeoutMs = sqsLimits.callTimeoutMs }: { readonly timeoutMs?: number } = {},
   ): Promise<Output> {
-    const abortSignal = AbortSignal.any([this.#calls.signal, AbortSignal.timeout(timeoutMs)]);
+    if (this.#isClosed) throw new CodedError("QUEUE_UNAVAILABLE", { message: "the queue on SQS is closed" });
+    const abort = new AbortController();
+    const cancelTimer = this.#clock.setTimer(timeoutMs, () => abort.abort());
+    this.#underWay.add(abort);
     try {
-      const output = await ask({ abortSignal });
+      const output = await ask({ abortSignal: abort.signal });
       this.#fault = null;
       return output;
     } catch (error) {
-      if (!this.#calls.signal.aborted) this.#fault = describeError(error);
+      if (!this.#isClosed) this.#fault = describeError(error);
       const message = `SQS does not do what it was asked: ${describeError(error)}`;
       throw new CodedError("QUEUE_UNAVAILABLE", { message, cause: error });
+    } finally {
+      cancelTimer();
+      this.#underWay.delete(abort);
     }
   }
 
@@ -46,12 +49,10 @@ export class SqsService {
     return this.#fault === null ? { status: "UP" } : { status: "DOWN", data: { error: this.#fault } };
   }
 
-  stopWaiting(): void {
-    this.#waits.abort();
-  }
-
+  /** Cuts off what is under way; nothing is asked any more. */
   close(): void {
-    this.#calls.abort();
+    this.#isClosed = true;
+    for (const abort of this.#underWay) abort.abort();
     this.client.destroy();
   }
 }
@@ -68,9 +69,9 @@ const localCredentials = { accessKeyId: "local", secretAccessKey: "local" };
  * An emulator on this machine asks for no credentials and has no region: any do, and the SDK is not sent looking for
  * them on the network.
  */
-export function createSqsService({ endpoint, region }: SqsAddress): SqsService {
+export function createSqsService({ endpoint, region }: SqsAddress, clock: Clock): SqsService {
   const isLocal = endpoint !== null && isLoopback(new URL(endpoint).hostname);
-  return new SqsService({
+  const config: SQSClientConfig = {
     ...(endpoint === null ? {} : { endpoint }),
     ...(region === null ? {} : { region }),
     ...(isLocal ? { region: region ?? "us-east-1", credentials: localCredentials } : {}),
@@ -79,7 +80,8 @@ export function createSqsService({ endpoint, region }: SqsAddress): SqsService {
     // The endpoint stands as it was given; emulators name queues by addresses that do not lead to them.
     useQueueUrlAsEndpoint: false,
     requestHandler: fetchHandler,
-  });
+  };
+  return new SqsService(config, clock);
 }
 
 function isLoopback(host: string): boolean {

@@ -88,10 +88,10 @@ export class SqsSettling {
     const byUrl = Map.groupBy(changes, ({ handle }) => handle.url);
     const batches = [...byUrl].flatMap(([url, some]) => inTens(some).map((batch) => ({ url, batch })));
     await forEachAtOnce(batches, async ({ url, batch }) => {
-      const results = await sendEntries(batch, { clock, random, send: (some) => send(url, some) });
-      for (const [at, { handle }] of batch.entries()) {
-        if (results[at]) done.add(handle);
-        else held.let(handle.receipt);
+      const accepted = new Set(await sendEntries(batch, { clock, random, send: (some) => send(url, some) }));
+      for (const change of batch) {
+        if (accepted.has(change)) done.add(change.handle);
+        else held.let(change.handle.receipt);
       }
     });
     return done;
