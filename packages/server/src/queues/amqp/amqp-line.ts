@@ -52,7 +52,7 @@ export class LiveConnection {
   lose(reason: string): void {
     if (this.#reason !== null) return;
     this.#reason = reason;
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of this.#listeners) listener();
     this.#listeners.clear();
   }
 }
@@ -188,7 +188,7 @@ export class AmqpLine {
       connection_details: () => ({
         host: address.host,
         port: address.port,
-        connect: (_port: number, _host: string, _options: unknown, connected: () => void): Socket => {
+        connect: (...[, , , connected]: [unknown, unknown, unknown, () => void]): Socket => {
           socket = openGatheringSocket(address, connected);
           socket.on("close", () => end("the connection was closed"));
           return socket;
@@ -234,8 +234,7 @@ function refusal(error: unknown): [reason: string, fault: Error] {
 /** What AMQP or the system says of a failure. */
 export function errorText(error: unknown): string | null {
   if (typeof error !== "object" || error === null) return null;
-  const condition = "condition" in error ? String(error.condition) : "";
-  const description = "description" in error && error.description !== null ? String(error.description) : "";
-  const text = [condition, description].filter((part) => part !== "" && part !== "undefined").join(": ");
+  const parts = ["condition", "description"].map((key): unknown => Reflect.get(error, key));
+  const text = parts.filter((part) => typeof part === "string" && part !== "").join(": ");
   return text === "" ? describeError(error) : text;
 }

@@ -32,7 +32,7 @@ export function encodeForAmqp(message: QueueMessage, body: Uint8Array, nowMs: nu
     content_type: "application/json",
     creation_time: new Date(nowMs),
     ...(message.kind === "standalone" && message.groupKey !== null ? { group_id: message.groupKey } : {}),
-    body: rhea.message.data_section(Buffer.from(body.buffer, body.byteOffset, body.length)),
+    body: dataOf(Buffer.from(body.buffer, body.byteOffset, body.length)),
   });
 }
 
@@ -44,15 +44,20 @@ export function bodyBytesOf(message: QueueMessage): Uint8Array {
  * The text of a message, whoever wrote it: data, a text, or bytes. Null: a map or a list, which no sender of ours
  * makes.
  */
-export function textOf({ body }: Message): string | null {
+export function textOf(message: Message): string | null {
+  const body: unknown = message["body"];
   if (typeof body === "string") return body;
   if (Buffer.isBuffer(body)) return body.toString("utf8");
-  if (typeof body !== "object" || body === null || body.typecode !== dataSection) return null;
-  const content: unknown = body.content;
+  if (typeof body !== "object" || body === null || Reflect.get(body, "typecode") !== dataSection) return null;
+  const content: unknown = Reflect.get(body, "content");
   if (Buffer.isBuffer(content)) return content.toString("utf8");
   return Array.isArray(content)
     ? Buffer.concat(content.filter((part) => Buffer.isBuffer(part))).toString("utf8")
     : null;
+}
+
+function dataOf(bytes: Buffer): unknown {
+  return rhea.message.data_section(bytes);
 }
 
 /** When it was published; null if its sender does not say. */
@@ -83,7 +88,7 @@ export function encodeLetter(letter: DeadLetter): Uint8Array {
       ...(letter.lane === null ? {} : { [letterProperties.lane]: letter.lane }),
       ...(letter.id === null ? {} : { [letterProperties.id]: letter.id }),
     },
-    body: rhea.message.data_section(Buffer.from(letter.body, "utf8")),
+    body: dataOf(Buffer.from(letter.body, "utf8")),
   });
 }
 

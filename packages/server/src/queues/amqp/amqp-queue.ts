@@ -37,7 +37,20 @@ export interface AmqpQueueDeps extends BrokerQueueDeps {
   readonly publishing: AmqpLine;
 }
 
-type Intake = LaneIntake<Content>;
+/** One queue of the broker. */
+interface Lane {
+  readonly intake: LaneIntake<Content>;
+  readonly sender: ConfirmedSender;
+}
+
+type Letter = Omit<DeadLetter, "key" | "atMs">;
+type Unread = Omit<Arrival<Content>, "content">;
+
+interface Outgoing {
+  readonly position: number;
+  readonly message: QueueMessage;
+  readonly body: Uint8Array;
+}
 
 export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
@@ -45,9 +58,10 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly parallelReceives: number;
   readonly capabilities: QueueCapabilities;
   readonly #deps: AmqpQueueDeps;
-  readonly #address: AmqpAddress;
-  readonly #intakes = new Map<PoolCode, Intake>();
-  readonly #senders = new Map<PoolCode, ConfirmedSender>();
+  readonly #maxCredit: number;
+  /** What all lanes share that have no queue of their own. */
+  readonly #shared: Lane;
+  readonly #lanes = new Map<PoolCode, Lane>();
   readonly #held: HeldMessages;
   readonly #counts = new ReceiveCounts(limits.maxRememberedCounts);
   readonly #dead: AmqpDeadLetters;
@@ -56,60 +70,52 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   constructor(deps: AmqpQueueDeps, config: BrokerQueueConfig, address: AmqpAddress) {
     const { clock, publishing, random } = deps;
     this.#deps = deps;
-    this.#address = address;
+    this.#maxCredit = address.credit;
     this.name = config.name;
     this.visibilityMs = config.visibilityMs;
     this.parallelReceives = config.parallelReceives;
     this.capabilities = amqpCapabilities(address);
     const prefix = Buffer.from(random.bytes(8)).toString("hex");
     this.#held = new HeldMessages({ clock, prefix, onDue: (due) => void this.#release(due) });
-    for (const lane of [defaultPoolCode, ...address.lanes]) {
-      const queue = this.#queueOf(lane);
-      this.#intakes.set(lane, this.#createIntake(queue));
-      this.#senders.set(lane, new ConfirmedSender(clock, publishing, queue));
-    }
+    this.#shared = this.#openLane(address.queue);
+    this.#lanes.set(defaultPoolCode, this.#shared);
+    for (const lane of address.lanes) this.#lanes.set(lane, this.#openLane(`${address.queue}.${lane}`));
     const sender = new ConfirmedSender(clock, publishing, address.dead);
     this.#dead = new AmqpDeadLetters({ clock, line: deps.receiving, sender }, address.dead);
   }
 
   async publish(messages: readonly QueueMessage[]): Promise<readonly PublishResult[]> {
-    const results: (PublishResult | undefined)[] = [];
-    const byLane = new Map<PoolCode, { position: number; message: QueueMessage; body: Uint8Array }[]>();
+    const results: PublishResult[] = messages.map(() => notSent);
+    const byLane = new Map<Lane, Outgoing[]>();
     for (const [position, message] of messages.entries()) {
       const body = bodyBytesOf(message);
       const fault = faultOf(message, body);
-      if (fault !== null) {
-        results[position] = fault;
-        continue;
-      }
-      const lane = this.#senders.has(message.lane) ? message.lane : defaultPoolCode;
-      const ofLane = byLane.get(lane) ?? [];
-      byLane.set(lane, ofLane);
-      ofLane.push({ position, message, body });
+      if (fault === null) gather(byLane, this.#laneOf(message.lane), { position, message, body });
+      else results[position] = fault;
     }
     const nowMs = this.#deps.clock.now();
     await Promise.all(
-      [...byLane].map(async ([lane, ofLane]) => {
-        const sent = await this.#senders.get(lane)!.send(
+      [...byLane].map(async ([{ sender }, ofLane]) => {
+        const sent = await sender.send(
           ofLane.map(
             ({ message, body }) =>
               () =>
                 encodeForAmqp(message, body, nowMs),
           ),
         );
-        for (const [at, result] of sent.entries()) results[ofLane[at]!.position] = publishResult(result);
+        for (const [at, { position }] of ofLane.entries()) results[position] = publishResult(sent[at]);
       }),
     );
-    return results.map((result) => result ?? { kind: "refused", detail: "not sent" });
+    return results;
   }
 
   async readyLanes(): Promise<readonly PoolCode[]> {
-    return [...this.#intakes.keys()];
+    return [...this.#lanes.keys()];
   }
 
   async receive(request: ReceiveRequest, signal: AbortSignal): Promise<readonly ReceivedMessage[]> {
     if (this.#isClosed) return [];
-    const intake = this.#intakes.get(request.lane) ?? this.#intakes.get(defaultPoolCode)!;
+    const { intake } = this.#laneOf(request.lane);
     const max = Math.min(request.max, limits.maxBatch);
     const arrivals = await intake.receive({ max, waitMs: request.waitMs }, signal);
     return arrivals.map((arrival) => {
@@ -171,15 +177,20 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   /** Ends waiting receivers; what was not settled goes back to the broker with the links. */
   close(): void {
     this.#isClosed = true;
-    for (const intake of this.#intakes.values()) intake.close();
+    for (const { intake } of this.#lanes.values()) intake.close();
     this.#held.clear();
   }
 
-  #queueOf(lane: PoolCode): string {
-    return lane === defaultPoolCode ? this.#address.queue : `${this.#address.queue}.${lane}`;
+  #laneOf(lane: PoolCode): Lane {
+    return this.#lanes.get(lane) ?? this.#shared;
   }
 
-  #createIntake(queue: string): Intake {
+  #openLane(queue: string): Lane {
+    const { clock, publishing } = this.#deps;
+    return { intake: this.#createIntake(queue), sender: new ConfirmedSender(clock, publishing, queue) };
+  }
+
+  #createIntake(queue: string): LaneIntake<Content> {
     const { clock, receiving: line } = this.#deps;
     return new LaneIntake<Content>(
       {
@@ -195,12 +206,12 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
         },
         gone: (link) => this.#held.dropLink(link),
       },
-      { queue, maxCredit: this.#address.credit },
+      { queue, maxCredit: this.#maxCredit },
     );
   }
 
   /** Null: it cannot be read, and goes to the dead letters. */
-  #read(message: Message, arrival: Omit<Arrival<Content>, "content">): Content | null {
+  #read(message: Message, arrival: Unread): Content | null {
     const text = textOf(message);
     const decoded = decodeMessage(text ?? "");
     if (text !== null && decoded.kind === "message") {
@@ -217,20 +228,18 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     return null;
   }
 
-  async #setAside(
-    letter: Omit<DeadLetter, "key" | "atMs">,
-    { link, delivery }: { link: ReceivingLink; delivery: Arrival<Content>["delivery"] },
-  ): Promise<void> {
+  async #setAside(letter: Letter, { link, delivery }: Unread): Promise<void> {
     try {
       await this.#putDead(letter);
       await link.settle([delivery], "accepted");
     } catch (error) {
-      this.#deps.logger.warn({ reason: describeError(error) }, "a message that cannot be read could not be set aside");
+      const reason = describeError(error);
+      this.#deps.logger.warn({ reason }, "a message that cannot be read could not be set aside, and comes again");
       await link.settle([delivery], "failed");
     }
   }
 
-  #putDead(letter: Omit<DeadLetter, "key" | "atMs">): Promise<void> {
+  #putDead(letter: Letter): Promise<void> {
     const key = Buffer.from(this.#deps.random.bytes(16)).toString("hex") as DeadLetterKey;
     return this.#dead.put({ ...letter, key, atMs: this.#deps.clock.now() });
   }
@@ -242,21 +251,19 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       const held = this.#held.find(receipt);
       if (held === undefined) continue;
       this.#held.remove(held);
-      const ofLink = byLink.get(held.link) ?? [];
-      byLink.set(held.link, ofLink);
-      ofLink.push({ position, held });
+      gather(byLink, held.link, { position, held });
       const { message, receiveCount } = held.content;
       if (settlement === "accepted") this.#counts.forget(message.id);
       else this.#counts.remember(message.id, receiveCount);
     }
     await Promise.all(
       [...byLink].map(async ([link, ofLink]) => {
-        const settled = await link.settle(
-          ofLink.map(({ held }) => held.delivery),
-          settlement,
-        );
-        for (const [at, result] of settled.entries()) results[ofLink[at]!.position] = result;
-        for (const intake of new Set(ofLink.map(({ held }) => held.intake))) intake.settled();
+        const deliveries = ofLink.map(({ held }) => held.delivery);
+        const settled = await link.settle(deliveries, settlement);
+        for (const [at, { position, held }] of ofLink.entries()) {
+          results[position] = settled[at] ?? "dead";
+          held.intake.settled();
+        }
       }),
     );
     return results;
@@ -273,6 +280,14 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
 
 const unreadable = { id: null, lane: null, code: "MESSAGE_INVALID", faults: [] } as const;
 
+const notSent: PublishResult = { kind: "refused", detail: "not sent" };
+
+function gather<Key, Item>(lists: Map<Key, Item[]>, key: Key, item: Item): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [item]);
+  else list.push(item);
+}
+
 function faultOf(message: QueueMessage, body: Uint8Array): PublishResult | null {
   if (message.kind === "platform" && message.jobs.length === 0) {
     return { kind: "invalid", code: "MESSAGE_INVALID", detail: "the message has no jobs" };
@@ -282,7 +297,8 @@ function faultOf(message: QueueMessage, body: Uint8Array): PublishResult | null 
   return { kind: "invalid", code: "MESSAGE_TOO_LARGE", detail };
 }
 
-function publishResult(result: SendResult): PublishResult {
+function publishResult(result: SendResult | undefined): PublishResult {
+  if (result === undefined) return notSent;
   if (result.kind === "sent") return { kind: "published" };
   if (result.kind === "refused") return result;
   return { kind: "invalid", code: "MESSAGE_INVALID", detail: result.detail };

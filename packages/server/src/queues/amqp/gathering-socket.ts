@@ -21,7 +21,8 @@ export function openGatheringSocket({ host, port, tls }: SocketTarget, connected
   const flush = (): void => {
     const chunks = gathered;
     gathered = [];
-    if (chunks.length > 0 && !socket.destroyed) write(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+    const [first] = chunks;
+    if (first !== undefined && !socket.destroyed) write(chunks.length === 1 ? first : Buffer.concat(chunks));
   };
   Object.defineProperty(socket, "write", {
     value: (chunk: Uint8Array): boolean => {

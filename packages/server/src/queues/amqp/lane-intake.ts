@@ -105,7 +105,7 @@ export class LaneIntake<Content> {
 
   /** Ends waiting questions. */
   close(): void {
-    for (const question of [...this.#questions]) question.answer([]);
+    this.#endQuestions((question) => question.answer([]));
     this.#cancelIdle?.();
     this.#link?.close();
   }
@@ -140,7 +140,12 @@ export class LaneIntake<Content> {
     this.#link = null;
     this.#waiting = [];
     const error = new CodedError("QUEUE_UNAVAILABLE", { message: `the queue ${this.#queue} gives nothing: ${reason}` });
-    for (const question of [...this.#questions]) question.fail(error);
+    this.#endQuestions((question) => question.fail(error));
+  }
+
+  /** Whoever is answered is taken off the list. */
+  #endQuestions(end: (question: Question<Content>) => void): void {
+    for (const question of this.#questions.slice()) end(question);
   }
 
   #giveCredit(): void {

@@ -204,7 +204,7 @@ export class ReceivingLink {
     this.#isGone = true;
     this.#stopListening();
     this.#onDrained();
-    for (const settling of [...this.#settling.values()]) this.#finish(settling, "dead");
+    for (const settling of this.#settling.values()) this.#finish(settling, "dead");
     this.#handlers.gone(reason);
   }
 }
