@@ -1,3 +1,6 @@
+import type { QueueCapabilities } from "../../ports/queue.ts";
+import { databaseQueueCapabilities } from "../database-queue.ts";
+
 export interface PostgresQueueConfig {
   /** Unique among the queues of a process. */
   readonly name: string;
@@ -62,3 +65,17 @@ export const postgresQueueLimits = {
   /** Old deduplication rows are taken away this often at most. */
   dedupForgetEveryMs: 5_000,
 } as const;
+
+/** What the queue in a database promises; the same with or without a store beside it, but for the references. */
+export function postgresQueueCapabilities(
+  config: Pick<PostgresQueueConfig, "dedupWindowMs" | "carriesReferences">,
+): QueueCapabilities {
+  return {
+    ...databaseQueueCapabilities,
+    maxDelayMs: postgresQueueLimits.maxDelayMs,
+    dedupWindowMs: config.dedupWindowMs,
+    maxMessageBytes: postgresQueueLimits.maxMessageBytes,
+    maxBatch: postgresQueueLimits.maxBatch,
+    carriesReferences: config.carriesReferences,
+  };
+}

@@ -1,27 +1,13 @@
 import { FakeClock, silentLogger, systemClock } from "@flowcatalyst/foundation";
 import type { JobId, MessageId, PoolCode } from "../../domain/ids.ts";
-import { databaseQueueCapabilities } from "../database-queue.ts";
 import { describeQueueConformance, type QueueBench } from "../../ports/queue.conformance.ts";
 import { createPostgresDatabase, type PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { adHoc } from "../../postgres/statement.ts";
 import { describeWithPostgres, openTestPostgres } from "../../postgres/test-database.fixture.ts";
-import {
-  clockTime,
-  createPostgresQueue,
-  postgresQueueDefaults,
-  postgresQueueLimits,
-  queueMigrations,
-  type PostgresQueue,
-} from "./index.ts";
+import { clockTime, createPostgresQueue, postgresQueueDefaults, queueMigrations, type PostgresQueue } from "./index.ts";
+import { postgresQueueCapabilities } from "./postgres-queue-config.ts";
 
-const capabilities = {
-  ...databaseQueueCapabilities,
-  maxDelayMs: postgresQueueLimits.maxDelayMs,
-  dedupWindowMs: postgresQueueDefaults.dedupWindowMs,
-  maxMessageBytes: postgresQueueLimits.maxMessageBytes,
-  maxBatch: postgresQueueLimits.maxBatch,
-  carriesReferences: true,
-} as const;
+const capabilities = postgresQueueCapabilities(postgresQueueDefaults);
 
 const spoilLast = adHoc<never, [string]>(
   "UPDATE queue_messages SET body = $1 WHERE seq = (SELECT max(seq) FROM queue_messages)",

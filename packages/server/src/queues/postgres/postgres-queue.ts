@@ -18,12 +18,12 @@ import type {
 } from "../../ports/queue.ts";
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { isRepeatable, isUnavailable, toStoreError } from "../../postgres/postgres-errors.ts";
-import { databaseQueueCapabilities, deadLetterPage, placeAfter, settleDeadRows } from "../database-queue.ts";
+import { deadLetterPage, placeAfter, settleDeadRows } from "../database-queue.ts";
 import { QueueAvailability } from "../queue-availability.ts";
 import { ConsumerLease } from "./consumer-lease.ts";
 import { HeldClaims } from "./held-claims.ts";
 import { LaneWatch } from "./lane-watch.ts";
-import { postgresQueueLimits, type PostgresQueueConfig } from "./postgres-queue-config.ts";
+import { postgresQueueCapabilities, postgresQueueLimits, type PostgresQueueConfig } from "./postgres-queue-config.ts";
 import { QueuePublishing } from "./queue-publishing.ts";
 import { formatReceipt } from "./queue-receipt.ts";
 import { QueueReceiving } from "./queue-receiving.ts";
@@ -114,14 +114,7 @@ export class PostgresQueue implements QueuePublisher, QueueConsumer, DeadLetters
     this.#deps = deps;
     this.name = config.name;
     this.visibilityMs = config.visibilityMs;
-    this.capabilities = {
-      ...databaseQueueCapabilities,
-      maxDelayMs: postgresQueueLimits.maxDelayMs,
-      dedupWindowMs: config.dedupWindowMs,
-      maxMessageBytes: postgresQueueLimits.maxMessageBytes,
-      maxBatch: postgresQueueLimits.maxBatch,
-      carriesReferences: config.carriesReferences,
-    };
+    this.capabilities = postgresQueueCapabilities(config);
     const { database, clock } = deps;
     const claims = this.#claims;
     this.#availability = new QueueAvailability(clock, () => this.#onDue());

@@ -1,3 +1,6 @@
+import type { QueueCapabilities } from "../../ports/queue.ts";
+import { databaseQueueCapabilities } from "../database-queue.ts";
+
 export interface SqliteQueueConfig {
   /** Unique among the queues of a process. */
   readonly name: string;
@@ -38,3 +41,17 @@ export const sqliteQueueLimits = {
   /** Forgotten deduplication ids per published message: more than come in, so they never pile up. */
   dedupForgetStep: 16,
 } as const;
+
+/** What the queue in a file promises; the same with or without a store around it, but for the references. */
+export function sqliteQueueCapabilities(
+  config: Pick<SqliteQueueConfig, "dedupWindowMs" | "carriesReferences">,
+): QueueCapabilities {
+  return {
+    ...databaseQueueCapabilities,
+    maxDelayMs: sqliteQueueLimits.maxDelayMs,
+    dedupWindowMs: config.dedupWindowMs,
+    maxMessageBytes: sqliteQueueLimits.maxMessageBytes,
+    maxBatch: sqliteQueueLimits.maxBatch,
+    carriesReferences: config.carriesReferences,
+  };
+}

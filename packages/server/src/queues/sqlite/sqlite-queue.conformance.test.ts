@@ -3,20 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "@flowcatalyst/foundation";
 import type { JobId, MessageId, PoolCode } from "../../domain/ids.ts";
-import { databaseQueueCapabilities } from "../database-queue.ts";
 import { describeQueueConformance, type QueueBench } from "../../ports/queue.conformance.ts";
-import { sqliteQueueDefaults, sqliteQueueLimits } from "./index.ts";
+import { sqliteQueueDefaults } from "./index.ts";
+import { sqliteQueueCapabilities } from "./sqlite-queue-config.ts";
 import { openQueueFile, type QueueFile } from "./queue-file.ts";
 import { SqliteQueue } from "./sqlite-queue.ts";
 
-const capabilities = {
-  ...databaseQueueCapabilities,
-  maxDelayMs: sqliteQueueLimits.maxDelayMs,
-  dedupWindowMs: sqliteQueueDefaults.dedupWindowMs,
-  maxMessageBytes: sqliteQueueLimits.maxMessageBytes,
-  maxBatch: sqliteQueueLimits.maxBatch,
-  carriesReferences: true,
-} as const;
+const capabilities = sqliteQueueCapabilities(sqliteQueueDefaults);
 
 /** A message whose body is then overwritten: how a text comes to be unreadable in a file of one's own. */
 async function putSpoiled(

@@ -17,14 +17,14 @@ import type {
   ReceiveRequest,
   ReceivedMessage,
 } from "../../ports/queue.ts";
-import { databaseQueueCapabilities, deadLetterPage, placeAfter, settleDeadRows } from "../database-queue.ts";
+import { deadLetterPage, placeAfter, settleDeadRows } from "../database-queue.ts";
 import { QueueAvailability } from "../queue-availability.ts";
 import { formatReceipt, parseReceipt, type ReceiptParts } from "./queue-receipt.ts";
 import { prepareQueueRows, type DueRow, type MessageRow, type QueueCounts, type QueueRows } from "./queue-rows.ts";
 import { migrateQueue, rowKind, rowState } from "./queue-schema.ts";
 import { DedupWindow } from "./dedup-window.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
-import { sqliteQueueLimits, type SqliteQueueConfig } from "./sqlite-queue-config.ts";
+import { sqliteQueueCapabilities, sqliteQueueLimits, type SqliteQueueConfig } from "./sqlite-queue-config.ts";
 
 export interface SqliteQueueDeps {
   readonly connection: SqliteConnection;
@@ -110,14 +110,7 @@ export class SqliteQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     this.#counts = this.#rows.readCounts();
     this.#dedup = new DedupWindow(this.#rows, config.dedupWindowMs);
     this.#availability = new QueueAvailability(deps.clock, () => this.#onDue());
-    this.capabilities = {
-      ...databaseQueueCapabilities,
-      maxDelayMs: sqliteQueueLimits.maxDelayMs,
-      dedupWindowMs: config.dedupWindowMs,
-      maxMessageBytes: sqliteQueueLimits.maxMessageBytes,
-      maxBatch: sqliteQueueLimits.maxBatch,
-      carriesReferences: config.carriesReferences,
-    };
+    this.capabilities = sqliteQueueCapabilities(config);
     this.#freeReceipts();
     this.#expectNextDue();
   }
