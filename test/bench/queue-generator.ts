@@ -7,10 +7,8 @@
  * of a group goes out when the one before was taken, so that a refusal that is repeated turns nothing round. Where the
  * queue declares no groups, messages go to a path whose ledger counts what was overtaken instead of calling it a fault.
  */
-import { silentLogger, systemClock, systemRandom } from "@flowcatalyst/foundation";
-import type { GroupKey, MessageId, PoolCode } from "../../packages/server/src/domain/ids.ts";
 import type { StandaloneMessage } from "../../packages/server/src/domain/message.ts";
-import type { QueuePublisher } from "../../packages/server/src/ports/queue.ts";
+import { numberedMessage, openPublisher, publishOnce } from "../harness/standalone-messages.ts";
 import type { QueueKind } from "./bench-broker.ts";
 
 export interface QueueGeneratorPlan {
@@ -41,39 +39,13 @@ export interface QueueGeneratorResult {
   readonly peakMemoryMb: number;
 }
 
-interface OpenedQueue {
-  readonly queue: QueuePublisher;
-  close(): Promise<void> | void;
-}
-
-const visibilityMs = 60_000;
 const refusedPauseMs = 20;
 const giveUpAfterMs = 60_000;
 const microsecondsPerSecond = 1_000_000;
 const kilobytesPerMegabyte = 1_024;
 
-async function openQueue({ kind, queueUrl: url }: QueueGeneratorPlan): Promise<OpenedQueue> {
-  const clock = systemClock();
-  const deps = { clock, random: systemRandom(), logger: silentLogger() };
-  const config = { url, name: "bench", visibilityMs, parallelReceives: 1 };
-  switch (kind) {
-    case "db": {
-      const { openSqliteQueue } = await import("../../packages/server/src/queues/sqlite/index.ts");
-      return openSqliteQueue({ clock }, { path: url.slice("sqlite:".length), visibilityMs });
-    }
-    case "nats":
-      return (await import("../../packages/server/src/queues/nats/index.ts")).openNatsQueue(deps, config);
-    case "sqs-fifo":
-    case "sqs-standard":
-      return (await import("../../packages/server/src/queues/sqs/index.ts")).openSqsQueue(deps, config);
-    case "activemq":
-    case "rabbitmq":
-      return (await import("../../packages/server/src/queues/amqp/index.ts")).openAmqpQueue(deps, config);
-  }
-}
-
 async function generate(plan: QueueGeneratorPlan): Promise<QueueGeneratorResult> {
-  const { queue, close } = await openQueue(plan);
+  const { queue, close } = await openPublisher(plan.kind, plan.queueUrl);
   const { grouping } = queue.capabilities;
   const path = `${grouping === "strict" ? "ok" : "counted"}/${plan.name}`;
   const messageOf = messageMaker(plan, path);
@@ -86,11 +58,11 @@ async function generate(plan: QueueGeneratorPlan): Promise<QueueGeneratorResult>
     const own: number[] = [];
     for (let group = index; group < plan.groups; group += plan.connections) own.push(group);
     for (let sent = 0; own.length > 0 && sent < perConnection && performance.now() < until;) {
-      let left = own.slice(0, perConnection - sent).map(messageOf);
+      let left: readonly StandaloneMessage[] = own.slice(0, perConnection - sent).map(messageOf);
       sent += left.length;
       const giveUpAt = performance.now() + giveUpAfterMs;
       while (left.length > 0) {
-        const { again, reason } = await publish(queue, left);
+        const { again, reason } = await publishOnce(queue, left);
         accepted += left.length - again.length;
         refused += again.length;
         left = again;
@@ -115,38 +87,8 @@ function messageMaker(plan: QueueGeneratorPlan, path: string): (group: number) =
   return (group) => {
     const place = (places[group] ?? 0) + 1;
     places[group] = place;
-    return {
-      kind: "standalone",
-      id: `${plan.name}-${group}.${place}` as MessageId,
-      lane: plan.poolCode as PoolCode,
-      groupKey: `g${group}` as GroupKey,
-      deduplicationId: null,
-      highPriority: false,
-      target,
-      payload: `{"g":${group},"n":${place},"t":0,"pad":"${pad}"}`,
-      contentType: "application/json",
-      headers: {},
-      secretRef: null,
-      traceparent: null,
-    };
+    return numberedMessage({ name: plan.name, poolCode: plan.poolCode, target, group, place, pad });
   };
-}
-
-async function publish(
-  queue: QueuePublisher,
-  messages: readonly StandaloneMessage[],
-): Promise<{ again: StandaloneMessage[]; reason: string }> {
-  const results = await queue.publish(messages);
-  const again: StandaloneMessage[] = [];
-  let reason = "";
-  messages.forEach((message, index) => {
-    const result = results[index];
-    if (result?.kind === "published" || result?.kind === "duplicate") return;
-    if (result?.kind === "invalid") throw new Error(`${result.code}: ${result.detail}`);
-    reason = result?.detail ?? "no answer";
-    again.push(message);
-  });
-  return { again, reason };
 }
 
 console.log(JSON.stringify(await generate(JSON.parse(process.argv[2] ?? "{}") as QueueGeneratorPlan)));
