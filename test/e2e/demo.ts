@@ -1,13 +1,18 @@
 /**
- * The demonstration: `npm run demo`.
+ * The demonstration: `npm run demo`, or `npm run demo -- --queue nats`.
  *
  * Starts a server of its own on free ports with an empty data folder, publishes 1,000 events of 50 groups to three
  * subscriptions (one target fails at first, one pool is rate limited), kills the process with SIGKILL in the middle,
  * starts it again, and prints the ledger. Exits 0 only if nothing is missing and nothing came out of order.
+ *
+ * `--queue` puts the jobs on a broker (demo-queue.ts), which stays up while the server is killed.
  */
+import { parseArgs } from "node:util";
 import { callApi, subscribe } from "../harness/api.ts";
 import { startLedgerReceiver } from "../harness/ledger-receiver.ts";
 import { publishAll } from "../harness/publisher.ts";
+import { ServiceFault } from "../harness/private-service.ts";
+import { openDemoQueue, type DemoQueue } from "./demo-queue.ts";
 import { freePorts, removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
 
 const events = 1_000;
@@ -19,10 +24,21 @@ const drainWithinMs = 120_000;
 const names = ["orders", "fails-at-first", "rate-limited"] as const;
 
 async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { queue: { type: "string" } } });
+  const queue = await openDemoQueue(values.queue ?? "db");
+  say(`queue: ${queue.title}`);
+  try {
+    return await demonstrate(queue);
+  } finally {
+    await queue.close();
+  }
+}
+
+async function demonstrate({ env }: DemoQueue): Promise<number> {
   const receiver = startLedgerReceiver();
   const dataDir = temporaryDataDir();
   const ports = await freePorts();
-  let server = await startServer({ dataDir, ports });
+  let server = await startServer({ dataDir, ports, env });
   say(`server ready at ${server.apiUrl} after ${Math.round(server.startedInMs)} ms`);
   await callApi(server.apiUrl, {
     method: "POST",
@@ -42,7 +58,7 @@ async function main(): Promise<number> {
   const crash = async (): Promise<void> => {
     await server.kill();
     say(`SIGKILL after ${receiver.delivered()} of ${events * names.length} deliveries`);
-    server = await startServer({ dataDir, ports });
+    server = await startServer({ dataDir, ports, env });
     say(`server ready again after ${Math.round(server.startedInMs)} ms`);
   };
   await publishAll({
@@ -105,4 +121,15 @@ function say(line: string): void {
   console.log(line);
 }
 
-process.exit(await main());
+/** One line for what is not there. */
+async function run(): Promise<number> {
+  try {
+    return await main();
+  } catch (error) {
+    if (!(error instanceof ServiceFault)) throw error;
+    console.error(`demo: ${error.message}`);
+    return 1;
+  }
+}
+
+process.exit(await run());
