@@ -10,9 +10,16 @@ import { configurationPage } from "./generators/configuration-page.ts";
 import { errorPage } from "./generators/error-page.ts";
 import type { Generator } from "./generators/generator.ts";
 import { openApiDocuments } from "./generators/openapi-documents.ts";
+import { queuePromises } from "./generators/queue-promises.ts";
 import { ROOT } from "./run-command.ts";
 
-const GENERATORS: readonly Generator[] = [errorPage, configurationPage, commandLinePage, ...openApiDocuments];
+const GENERATORS: readonly Generator[] = [
+  errorPage,
+  configurationPage,
+  commandLinePage,
+  ...openApiDocuments,
+  ...queuePromises,
+];
 
 async function readOrNull(path: string): Promise<string | null> {
   const file = Bun.file(path);

@@ -6,7 +6,7 @@ import { freePort } from "../harness/free-port.ts";
 import { createSandbox } from "../harness/sandbox.ts";
 import type { ServerProcess } from "../harness/server-process.ts";
 
-/** `flowcatalyst dead-letter` against a router: what failed for good is looked at, delivered after all, or discarded. */
+/** `flowcatalyst dead-letter` on a router: what failed for good is looked at, delivered after all, or discarded. */
 
 const sandbox = createSandbox();
 let server: ServerProcess;
