@@ -43,6 +43,8 @@ export interface UsagePerThousand {
 export const receiverBound = 35_000;
 /** From here on a thread or the machine has nothing left to give; the rest is what waiting for one another costs. */
 const busyShare = 0.85;
+/** What others may take before the run says more of them. */
+const othersShare = 0.3;
 const statementShownChars = 90;
 
 export function withRatio(report: Report, deliveredPerSecond: number): Report {
@@ -78,6 +80,8 @@ export function perThousand(
 
 /** What more of which would make it faster, by who was busy. */
 export function boundOf(cores: Readonly<Record<string, number>>, machineCores: number): string {
+  const { others = 0 } = cores;
+  if (others >= othersShare) return `not to be told: others use ${others.toFixed(2)} cores of this machine`;
   const total = Object.values(cores).reduce((sum, share) => sum + share, 0);
   const shares = Object.entries(cores).filter(([name]) => name !== "others");
   shares.sort(([, a], [, b]) => b - a);

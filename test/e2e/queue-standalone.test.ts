@@ -5,7 +5,7 @@ import { eventually } from "../harness/eventually.ts";
 import { startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-receiver.ts";
 import { startQueueBroker, type QueueBroker, type QueueBrokerKind } from "../harness/queue-brokers.ts";
 import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
-import { numberedMessage, openPublisher, publishOnce, type OpenPublisher } from "../harness/standalone-messages.ts";
+import { openPublisher, publishRounds, type OpenPublisher } from "../harness/standalone-messages.ts";
 
 /**
  * A router that stands alone, with real processes: two queues on two different brokers at once, one of which is taken
@@ -40,31 +40,22 @@ async function startBroker(kind: QueueBrokerKind): Promise<{ broker: QueueBroker
   return { broker, publisher };
 }
 
-/** One message of each group after another, round and round, until it is told to stop. */
 function startFlow(kind: QueueBrokerKind, { queue }: OpenPublisher, receiver: LedgerReceiver): Flow {
   receiver.target(kind, { ordered: queue.capabilities.grouping === "strict" });
-  let stopped = false;
+  const stop = new AbortController();
   let published = 0;
-  const flow = async (): Promise<void> => {
-    for (let place = 1; !stopped; place += 1) {
-      const target = `${receiver.url}/${kind}`;
-      const messages = Array.from({ length: groups }, (_, group) =>
-        numberedMessage({ name: kind, poolCode: pool, target, group, place }),
-      );
-      for (let left: readonly (typeof messages)[number][] = messages; left.length > 0;) {
-        left = (await publishOnce(queue, left)).again;
-      }
-      published += messages.length;
-      await Bun.sleep(pauseMs);
-    }
-  };
-  const flowing = flow();
+  const flowing = publishRounds(queue, {
+    ...{ name: kind, poolCode: pool, target: `${receiver.url}/${kind}`, groups, pauseMs, signal: stop.signal },
+    onPublished: (count) => {
+      published += count;
+    },
+  });
   flowing.catch(() => undefined);
   return {
     kind,
     published: () => published,
     finish: async () => {
-      stopped = true;
+      stop.abort();
       await flowing;
       const all = (): true | undefined => (receiver.summary(kind).delivered >= published ? true : undefined);
       await eventually(`all deliveries of ${kind}`, all, caseTimeoutMs / 2);

@@ -85,3 +85,24 @@ export async function publishOnce(
   });
   return { again, reason };
 }
+
+export interface RoundsPlan extends Omit<NumberedMessage, "group" | "place"> {
+  readonly groups: number;
+  readonly pauseMs: number;
+  readonly signal: AbortSignal;
+  readonly onPublished: (count: number) => void;
+}
+
+/** One message of each group after another, round and round, until the signal; a round that is begun is ended. */
+export async function publishRounds(queue: QueuePublisher, plan: RoundsPlan): Promise<void> {
+  for (let place = 1; !plan.signal.aborted; place += 1) {
+    const round = Array.from({ length: plan.groups }, (_, group) => numberedMessage({ ...plan, group, place }));
+    for (let left: readonly StandaloneMessage[] = round; left.length > 0;) {
+      const { again } = await publishOnce(queue, left);
+      plan.onPublished(left.length - again.length);
+      left = again;
+      if (again.length > 0) await Bun.sleep(plan.pauseMs);
+    }
+    await Bun.sleep(plan.pauseMs);
+  }
+}
