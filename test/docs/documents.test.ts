@@ -2,9 +2,9 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { eventually } from "../harness/eventually.ts";
-import { removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
+import { freePorts, removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
 import { anchorsOf, blocksOf, markerOf, ownLinksOf, root, type Block } from "./markdown.ts";
-import { createShellSession, type ShellSession } from "./shell-session.ts";
+import { createShellSession, withPorts, type ShellSession } from "./shell-session.ts";
 
 /** What a reader does with the documents: follow the links, and paste the commands. */
 const documents = [
@@ -20,9 +20,33 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
+const standaloneGuide = "docs/guides/standalone-router.md";
+
+/** The guide's own receiver and pools, with a router beside them. */
+async function setupStandalone(dataDir: string): Promise<ShellSession> {
+  const codeOf = (language: string): string =>
+    blocksOf(standaloneGuide).find((block) => block.language === language)?.code ?? "";
+  const ports = await freePorts();
+  const receiver = Bun.spawn([process.execPath, "-e", withPorts(codeOf("js"), ports)], { stdio: [null, null, null] });
+  closing.push(() => receiver.kill());
+  const pools = join(dataDir, "pools.toml");
+  await Bun.write(pools, codeOf("toml"));
+  const server = await startServer({
+    dataDir,
+    ports,
+    args: ["router", "--queue", `sqlite:${join(dataDir, "queue.db")}`, "--pools", pools],
+    env: { FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8", WEBHOOK_SECRET: `whsec_${btoa("a secret of this test")}` },
+  });
+  closing.push(() => server.kill());
+  const session = createShellSession(server.ports);
+  closing.push(() => session.close());
+  return session;
+}
+
 async function setup(document: string): Promise<ShellSession> {
   const dataDir = temporaryDataDir();
   closing.push(() => removeDataDir(dataDir));
+  if (document === standaloneGuide) return setupStandalone(dataDir);
   const server = await startServer({
     dataDir,
     // The page of the queues is about the router on its own.

@@ -67,6 +67,7 @@ afterAll(() => sandbox.end());
 async function setup(): Promise<Bench> {
   const server = await sandbox.start();
   const folder = sandbox.dataDir();
+  await Bun.write(`${folder}/pools.toml`, '[[pools]]\ncode = "PARTNERS"\nconcurrency = 5\n');
   const commandLine = createCommandLine(folder, {
     FC_API_BASE_URL: server.apiUrl,
     FC_ROUTER_URL: server.routerUrl,

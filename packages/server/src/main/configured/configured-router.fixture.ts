@@ -58,7 +58,7 @@ export interface Target {
 
 export interface ConfigServer {
   readonly url: string;
-  answer: () => Response | Promise<Response>;
+  answer: (request: Request) => Response | Promise<Response>;
   readonly authorizations: (string | null)[];
 }
 
@@ -144,7 +144,7 @@ function startConfigServer(ends: (() => unknown)[]): ConfigServer {
     port: 0,
     fetch: (request) => {
       authorizations.push(request.headers.get("authorization"));
-      return configServer.answer();
+      return configServer.answer(request);
     },
   });
   const configServer: ConfigServer = {

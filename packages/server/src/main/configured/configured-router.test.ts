@@ -52,7 +52,7 @@ describe("FC_ROUTER_CONFIG_URL", () => {
     expect(await readyReason(router, "configuration")).not.toContain("a-token");
   });
 
-  test("pools change in place, and of two answers about one pool the later address counts, with a warning", async () => {
+  test("pools change in place; of two answers about one pool the later address counts, with a warning", async () => {
     const [first, second] = [bench.configServer(), bench.configServer()];
     const pools = (...processingPools: object[]) => Response.json({ processingPools, queues: [] });
     first.answer = () => pools({ code: "BOTH", concurrency: 3 }, { code: "FIRST", concurrency: 4 });
@@ -165,4 +165,43 @@ describe("FC_ROUTER_CONFIG_URL", () => {
     const own = await bench.left(fileAt("own.db"));
     expect(own + bench.target.ids.filter((id) => id === "published").length).toBe(1);
   });
+
+  test("its pools are laid over those of a platform, but for an address that is the platform's own", async () => {
+    const [platform, other] = [bench.configServer(), bench.configServer()];
+    const pool = (code: string, concurrency: number) => ({ code, concurrency, rateLimitPerMinute: null });
+    platform.answer = (request) => {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/api/config/router") return Response.json({ processingPools: [pool("A", 3), pool("B", 3)] });
+      return Response.json(controlState(["A", "B", "C"], 7));
+    };
+    other.answer = () => Response.json({ processingPools: [pool("B", 4)], queues: [named("a")] });
+    const router = await bench.start({
+      FC_API_BASE_URL: new URL(platform.url).origin,
+      FC_ROUTER_CONFIG_URL: `${platform.url} ${other.url}`,
+    });
+    expect(await router.pools()).toMatchObject({
+      A: { concurrency: 7, rateLimitPerMinute: 70 },
+      B: { concurrency: 4, rateLimitPerMinute: null },
+      C: { concurrency: 7, rateLimitPerMinute: 70 },
+    });
+    await until("the queue", async () => (await router.consumers()).join() === "a");
+  });
 });
+
+/** As `GET /api/router/control` answers; a long poll is answered at once. */
+function controlState(codes: readonly string[], concurrency: number): object {
+  const at = new Date(0).toISOString();
+  const rest = {
+    name: null,
+    clientId: null,
+    burst: null,
+    timeoutSeconds: null,
+    version: 1,
+    createdAt: at,
+    updatedAt: at,
+  };
+  const pools = codes.map((code) => {
+    return { id: `pool_${code}`, code, concurrency, rateLimitPerMinute: 70, status: "ACTIVE", ...rest };
+  });
+  return { revision: 1, pools, pausedSubscriptions: [], cancelledJobs: [] };
+}

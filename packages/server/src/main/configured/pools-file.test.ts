@@ -122,7 +122,7 @@ describe("a router with it", () => {
     expect(bench.target.ids).toHaveLength(2);
   });
 
-  test("takes a change that a look or a reload finds, and keeps the old pools when the new file has faults", async () => {
+  test("takes a change that a look or a reload finds, and none from a file with faults", async () => {
     const path = write(good);
     const router = await start(path);
     write(good.replace("concurrency = 3", "concurrency = 4"));
