@@ -30,7 +30,7 @@ import type { JobDelivery, JobItem, JobReference, PlatformMessage, StandaloneMes
 import type { DeliveryCheck, DeliveryReader, OwedDelivery } from "../ports/delivery-reader.ts";
 import { isSharedLane, type ReceivedMessage } from "../ports/queue.ts";
 import { Delivery, Line, type InFlightMessage } from "./in-flight.ts";
-import { brokerKeyOf, bytesOf, groupOf, sizeOf, standaloneJob } from "./message-shape.ts";
+import { brokerKeyOf, bytesOf, contentKeyOf, groupOf, isAnother, sizeOf, standaloneJob } from "./message-shape.ts";
 import { Overflow } from "./overflow.ts";
 import { jobKey, pipelineLimits, standaloneKeyOf, type Pipeline } from "./pipeline.ts";
 import { poolRunLimits, type Pool } from "./pool.ts";
@@ -117,7 +117,7 @@ export class Admission {
 
   /** What waits here for room goes back to the queue. */
   giveBackOverflow(): void {
-    for (const { message } of this.#overflow.takeAll()) if (!message.lost) message.queue.nack(message, 0);
+    for (const { message } of this.#overflow.takeAll()) this.#deps.settlement.giveBackUntouched(message, 0);
   }
 
   /** First what waits here for room, then the batch. */
@@ -194,8 +194,12 @@ export class Admission {
   #candidateOf(link: QueueLink, received: ReceivedMessage, nowMs: number): Candidate | null {
     const { message, receipt, receiveCount } = received;
     const visibleAtMs = nowMs + link.consumer.visibilityMs;
-    const key = brokerKeyOf(received);
-    const known = link.messages.get(key);
+    let key = brokerKeyOf(received);
+    let known = link.messages.get(key);
+    if (known !== undefined && isAnother(known, received)) {
+      key = contentKeyOf(received);
+      known = link.messages.get(key);
+    }
     if (known !== undefined) {
       known.receipt = receipt;
       known.visibleAtMs = visibleAtMs;
@@ -237,7 +241,9 @@ export class Admission {
     try {
       [read, owed] = await Promise.all([this.#read(candidates), this.#owed(doubted)]);
     } catch (error) {
-      for (const { message } of candidates) message.queue.nack(message, admissionLimits.unreadableDelayMs);
+      for (const { message } of candidates) {
+        this.#deps.settlement.giveBackUntouched(message, admissionLimits.unreadableDelayMs);
+      }
       throw error;
     } finally {
       pipeline.bytes -= bytes;
@@ -350,7 +356,7 @@ export class Admission {
     }
     const restsMs = groupKey === null || !canDelay(consumer) ? null : pool.restIsFullForMs(groupKey);
     if (restsMs !== null) {
-      message.queue.nack(message, Math.max(restsMs, poolRunLimits.excessMs));
+      settlement.giveBackUntouched(message, Math.max(restsMs, poolRunLimits.excessMs));
       return false;
     }
     const job = standaloneJob(standalone, settlement.retries.attempts(key));
@@ -400,12 +406,12 @@ export class Admission {
     }
     round.givenBack++;
     if (!isShared) {
-      message.queue.nack(message, 0);
+      this.#deps.settlement.giveBackUntouched(message, 0);
       return;
     }
     const text = `the pool is full; messages wait on the queue`;
     this.#deps.warnings.add({ category: "POOL_CAPACITY", severity: "WARN", message: text, source: pool.code });
-    message.queue.nack(message, admissionLimits.fullPoolDelayMs);
+    this.#deps.settlement.giveBackUntouched(message, admissionLimits.fullPoolDelayMs);
   }
 
   #keepForLater(round: Round, candidate: Candidate, why: string): void {

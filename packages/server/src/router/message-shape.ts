@@ -12,6 +12,20 @@ export function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
   return brokerId ?? message.id;
 }
 
+/**
+ * On a queue that neither keeps ids apart nor has keys of its own: another message of the same id, not a copy. Two that
+ * are alike in everything are taken for copies.
+ */
+export function isAnother({ standalone }: InFlightMessage, { brokerId, message }: ReceivedMessage): boolean {
+  if (brokerId !== undefined || standalone === null || message.kind !== "standalone") return false;
+  return standalone.payload !== message.payload || standalone.target !== message.target;
+}
+
+/** The same on each receipt of such a message; dear, and rarely asked for. */
+export function contentKeyOf({ message }: ReceivedMessage): string {
+  return message.kind === "standalone" ? `${message.id}\n${message.target}\n${message.payload}` : message.id;
+}
+
 /** Groups of one name on two queues are two groups. */
 export function groupOf(message: InFlightMessage, { groupKey }: StandaloneMessage): string | null {
   return groupKey === null ? null : `${message.queue.consumer.name}\n${groupKey}`;

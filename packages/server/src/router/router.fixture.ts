@@ -4,6 +4,7 @@ import {
   FakeClock,
   seededRandom,
   silentLogger,
+  type Clock,
   type Metrics,
 } from "@flowcatalyst/foundation";
 import type { DeliveryReport, ReportVerdict } from "../domain/attempt.ts";
@@ -52,10 +53,10 @@ export class JobBook implements AttemptSink, DeliveryReader {
   readonly checked: JobId[] = [];
   /** The next batch is taken in, and the answer gets lost. */
   losesAnswer = false;
-  readonly #clock: FakeClock;
+  readonly #clock: Clock;
   #lastId = 0;
 
-  constructor(clock: FakeClock) {
+  constructor(clock: Clock) {
     this.#clock = clock;
   }
 
@@ -233,9 +234,9 @@ export class Settings implements DeliveryControl {
   #changed: () => void = () => undefined;
   /** Nobody answers, not even that there is nobody. */
   isHanging = false;
-  readonly #clock: FakeClock;
+  readonly #clock: Clock;
 
-  constructor(clock: FakeClock, pools: readonly DispatchPool[]) {
+  constructor(clock: Clock, pools: readonly DispatchPool[]) {
     this.#clock = clock;
     this.#state = { revision: 1, pools, pausedSubscriptions: new Set(), cancelledJobs: new Set() };
   }

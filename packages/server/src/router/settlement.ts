@@ -11,7 +11,7 @@
  *
  * Where a stand-alone message waits (docs/decisions/0025). On its queue, by a nack with the delay, if that keeps the
  * order: the queue holds the group back, or there is no group. Here, at the head of its line, so that what comes in of
- * its group lines up behind it, if the queue keeps no groups: for five minutes at most, and no more than a quarter of
+ * its group lines up behind it, if the queue keeps no groups: for six minutes at most, and no more than a quarter of
  * the pool's buffer; what goes beyond is given back, the whole line with the delay. And always here if the queue cannot
  * delay: a nack would bring the message back at once, over and over. Such a queue may want it back in time, by refusing
  * an extension; then it goes on waiting when it comes again.
@@ -23,7 +23,7 @@ import type { Clock, Random } from "@flowcatalyst/foundation";
 import type { Attempt, DeliveryReport, DeliveryResult, ReportVerdict } from "../domain/attempt.ts";
 import type { QueueConsumer } from "../ports/queue.ts";
 import type { Delivery, InFlightMessage, Line } from "./in-flight.ts";
-import { keyOf, type Pipeline } from "./pipeline.ts";
+import { keyOf, standaloneKeyOf, type Pipeline } from "./pipeline.ts";
 import type { Pool } from "./pool.ts";
 import type { Recorder } from "./recorder.ts";
 import { StandaloneRetries } from "./standalone-retries.ts";
@@ -31,8 +31,8 @@ import { StandaloneRetries } from "./standalone-retries.ts";
 export const waitLimits = {
   /** A queue that delays for less cannot keep a message waiting: it would come and go. */
   delaysFromMs: 5_000,
-  /** For so long a group of a queue without groups waits here. */
-  groupRestMaxMs: 300_000,
+  /** For so long a group of a queue without groups waits here: the five minutes of the policy, and what jitter adds. */
+  groupRestMaxMs: 360_000,
 } as const;
 
 export interface SettlementDeps {
@@ -276,7 +276,14 @@ export class Settlement {
   #giveBack(delivery: Delivery, delayMs: number): void {
     const { message } = delivery;
     this.#deps.pipeline.remove(delivery);
-    if (!message.lost) message.queue.nack(message, delayMs);
+    this.giveBackUntouched(message, delayMs);
+  }
+
+  /** To the queue; that it was received counts for nothing. */
+  giveBackUntouched(message: InFlightMessage, delayMs: number): void {
+    if (message.lost) return;
+    if (message.standalone !== null) this.retries.givenBack(standaloneKeyOf(message), message.receiveCount);
+    message.queue.nack(message, delayMs);
   }
 
   #setAside(delivery: Delivery, key: string, reason: string): void {
