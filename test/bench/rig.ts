@@ -70,8 +70,8 @@ const stallSecondsDefault = 30;
 
 export async function createRig(options: RigOptions, serverArgs: readonly string[] = ["dev"]): Promise<Rig> {
   const receiver = await startReceiver();
-  const { store, services, profile } = options;
-  const system = await startSystem({ args: serverArgs, store, services, profile }).catch((error: unknown) => {
+  const { store, services, profile, queue } = options;
+  const system = await startSystem({ args: serverArgs, store, queue, services, profile }).catch((error: unknown) => {
     process.kill(receiver.pid, "SIGKILL");
     throw error;
   });

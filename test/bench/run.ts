@@ -92,7 +92,7 @@ async function main(): Promise<number> {
   return report.valid ? 0 : 1;
 }
 
-const onBrokers: readonly string[] = ["router"];
+const onBrokers: readonly string[] = ["router", "pipeline", "groups", "restart"];
 
 /** Null: the combination can be run. */
 function refusalOf(scenario: string, values: { store: string; queue: string; services: boolean }): string | null {
@@ -101,7 +101,7 @@ function refusalOf(scenario: string, values: { store: string; queue: string; ser
   if (queueNames[queue] === undefined) {
     return `there is no ${queue} queue; ${Object.keys(queueNames).join(", ")} are here`;
   }
-  if (queue !== "db" && !onBrokers.includes(scenario)) return `${scenario} runs on --queue db only`;
+  if (queue !== "db" && !onBrokers.includes(scenario)) return `${scenario} is measured with --queue db only`;
   if (services && store !== "postgres") return "services of their own need --store postgres";
   if (store === "postgres" && ["router", "startup"].includes(scenario)) return `${scenario} does not measure a store`;
   return null;

@@ -90,6 +90,7 @@ async function closedLoop(options: ScenarioOptions, plan: ClosedLoop): Promise<R
         ...perDelivery({ before, after, delivered: ledger.delivered }),
       },
       yardstickPerSecond: yardstick,
+      ...(rig.system.broker === null ? {} : { broker: rig.system.broker }),
       ...(await resourcesOf(rig, ledger.delivered)),
     };
     return withRatio(report, perSecond);

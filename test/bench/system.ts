@@ -1,6 +1,7 @@
 import { sharedEnv, startCluster, type Cluster, type ClusterMember } from "../harness/cluster.ts";
 import { processUsage, type ProcessUsage } from "../harness/process-usage.ts";
 import { removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
+import { queueNames, startBenchBroker, type BenchBroker } from "./bench-broker.ts";
 import { startBenchDatabase, type BenchDatabase } from "./bench-database.ts";
 
 /** What is measured: one process or several, on SQLite or on a PostgreSQL of its own. */
@@ -10,7 +11,9 @@ export interface System {
   readonly metricsUrls: readonly string[];
   /** Null: SQLite, within the process. */
   readonly database: BenchDatabase | null;
-  /** Of each process, by name; not of the database. */
+  /** Name and version; null: the queue is in the store. */
+  readonly broker: string | null;
+  /** Of each process, by name, the broker included; not of the database. */
   usage(): Record<string, ProcessUsage>;
   output(): string;
   /** SIGKILL and a new start: of the one process, or of each service in turn. */
@@ -25,6 +28,7 @@ export interface SystemOptions {
   /** For one process: the service, with its arguments. */
   readonly args: readonly string[];
   readonly store: string;
+  readonly queue: string;
   readonly services: boolean;
   readonly profile: boolean;
 }
@@ -34,24 +38,58 @@ const serverEnv = { FC_ROUTER_POOL_CONCURRENCY: "64", FC_ALLOWED_TARGET_CIDRS: "
 const profileArgs = ["--cpu-prof", "--cpu-prof-dir=/tmp/flowcatalyst-profile"];
 
 export async function startSystem(options: SystemOptions): Promise<System> {
-  const database = options.store === "postgres" ? await startBenchDatabase() : null;
+  const undo: (() => Promise<void>)[] = [];
+  const end = async (): Promise<void> => {
+    for (const step of undo.splice(0).toReversed()) await step();
+  };
   try {
+    const database = options.store === "postgres" ? await startBenchDatabase() : null;
+    if (database !== null) undo.push(() => database.remove());
+    const broker = await brokerOf(options.queue);
+    if (broker !== null) undo.push(() => broker.remove());
     const runtimeArgs = options.profile ? profileArgs : [];
-    if (database === null || !options.services) return await startOne({ args: options.args, runtimeArgs }, database);
-    return await startServices(runtimeArgs, database);
+    const queue = broker === null ? {} : { ...broker.env, FC_QUEUE_URL: broker.queueUrl };
+    const parts: SystemParts = { runtimeArgs, env: { ...serverEnv, ...queue }, database };
+    const system = await (database === null || !options.services
+      ? startOne(options.args, parts)
+      : startServices(database, parts));
+    return {
+      ...system,
+      broker: broker?.title ?? null,
+      usage: () => ({ ...system.usage(), ...withUsage(broker) }),
+      close: async () => {
+        await system.close();
+        await end();
+      },
+    };
   } catch (error) {
-    await database?.remove();
+    await end();
     throw error;
   }
 }
 
-async function startOne(
-  launched: { args: readonly string[]; runtimeArgs: readonly string[] },
-  database: BenchDatabase | null,
-): Promise<System> {
+/** Null: the queue is in the store. */
+async function brokerOf(queue: string): Promise<BenchBroker | null> {
+  const kind = queueNames[queue] ?? "db";
+  return kind === "db" ? null : startBenchBroker(kind);
+}
+
+function withUsage(broker: BenchBroker | null): Record<string, ProcessUsage> {
+  const usage = broker?.usage() ?? null;
+  return usage === null ? {} : { broker: usage };
+}
+
+interface SystemParts {
+  readonly runtimeArgs: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly database: BenchDatabase | null;
+}
+
+async function startOne(args: readonly string[], parts: SystemParts): Promise<Omit<System, "broker">> {
+  const { runtimeArgs, database } = parts;
   const dataDir = temporaryDataDir();
-  const env = { ...serverEnv, ...(database === null ? {} : sharedEnv(database.url)) };
-  const options = { ...launched, dataDir, env };
+  const env = { ...parts.env, ...(database === null ? {} : sharedEnv(database.url)) };
+  const options = { args, runtimeArgs, dataDir, env };
   let server = await startServer(options).catch((error: unknown) => {
     removeDataDir(dataDir);
     throw error;
@@ -75,15 +113,14 @@ async function startOne(
     stop,
     close: async () => {
       await stop();
-      await database?.remove();
       removeDataDir(dataDir);
     },
   };
 }
 
-async function startServices(runtimeArgs: readonly string[], database: BenchDatabase): Promise<System> {
+async function startServices(database: BenchDatabase, parts: SystemParts): Promise<Omit<System, "broker">> {
   const counts = { platform: 1, stream: 1, scheduler: 1, router: 1 };
-  const plan = { databaseUrl: database.url, counts, env: serverEnv, runtimeArgs };
+  const plan = { databaseUrl: database.url, counts, env: parts.env, runtimeArgs: parts.runtimeArgs };
   const cluster = await startCluster(plan);
   const [platform] = cluster.of("platform") as [ClusterMember];
   const [router] = cluster.of("router") as [ClusterMember];
@@ -101,10 +138,7 @@ async function startServices(runtimeArgs: readonly string[], database: BenchData
     output: () => cluster.members.map((member) => `== ${member.name}\n${member.output()}`).join("\n"),
     restart: () => restartEach(cluster),
     stop,
-    close: async () => {
-      await stop();
-      await database.remove();
-    },
+    close: stop,
   };
 }
 

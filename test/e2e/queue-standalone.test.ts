@@ -45,7 +45,12 @@ function startFlow(kind: QueueBrokerKind, { queue }: OpenPublisher, receiver: Le
   const stop = new AbortController();
   let published = 0;
   const flowing = publishRounds(queue, {
-    ...{ name: kind, poolCode: pool, target: `${receiver.url}/${kind}`, groups, pauseMs, signal: stop.signal },
+    name: kind,
+    poolCode: pool,
+    target: `${receiver.url}/${kind}`,
+    groups,
+    pauseMs,
+    signal: stop.signal,
     onPublished: (count) => {
       published += count;
     },
