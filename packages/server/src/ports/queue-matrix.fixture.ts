@@ -37,11 +37,6 @@ export function writeMatrixLine(line: MatrixLine): void {
   if (path !== null) appendFileSync(path, `${JSON.stringify(line)}\n`);
 }
 
-/** Says that a case has passed. `recordedCase` is better where it can be used: it tells a failure too. */
-export function recordCase(adapter: string, suite: string, title: string): void {
-  writeMatrixLine({ kind: "passed", adapter, suite, title });
-}
-
 /**
  * A case that writes down what becomes of it: `test(title, recordedCase({ adapter, suite, title }, run, timeoutMs))`.
  * A test that takes longer than its limit has failed, though it may come to its end later.

@@ -25,6 +25,13 @@ import {
 
 export type { QueueBench } from "./queue-bench.conformance.ts";
 
+interface ConformingAdapter {
+  /** Its column in the matrix. */
+  readonly name: string;
+  readonly capabilities: QueueCapabilities;
+  readonly caseTimeoutMs?: number;
+}
+
 /**
  * The suite every queue passes: the core, and one suite per capability it declares. What it declares decides which
  * suites run; a queue that does not declare one is not asked for it, and a difference that is not a declared capability
@@ -33,17 +40,15 @@ export type { QueueBench } from "./queue-bench.conformance.ts";
  *
  * A new queue plugs in with one file beside it:
  *
- *     describeQueueConformance("nats", capabilitiesOfNats, () => natsBench());
+ *     describeQueueConformance({ name: "nats", capabilities: natsCapabilities() }, () => natsBench());
  *
  * The bench makes a fresh queue per case. Time is its own: a queue in a database moves a fake clock, a broker is set up
  * with short times and `passTime` really waits for them. Where a message comes back only after a while, cases call
  * `passTime` and then receive with a wait, so both kinds pass the same text.
  */
 export function describeQueueConformance(
-  name: string,
-  capabilities: QueueCapabilities,
+  { name, capabilities, caseTimeoutMs = 5_000 }: ConformingAdapter,
   setup: () => Promise<QueueBench>,
-  { caseTimeoutMs = 5_000 }: { readonly caseTimeoutMs?: number } = {},
 ): void {
   describe(`queue conformance: ${name}`, () => {
     const context = new QueueCases({ name, capabilities }, setup, caseTimeoutMs);

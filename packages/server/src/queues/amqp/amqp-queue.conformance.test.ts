@@ -8,19 +8,13 @@ const lanes = ["OTHER"] as PoolCode[];
 const slow = { caseTimeoutMs: 60_000 };
 
 describeWith(["activemq"], "the queue on ActiveMQ", () => {
-  describeQueueConformance(
-    "activemq",
-    amqpCapabilities({ lanes }),
-    () => amqpBench(testActivemqUrl ?? "", "activemq", "?lanes=OTHER"),
-    slow,
+  describeQueueConformance({ name: "activemq", capabilities: amqpCapabilities({ lanes }), ...slow }, () =>
+    amqpBench(testActivemqUrl ?? "", "activemq", "?lanes=OTHER"),
   );
 });
 
 describeWith(["rabbitmq"], "the queue on RabbitMQ", () => {
-  describeQueueConformance(
-    "rabbitmq",
-    amqpCapabilities({ lanes }),
-    () => amqpBench(testRabbitUrl ?? "", "rabbitmq", "?lanes=OTHER"),
-    slow,
+  describeQueueConformance({ name: "rabbitmq", capabilities: amqpCapabilities({ lanes }), ...slow }, () =>
+    amqpBench(testRabbitUrl ?? "", "rabbitmq", "?lanes=OTHER"),
   );
 });

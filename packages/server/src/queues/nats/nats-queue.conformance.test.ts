@@ -1,3 +1,4 @@
+import { systemClock } from "@flowcatalyst/foundation";
 import { describeWithNats, testNatsUrl } from "../../ports/needs-services.fixture.ts";
 import { describeQueueConformance, type QueueBench } from "../../ports/queue.conformance.ts";
 import { openCuttableLine } from "../postgres/cuttable-line.fixture.ts";
@@ -23,7 +24,7 @@ async function setup(): Promise<QueueBench> {
     queue: broker.queue,
     visibilityMs,
     promptMs,
-    passTime: (ms) => Bun.sleep(ms),
+    passTime: (ms) => systemClock().sleep(ms),
     async crash() {
       // The line goes first, so that it cannot say goodbye.
       await line.close();
@@ -41,5 +42,6 @@ async function setup(): Promise<QueueBench> {
 }
 
 describeWithNats("the queue on NATS JetStream", () => {
-  describeQueueConformance("nats", natsCapabilities(dedupWindowMs, serverMaxPayloadBytes), setup, { caseTimeoutMs });
+  const capabilities = natsCapabilities(dedupWindowMs, serverMaxPayloadBytes);
+  describeQueueConformance({ name: "nats", capabilities, caseTimeoutMs }, setup);
 });

@@ -60,5 +60,5 @@ async function setup(): Promise<QueueBench> {
 }
 
 describeWithPostgres("the queue on PostgreSQL", () => {
-  describeQueueConformance("postgres", capabilities, setup);
+  describeQueueConformance({ name: "postgres", capabilities }, setup);
 });

@@ -4,7 +4,7 @@ import type { SqliteConnection } from "./sqlite-connection.ts";
 import { SqliteQueue } from "./sqlite-queue.ts";
 import { sqliteQueueDefaults, type SqliteQueueConfig } from "./sqlite-queue-config.ts";
 
-export { sqliteQueueDefaults, sqliteQueueLimits, type SqliteQueueConfig } from "./sqlite-queue-config.ts";
+export { sqliteQueueDefaults, type SqliteQueueConfig } from "./sqlite-queue-config.ts";
 export type { SqliteConnection } from "./sqlite-connection.ts";
 export type { SqliteQueue } from "./sqlite-queue.ts";
 

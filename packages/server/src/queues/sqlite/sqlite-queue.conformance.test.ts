@@ -53,4 +53,4 @@ async function setup(): Promise<QueueBench> {
   };
 }
 
-describeQueueConformance("sqlite", capabilities, setup);
+describeQueueConformance({ name: "sqlite", capabilities }, setup);
