@@ -11,11 +11,13 @@ export interface Broker {
   readonly countsDeliveries: boolean;
   /** A receiver may look at messages without taking them. */
   readonly browses: boolean;
+  /** Asked to use its credit up, it sends what it has and says that there is no more. */
+  readonly drains: boolean;
   /**
-   * A message that is given back stays with its link and comes to the same receiver again. Only a link that is closed
-   * lets others have it.
+   * More credit can be given while messages are on their way. False: the broker forgets those, and sends as many more
+   * than were asked for; so it gets new credit only when all of the old is used up.
    */
-  readonly keepsReleased: boolean;
+  readonly countsCredit: boolean;
 }
 
 const activemq: Broker = {
@@ -23,7 +25,8 @@ const activemq: Broker = {
   addressOf: (queue) => `queue://${queue}`,
   countsDeliveries: true,
   browses: true,
-  keepsReleased: true,
+  drains: true,
+  countsCredit: true,
 };
 
 const rabbitmq: Broker = {
@@ -31,7 +34,9 @@ const rabbitmq: Broker = {
   addressOf: (queue) => `/queue/${queue}`,
   countsDeliveries: false,
   browses: false,
-  keepsReleased: false,
+  // A classic queue of version 3.10 that is drained ends the session.
+  drains: false,
+  countsCredit: false,
 };
 
 /** The least that the protocol itself promises. */
@@ -40,7 +45,8 @@ const unknown: Broker = {
   addressOf: (queue) => queue,
   countsDeliveries: false,
   browses: false,
-  keepsReleased: true,
+  drains: false,
+  countsCredit: false,
 };
 
 /** By the name that the URL gives, else by what the broker says of itself when a connection is opened. */

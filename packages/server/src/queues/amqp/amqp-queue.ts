@@ -1,4 +1,4 @@
-import { describeError } from "@flowcatalyst/foundation";
+import { backoffMs, describeError } from "@flowcatalyst/foundation";
 import type { Message } from "rhea";
 import { defaultPoolCode } from "../../domain/dispatch-pool.ts";
 import type { PoolCode } from "../../domain/ids.ts";
@@ -65,7 +65,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly #held: HeldMessages;
   readonly #counts = new ReceiveCounts(limits.maxRememberedCounts);
   readonly #dead: AmqpDeadLetters;
-  #isClosed = false;
+  readonly #closing = new AbortController();
 
   constructor(deps: AmqpQueueDeps, config: BrokerQueueConfig, address: AmqpAddress) {
     const { clock, publishing, random } = deps;
@@ -114,7 +114,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   }
 
   async receive(request: ReceiveRequest, signal: AbortSignal): Promise<readonly ReceivedMessage[]> {
-    if (this.#isClosed) return [];
+    if (this.#closing.signal.aborted) return [];
     const { intake } = this.#laneOf(request.lane);
     const max = Math.min(request.max, limits.maxBatch);
     const arrivals = await intake.receive({ max, waitMs: request.waitMs }, signal);
@@ -176,7 +176,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
 
   /** Ends waiting receivers; what was not settled goes back to the broker with the links. */
   close(): void {
-    this.#isClosed = true;
+    this.#closing.abort();
     for (const { intake } of this.#lanes.values()) intake.close();
     this.#held.clear();
   }
@@ -197,12 +197,8 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
         clock,
         line,
         read: (message, arrival) => this.#read(message, arrival),
-        giveBack: (link, arrivals) => {
+        unseen: (arrivals) => {
           for (const { content } of arrivals) this.#counts.remember(content.message.id, content.receiveCount - 1);
-          void link.settle(
-            arrivals.map(({ delivery }) => delivery),
-            "unseen",
-          );
         },
         gone: (link) => this.#held.dropLink(link),
       },
@@ -210,8 +206,8 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     );
   }
 
-  /** Null: it cannot be read, and goes to the dead letters. */
-  #read(message: Message, arrival: Unread): Content | null {
+  /** What cannot be read goes to the dead letters. */
+  #read(message: Message, arrival: Unread): Content | Promise<void> {
     const text = textOf(message);
     const decoded = decodeMessage(text ?? "");
     if (text !== null && decoded.kind === "message") {
@@ -224,19 +220,23 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     }
     const { id, lane, code, faults } = decoded.kind === "malformed" ? decoded : unreadable;
     const reason = `${code}: ${text === null ? "the body is neither data nor text" : describeFaults(faults)}`;
-    void this.#setAside({ id, lane, reason, body: text ?? JSON.stringify(message.body) }, arrival);
-    return null;
+    return this.#setAside({ id, lane, reason, body: text ?? JSON.stringify(message.body) }, arrival);
   }
 
-  async #setAside(letter: Letter, { link, delivery }: Unread): Promise<void> {
-    try {
-      await this.#putDead(letter);
-      await link.settle([delivery], "accepted");
-    } catch (error) {
-      const reason = describeError(error);
-      this.#deps.logger.warn({ reason }, "a message that cannot be read could not be set aside, and comes again");
-      await link.settle([delivery], "failed");
+  /** While the dead-letter queue takes nothing, it is tried again slowly: given back, the message would be here at once. */
+  async #setAside(letter: Letter, { link, delivery, atMs }: Unread): Promise<void> {
+    const { clock, random, logger } = this.#deps;
+    for (let tries = 0; !link.isGone && clock.monotonicMs() < atMs + limits.holdMaxMs; tries++) {
+      try {
+        await this.#putDead(letter);
+        await link.settle([delivery], "accepted");
+        return;
+      } catch (error) {
+        if (tries === 0) logger.warn({ reason: describeError(error) }, "an unreadable message cannot be set aside");
+        await clock.sleep(backoffMs(setAsidePolicy, tries, random), this.#closing.signal);
+      }
     }
+    await link.settle([delivery], "unseen");
   }
 
   #putDead(letter: Letter): Promise<void> {
@@ -278,6 +278,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   }
 }
 
+const setAsidePolicy = { baseMs: 250, capMs: 10_000 } as const;
 const unreadable = { id: null, lane: null, code: "MESSAGE_INVALID", faults: [] } as const;
 
 const notSent: PublishResult = { kind: "refused", detail: "not sent" };

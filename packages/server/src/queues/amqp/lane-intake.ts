@@ -16,10 +16,10 @@ export interface Arrival<Content> {
 export interface LaneIntakeDeps<Content> {
   readonly clock: Clock;
   readonly line: AmqpLine;
-  /** Null: it was dealt with, and nobody is to have it. */
-  read(message: Message, arrival: Omit<Arrival<Content>, "content">): Content | null;
-  /** Nobody wants these any more. */
-  giveBack(link: ReceivingLink, arrivals: readonly Arrival<Content>[]): void;
+  /** A promise: nobody is to have it, and when that is over it was dealt with. It never rejects. */
+  read(message: Message, arrival: Omit<Arrival<Content>, "content">): Content | Promise<void>;
+  /** These go back to the broker, and nobody has seen them. */
+  unseen(arrivals: readonly Arrival<Content>[]): void;
   /** A link is gone: what came through it belongs to the broker. */
   gone(link: ReceivingLink): void;
 }
@@ -36,10 +36,9 @@ interface Question<Content> {
  * A question for so many messages gives the broker so much credit; what comes answers the questions in their order, a
  * turn of the event loop gathered. What comes after its question was given up waits for the next one.
  *
- * A lane that is not asked for a second lets others have what waits, and takes no more. Where the broker gives a
- * released message to others, the link is retired at once: what is held of it can still be settled. Where the broker
- * keeps a released message for the same link, the link's credit is used up, and it is closed as soon as nothing that
- * came through it is held any more.
+ * A lane that is not asked for a second takes no more, and closes its link as soon as nothing that came through it is
+ * held by a receiver any more. That gives everything else back. Releasing it would not: ActiveMQ sends a released
+ * message to the same link again, and RabbitMQ shares it out among all links that have credit, this one among them.
  */
 export class LaneIntake<Content> {
   readonly #deps: LaneIntakeDeps<Content>;
@@ -48,6 +47,7 @@ export class LaneIntake<Content> {
   #link: ReceivingLink | null = null;
   readonly #questions: Question<Content>[] = [];
   #waiting: Arrival<Content>[] = [];
+  #unreadable = 0;
   #isGathering = false;
   #isIdle = false;
   #cancelIdle: (() => void) | null = null;
@@ -128,10 +128,18 @@ export class LaneIntake<Content> {
   #onMessage(link: ReceivingLink, message: Message, delivery: Delivery): void {
     const arrival = { link, delivery, atMs: this.#deps.clock.monotonicMs() };
     const content = this.#deps.read(message, arrival);
-    if (content === null) this.#giveCredit();
-    else if (link === this.#link) this.#waiting.push({ ...arrival, content });
-    else this.#deps.giveBack(link, [{ ...arrival, content }]);
+    if (content instanceof Promise) void this.#afterwards(content);
+    else this.#waiting.push({ ...arrival, content });
     this.#gather();
+  }
+
+  /** While unreadable messages are being set aside, no others are asked for in their place. */
+  async #afterwards(setAside: Promise<void>): Promise<void> {
+    this.#unreadable += 1;
+    await setAside;
+    this.#unreadable -= 1;
+    this.#giveCredit();
+    this.#closeIfIdle();
   }
 
   #onGone(link: ReceivingLink, reason: string): void {
@@ -150,9 +158,9 @@ export class LaneIntake<Content> {
 
   #giveCredit(): void {
     const link = this.#link;
-    if (link === null) return;
+    if (link === null || (link.credit > 0 && !link.live.broker.countsCredit)) return;
     const wanted = this.#questions.reduce((sum, { max }) => sum + max, 0);
-    link.addCredit(Math.min(wanted, this.#maxCredit) - link.credit - this.#waiting.length);
+    link.addCredit(Math.min(wanted, this.#maxCredit) - link.credit - this.#waiting.length - this.#unreadable);
   }
 
   /** One turn of the event loop later, what has come by then answers the questions. */
@@ -179,21 +187,15 @@ export class LaneIntake<Content> {
   #onIdle(): void {
     const link = this.#link;
     if (link === null || this.#questions.length > 0) return;
-    if (link.live.broker.keepsReleased) {
-      this.#isIdle = true;
-      void link.drain().then(() => this.#closeIfIdle());
-      return;
-    }
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    this.#link = null;
-    this.#deps.giveBack(link, waiting);
-    link.retire();
+    this.#isIdle = true;
+    const drained = link.live.broker.drains ? link.drain() : Promise.resolve();
+    void drained.then(() => this.#closeIfIdle());
   }
 
   #closeIfIdle(): void {
     const link = this.#link;
     if (!this.#isIdle || link === null || link.unsettled > this.#waiting.length) return;
+    this.#deps.unseen(this.#waiting);
     link.close();
   }
 }

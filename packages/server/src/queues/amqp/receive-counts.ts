@@ -1,8 +1,9 @@
 import type { MessageId } from "../../domain/ids.ts";
 
 /**
- * How often messages that came back were received, where the broker only says that they came before. Known to this
- * process alone, of the last so many of them: another one starts at two.
+ * How often messages that came back were received. Where the broker only says that they came before, this process knows
+ * it alone, of the last so many of them, and another one starts at two. Where the broker counts, it forgets the last
+ * failure when the link is closed right after it; this process does not.
  */
 export class ReceiveCounts {
   readonly #counts = new Map<MessageId, number>();
@@ -14,7 +15,9 @@ export class ReceiveCounts {
 
   /** `told`: what the broker says; null: more than once. */
   next(id: MessageId, told: number | null): number {
-    return told ?? (this.#counts.get(id) ?? 1) + 1;
+    const known = this.#counts.get(id);
+    if (told === null) return (known ?? 1) + 1;
+    return known === undefined ? told : Math.max(told, known + 1);
   }
 
   /** It was given back after it was received so often; 0: nobody has seen it. */

@@ -50,9 +50,6 @@ export class ReceivingLink {
   #cancelTimer: (() => void) | null = null;
   #credit = 0;
   #isGone = false;
-  #isRetired = false;
-  /** The broker has answered the retirement: nothing more comes. */
-  #isDetached = false;
   #drained: (() => void) | null = null;
 
   constructor(
@@ -80,11 +77,7 @@ export class ReceivingLink {
     this.#receiver.on("receiver_drained", () => this.#onDrained());
     const end = (why: string, error: unknown): void => this.#end(errorText(error) ?? why);
     this.#receiver.on("receiver_error", (context: EventContext) => end("refused", context.receiver?.error));
-    this.#receiver.on("receiver_close", () => {
-      if (!this.#isRetired) return end("the broker closed the link", this.#receiver.error);
-      this.#isDetached = true;
-      this.#closeIfRetired();
-    });
+    this.#receiver.on("receiver_close", () => end("the broker closed the link", this.#receiver.error));
     this.#session.on("session_error", (context: EventContext) => end("refused", context.session?.error));
     this.#session.on("session_close", () => end("the broker ended the session", this.#session.error));
     this.#stopListening = live.onLost(() => this.#end("the connection was lost"));
@@ -140,22 +133,13 @@ export class ReceivingLink {
       delivery.update(true, state);
       this.#deliveries.forget(delivery);
     }
-    this.#closeIfRetired();
     return deliveries.map(() => "done");
-  }
-
-  /** Takes no more; what is held can still be settled, and with the last of it the session ends. */
-  retire(): void {
-    if (this.#isGone || this.#isRetired) return;
-    this.#isRetired = true;
-    this.#credit = 0;
-    this.#receiver.close();
   }
 
   /** What was not settled belongs to the broker again. */
   close(): void {
     if (this.#isGone) return;
-    if (!this.#isRetired) this.#receiver.close();
+    this.#receiver.close();
     this.#session.close();
     this.#end("closed");
   }
@@ -187,11 +171,6 @@ export class ReceivingLink {
     if (this.#settling.size > 0) return;
     this.#cancelTimer?.();
     this.#cancelTimer = null;
-    this.#closeIfRetired();
-  }
-
-  #closeIfRetired(): void {
-    if (this.#isDetached && this.unsettled === 0) this.close();
   }
 
   #onTimer(): void {
