@@ -1,5 +1,6 @@
 import { withClient } from "../harness/postgres-server.ts";
-import { createRedisServer, type RedisServer } from "../harness/redis-server.ts";
+import { createRedisServer } from "../harness/redis-server.ts";
+import { startQueueBroker } from "../harness/queue-brokers.ts";
 import type { ClusterMember } from "../harness/cluster.ts";
 import { retention } from "./chaos-retention.ts";
 import type { ChaosPlan, ChaosWorld } from "./chaos-world.ts";
@@ -8,9 +9,17 @@ import type { ChaosPlan, ChaosWorld } from "./chaos-world.ts";
 export interface ChaosScenario {
   readonly name: string;
   /** Makes what the scenario needs besides PostgreSQL. */
-  prepare?(): Promise<{ readonly plan: ChaosPlan; readonly redis: RedisServer }>;
+  prepare?(): Promise<{ readonly plan: ChaosPlan; readonly server: ChaosServer }>;
   readonly plan?: ChaosPlan;
-  disturb(world: ChaosWorld, times: ChaosTimes, redis: RedisServer | null): Promise<void>;
+  disturb(world: ChaosWorld, times: ChaosTimes, server: ChaosServer | null): Promise<void>;
+}
+
+/** A Redis or a broker that belongs to a scenario. */
+export interface ChaosServer {
+  kill(): Promise<void>;
+  /** Again, on the same port and data. */
+  start(): Promise<void>;
+  remove(): Promise<void>;
 }
 
 export interface ChaosTimes {
@@ -25,6 +34,7 @@ const frozenMs = 15_000;
 const deliversAgainWithinMs = 60_000;
 const settleMs = 1_000;
 const burstMs = 2_000;
+const brokerGoneMs = 30_000;
 const lookEveryMs = 50;
 const leases = ["stream", "scheduler"] as const;
 const standbyTtlSecs = 6;
@@ -126,9 +136,9 @@ async function connectionsCut(world: ChaosWorld, { repeatMs }: ChaosTimes): Prom
   await deliversAgain(world, `${cut} connections were cut`);
 }
 
-async function redisGone(world: ChaosWorld, { outageMs }: ChaosTimes, redis: RedisServer | null): Promise<void> {
+async function redisGone(world: ChaosWorld, { outageMs }: ChaosTimes, redis: ChaosServer | null): Promise<void> {
   if (redis === null) throw new Error("there is no Redis");
-  await redis.stop("kill");
+  await redis.kill();
   // The active router may trust its lease for as long as it was given, and lets calls under way finish.
   const trustedMs = Math.min(standbyTtlSecs * 2_000, outageMs / 2);
   await Bun.sleep(trustedMs);
@@ -161,7 +171,26 @@ async function platformsGone(world: ChaosWorld, { outageMs }: ChaosTimes): Promi
   await deliversAgain(world, "the platforms are back");
 }
 
-async function prepareStandby(): Promise<{ plan: ChaosPlan; redis: RedisServer }> {
+/** A backlog lies on it when it goes, and events go on being accepted meanwhile. */
+async function brokerGone(world: ChaosWorld, { outageMs }: ChaosTimes, broker: ChaosServer | null): Promise<void> {
+  if (broker === null) throw new Error("there is no broker");
+  await world.load.burst(burstMs);
+  await broker.kill();
+  await Bun.sleep(Math.min(outageMs, brokerGoneMs));
+  for (const { name, metricsUrl } of world.cluster.of("router")) {
+    const { status } = await fetch(`${metricsUrl}/q/ready`);
+    if (status !== 503) throw new Error(`${name} cannot reach its queue, and its readiness answers ${status}`);
+  }
+  await broker.start();
+  await deliversAgain(world, "the broker is back");
+}
+
+async function prepareNats(): Promise<{ plan: ChaosPlan; server: ChaosServer }> {
+  const { server, queueUrl } = await startQueueBroker("nats");
+  return { plan: { env: { FC_QUEUE_URL: queueUrl } }, server };
+}
+
+async function prepareStandby(): Promise<{ plan: ChaosPlan; server: ChaosServer }> {
   const redis = await createRedisServer();
   const env = {
     FC_STANDBY_ENABLED: "true",
@@ -169,7 +198,8 @@ async function prepareStandby(): Promise<{ plan: ChaosPlan; redis: RedisServer }
     FC_STANDBY_LOCK_TTL_SECS: String(standbyTtlSecs),
     FC_STANDBY_REFRESH_INTERVAL_SECS: String(standbyRefreshSecs),
   };
-  return { plan: { envOf: { router: env } }, redis };
+  const server = { kill: () => redis.stop("kill"), start: () => redis.start(), remove: () => redis.remove() };
+  return { plan: { envOf: { router: env } }, server };
 }
 
 export const chaosScenarios: readonly ChaosScenario[] = [
@@ -180,6 +210,7 @@ export const chaosScenarios: readonly ChaosScenario[] = [
   { name: "PostgreSQL crashes", disturb: postgresCrashes },
   { name: "connections cut", disturb: connectionsCut },
   { name: "Redis gone", prepare: prepareStandby, disturb: redisGone },
+  { name: "broker gone", prepare: prepareNats, disturb: brokerGone },
   { name: "platforms gone", plan: { routersWithoutDatabase: true }, disturb: platformsGone },
   { name: "rolling restart", disturb: rollingRestart },
   { name: "retention", disturb: retention },

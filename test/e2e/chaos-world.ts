@@ -36,7 +36,7 @@ export interface LoadResult {
   readonly problems: readonly string[];
 }
 
-export type ChaosPlan = Pick<ClusterPlan, "envOf" | "routersWithoutDatabase">;
+export type ChaosPlan = Pick<ClusterPlan, "env" | "envOf" | "routersWithoutDatabase">;
 
 const counts = { platform: 2, stream: 2, scheduler: 2, router: 3 };
 /** Shorter than by default, so that what a lost router had in its hands comes back within the scenario. */
@@ -68,7 +68,7 @@ export async function openChaosWorld(plan: ChaosPlan, random: { next(): number }
     const databaseUrl = await postgres.createDatabase("flowcatalyst");
     const receiver = startLedgerReceiver();
     undo.push(() => receiver.stop());
-    const cluster = await startCluster({ databaseUrl, counts, env, ...plan });
+    const cluster = await startCluster({ databaseUrl, counts, ...plan, env: { ...env, ...plan.env } });
     undo.push(() => cluster.end());
     const load = await startLoad(cluster, receiver);
     undo.push(async () => load.abandon());

@@ -46,7 +46,7 @@ async function runScenario(scenario: ChaosScenario): Promise<{ problems: readonl
   const problems: string[] = [];
   try {
     await deliversAgain(world, "the start");
-    await scenario.disturb(world, times, prepared?.redis ?? null).catch((error: unknown) => {
+    await scenario.disturb(world, times, prepared?.server ?? null).catch((error: unknown) => {
       problems.push(error instanceof Error ? error.message : String(error));
     });
     const result = await world.load.finish();
@@ -60,7 +60,7 @@ async function runScenario(scenario: ChaosScenario): Promise<{ problems: readonl
     return { problems: [...problems, error instanceof Error ? error.message : String(error)], facts: "not finished" };
   } finally {
     await world.end();
-    await prepared?.redis.remove();
+    await prepared?.server.remove();
   }
 }
 
