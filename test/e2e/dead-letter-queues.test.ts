@@ -7,7 +7,7 @@ import { eventually } from "../harness/eventually.ts";
 import { startQueueBroker, type QueueBrokerKind } from "../harness/queue-brokers.ts";
 import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
 
-/** Dead letters of a router on each kind of broker, at its command line: what failed for good is delivered after all. */
+/** Dead letters of a router on each kind of broker, by its command line: what failed is delivered after all. */
 
 const caseTimeoutMs = 90_000;
 const suite = "dead letters of a router";

@@ -22,7 +22,7 @@ export interface RouterClient {
   };
 }
 
-/** Makes a client of the router at `baseUrl`, e.g. `http://127.0.0.1:8081`. Nothing is sent until a method is called. */
+/** Makes a client of the router at `baseUrl`, e.g. `http://127.0.0.1:8081`. Nothing is sent until it is called. */
 export function createRouterClient(options: ClientOptions): RouterClient {
   const http = new HttpClient(options);
   const settle = (act: "replay" | "discard", body: SettleDeadLetters): Promise<SettleDeadLettersAnswer> =>

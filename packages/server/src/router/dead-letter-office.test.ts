@@ -173,7 +173,7 @@ describe("a replay", () => {
     });
   });
 
-  test("can be repeated for a message that fails again at once, though its letter has the key of the first", async () => {
+  test("can be repeated for a message that fails again at once, whose letter has the key of the first", async () => {
     const t = await setup();
     t.targets.behaviour = () => answer(404);
     await t.start();
