@@ -6,6 +6,7 @@ import { PersistenceManager } from "../../node_modules/fauxqs/dist/persistence.j
 import { S3Store } from "../../node_modules/fauxqs/dist/s3/s3Store.js";
 import { SnsStore } from "../../node_modules/fauxqs/dist/sns/snsStore.js";
 import { SqsStore } from "../../node_modules/fauxqs/dist/sqs/sqsStore.js";
+import { INVALID_MESSAGE_BODY_CHAR } from "../../node_modules/fauxqs/dist/sqs/sqsTypes.js";
 import { behaveLikeAws, isDatabase, sortGroups } from "./sqs-emulator-fifo.ts";
 
 /**
@@ -15,7 +16,8 @@ import { behaveLikeAws, isDatabase, sortGroups } from "./sqs-emulator-fifo.ts";
  *
  * Made to behave as AWS does, here and in sqs-emulator-fifo.ts: a receive gives several messages of one group, in
  * order; a group's messages that come back stand in their order; a message made visible at once is had again at once;
- * deduplication is not forgotten by a restart, nor after 10,000 messages; nobody keeps a message for more than 12 hours
+ * deduplication is not forgotten by a restart, nor after 10,000 messages; bodies may have any character of Unicode that
+ * XML may; nobody keeps a message for more than 12 hours
  * from its receipt.
  *
  * Different from AWS all the same:
@@ -46,6 +48,9 @@ if (!isDatabase(database)) throw new Error("fauxqs keeps its database elsewhere 
 // What a process has written is there after its kill; only a crash of the machine would lose it.
 database.exec("PRAGMA synchronous = OFF");
 behaveLikeAws(database);
+// fauxqs takes half of a character beyond U+FFFF for one that is not allowed.
+const refusedInBodies = /[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+INVALID_MESSAGE_BODY_CHAR.test = (body) => refusedInBodies.test(body);
 persistence.loadSqsAndSns(sqsStore, snsStore);
 sqsStore.persistence = persistence;
 for (const queue of sqsStore.allQueues()) {

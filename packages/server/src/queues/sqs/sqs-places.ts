@@ -164,7 +164,7 @@ function isFinal(error: unknown): boolean {
 function missing(name: string): CodedError {
   const attributes = Object.entries(attributesOf(name)).map(([key, value]) => `${key}=${value}`);
   const command = `aws sqs create-queue --queue-name ${name} --attributes ${attributes.join(",")}`;
-  const message = `there is no queue ${name} on SQS: make it with \`${command}\`, or add create=true to the queue's URL`;
+  const message = `there is no queue ${name} on SQS: make it by \`${command}\`, or add create=true to the queue's URL`;
   return new CodedError("CONFIG_INVALID", { message });
 }
 

@@ -1,14 +1,10 @@
-import { silentLogger, systemClock, systemRandom } from "@flowcatalyst/foundation";
-import { SQSClient, SendMessageCommand } from "@aws-sdk/client-sqs";
+import { SendMessageCommand } from "@aws-sdk/client-sqs";
+import { describeWithSqs } from "../../ports/needs-services.fixture.ts";
 import { describeQueueConformance, type QueueBench } from "../../ports/queue.conformance.ts";
-import { describeWithSqs, testSqsUrl } from "../../ports/needs-services.fixture.ts";
 import type { PoolCode } from "../../domain/ids.ts";
 import type { QueueCapabilities } from "../../ports/queue.ts";
-import type { BrokerQueue } from "../broker-queue.ts";
-import { openSqsQueue } from "./index.ts";
-
-const visibilityMs = 60_000;
-const deps = { clock: systemClock(), random: systemRandom(), logger: silentLogger() };
+import { besideName } from "./sqs-queue-url.ts";
+import { createSqsBench, visibilityMs } from "./sqs-bench.fixture.ts";
 
 const capabilities = {
   priority: false,
@@ -27,60 +23,42 @@ const capabilities = {
   carriesReferences: false,
 } as const;
 
+const caseTimeoutMs = 20_000;
+const otherLane = "OTHER" as PoolCode;
+
 interface Kind {
-  /** Of the queue's name: `.fifo`, or nothing. */
-  readonly ending: string;
+  readonly ending: ".fifo" | "";
+  /** With queues of their own. */
   readonly lanes: readonly PoolCode[];
 }
 
 /** A queue of its own for each case, with the emulator's clock for time. */
 async function setup({ ending, lanes }: Kind): Promise<QueueBench> {
-  const emulator = testSqsUrl ?? "";
-  const name = `fc-${crypto.randomUUID()}`;
-  const url = `sqs://${name}${ending}?endpoint=${emulator}&create=true&lanes=${lanes.join(",")}`;
-  const opened: BrokerQueue[] = [];
-  const open = async (): Promise<BrokerQueue["queue"]> => {
-    const broker = await openSqsQueue(deps, { url, name: "sqs", visibilityMs, parallelReceives: 2 });
-    opened.push(broker);
-    return broker.queue;
-  };
-  const stranger = new SQSClient({
-    endpoint: emulator,
-    region: "us-east-1",
-    credentials: { accessKeyId: "local", secretAccessKey: "local" },
-  });
+  const bench = createSqsBench(ending);
+  const open = async () => (await bench.open({ parameters: `&lanes=${lanes.join(",")}` })).queue;
   return {
     queue: await open(),
     visibilityMs,
     promptMs: 0,
-    passTime: async (ms) => {
-      const answer = await fetch(`${emulator}/_time?pass=${ms}`);
-      if (!answer.ok) throw new Error(`the emulator does not pass time: ${answer.status}`);
-    },
+    passTime: bench.passTime,
     // Nobody hears of the one before again; what it holds stays hidden for its visibility.
     crash: open,
     async putRaw(lane, body) {
-      const own = lanes.includes(lane) ? `${name}-${lane}${ending}` : `${name}${ending}`;
+      const own = lanes.includes(lane) ? besideName(bench.name, lane) : bench.name;
       const group = crypto.randomUUID();
       const ids = ending === "" ? {} : { MessageGroupId: group, MessageDeduplicationId: group };
-      const queueUrl = `${emulator}/000000000000/${own}`;
-      await stranger.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body, ...ids }));
+      await bench.stranger.send(new SendMessageCommand({ QueueUrl: bench.urlOf(own), MessageBody: body, ...ids }));
     },
-    async close() {
-      await Promise.all(opened.map((broker) => broker.close()));
-      stranger.destroy();
-    },
+    close: bench.close,
   };
 }
 
 describeWithSqs("the queue on SQS", () => {
   const fifo: QueueCapabilities = { ...capabilities, grouping: "strict", dedupWindowMs: 300_000, lanes: "listed" };
-  const otherLane = "OTHER" as PoolCode;
-  describeQueueConformance("sqs-fifo", fifo, () => setup({ ending: ".fifo", lanes: [otherLane] }), {
-    caseTimeoutMs: 20_000,
-  });
+  const fifoKind: Kind = { ending: ".fifo", lanes: [otherLane] };
+  describeQueueConformance({ name: "sqs-fifo", capabilities: fifo, caseTimeoutMs }, () => setup(fifoKind));
   const standard: QueueCapabilities = { ...capabilities, grouping: "none", dedupWindowMs: 0, lanes: "none" };
-  describeQueueConformance("sqs-standard", standard, () => setup({ ending: "", lanes: [] }), {
-    caseTimeoutMs: 20_000,
-  });
+  describeQueueConformance({ name: "sqs-standard", capabilities: standard, caseTimeoutMs }, () =>
+    setup({ ending: "", lanes: [] }),
+  );
 });
