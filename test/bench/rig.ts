@@ -87,7 +87,7 @@ export async function createRig(options: RigOptions, serverArgs: readonly string
       const url = plan.messageTarget === undefined ? system.apiUrl : system.routerUrl;
       return startGenerator({ ...plan, url }, generatorUsage);
     },
-    yardstick: (concurrency, dataBytes) => runYardstick(receiver, concurrency, dataBytes),
+    yardstick: (concurrency, dataBytes) => runYardstick(receiver, { concurrency, dataBytes, short: options.short }),
     drained: (expected, drain = {}) => untilDrained(receiver, expected, drain),
     usage: () => ({
       ...system.usage(),
@@ -165,8 +165,12 @@ function startGenerator(plan: GeneratorPlan, usage: ProcessUsage[]): { result: P
   return { result, pid: child.pid };
 }
 
-export async function runYardstick(receiver: Receiver, concurrency: number, dataBytes: number): Promise<number> {
-  const args = [`${receiver.url}/yard`, "5", String(concurrency), String(dataBytes)];
+export async function runYardstick(
+  receiver: Receiver,
+  run: { readonly concurrency: number; readonly dataBytes: number; readonly short: boolean },
+): Promise<number> {
+  const seconds = run.short ? 1 : 5;
+  const args = [`${receiver.url}/yard`, ...[seconds, run.concurrency, run.dataBytes].map(String)];
   const child = Bun.spawn([bun, join(here, "yardstick.ts"), ...args], { stdout: "pipe", stderr: "inherit" });
   return (JSON.parse(await firstLine(child.stdout)) as { perSecond: number }).perSecond;
 }

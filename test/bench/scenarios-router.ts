@@ -37,7 +37,7 @@ export const router: Scenario = async (options) => {
   const bench = await openRouterBench(kind, options);
   try {
     const { receiver, broker } = bench;
-    const yardstick = await runYardstick(receiver, concurrency, bench.dataBytes);
+    const yardstick = await runYardstick(receiver, { concurrency, dataBytes: bench.dataBytes, short: options.short });
     const before = bench.usage();
     const backlog = await drainBacklog(bench);
     const live = await deliverLive(bench);
