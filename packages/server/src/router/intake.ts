@@ -3,7 +3,7 @@
  *
  * - `polling-intake`: one loop looks at the lanes that have something in turn. Queues in databases, where a look is a
  *   query and somebody tells when to look again.
- * - `waiting-intake`: a question is kept open for each lane. Brokers, where a question that waits costs nobody anything.
+ * - `waiting-intake`: a question is kept open for each lane. Brokers, where one that waits costs nobody anything.
  *
  * Common to both: what has no room is never received and given back in a hot loop. A lane of one pool is left alone
  * while that pool is full. Through a lane that several pools share comes what comes; how what has no room waits then is

@@ -36,7 +36,7 @@ export class Overflow<Item extends { readonly received: ReceivedMessage }> {
   }
 
   *takeAll(): Generator<Item> {
-    for (const lane of [...this.#byLane.keys()]) yield* this.take(lane);
+    for (const lane of this.#byLane.keys()) yield* this.take(lane);
   }
 }
 

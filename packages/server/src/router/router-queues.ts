@@ -27,7 +27,7 @@ import type { Intake } from "./intake.ts";
 import type { Pool } from "./pool.ts";
 import type { QueueLink, QueueLinkListener } from "./queue-link.ts";
 
-export const queueKeepingLimits = {
+const queueKeepingLimits = {
   /**
    * A message is extended by the first sweep after a third of its visibility is over, so at half of it at the latest;
    * two tries that fail leave time for a third.

@@ -40,7 +40,7 @@ const lane = (code: string): PoolCode => code as PoolCode;
 const ids = (t: TestRouter) => t.targets.ids().toSorted();
 
 describe("a queue that may be waited on", () => {
-  test("has a question open for each pool, the default one and each lane it names; an idle one is not looked at", async () => {
+  test("has a question open for each pool, the default one and each lane it names, and no more", async () => {
     const t = await setup(withLanes, [pool("main"), pool("other")]);
     t.broker.named = ["unknown"];
     await t.elapse(1_000);
@@ -71,7 +71,7 @@ describe("a queue that may be waited on", () => {
     expect(t.targets.ids()).toEqual(Array.from({ length: 60 }, (_, at) => `m${at}`));
   });
 
-  test("messages of a pool nobody knows go through the default one, with a warning; an empty lane is no reason", async () => {
+  test("messages of a pool nobody knows go to the default one, with a warning; an empty lane does not", async () => {
     const t = await setup(withLanes);
     t.broker.named = ["unknown"];
     await t.elapse(3_000);
@@ -139,7 +139,7 @@ describe("a full pool", () => {
     expect(t.broker.size).toBe(0);
   });
 
-  test("of a lane that is shared, on a queue that delays: given back for 5 s, others pass, and nobody spins", async () => {
+  test("of a shared lane, on a queue that delays: given back for 5 s, others pass", async () => {
     const shared = { capabilities: { lanes: "none", maxDelayMs: 43_200_000 } } as const;
     const t = await setup(shared, [pool("main", { concurrency: 1 }), pool("other")]);
     const hung = Promise.withResolvers<ReturnType<typeof answer>>();
@@ -160,7 +160,7 @@ describe("a full pool", () => {
     expect(new Set(t.targets.ids()).size).toBe(150);
   });
 
-  test("of a lane that is shared, on a queue that cannot delay: waits here, and says that others wait behind", async () => {
+  test("of a shared lane, on a queue that cannot delay: waits here, and says who waits behind", async () => {
     const t = await setup({}, [pool("main", { concurrency: 1 }), pool("other")]);
     const hung = Promise.withResolvers<ReturnType<typeof answer>>();
     t.targets.behaviour = ({ origin }) => (origin === "https://slow.example" ? hung.promise : answer(200));
@@ -225,7 +225,7 @@ describe("a target that is not well", () => {
 });
 
 describe("leave to receive", () => {
-  test("lost: open questions are taken back, what comes all the same goes back, and it goes on when it is back", async () => {
+  test("lost: questions are taken back, what comes all the same goes back; had again it goes on", async () => {
     let isActive = true;
     let changed = (): void => undefined;
     const standby: Standby = {
@@ -271,7 +271,7 @@ describe("leave to receive", () => {
     expect(ids(t)).toEqual(["m1"]);
   });
 
-  test("a suspended pool behind a shared lane of a queue that cannot delay: what came waits here without spinning", async () => {
+  test("a suspended pool behind a shared lane of a queue that cannot delay: what came waits here", async () => {
     const t = await setup({}, [pool("main", { status: "SUSPENDED" })]);
     for (let at = 0; at < 20; at++) t.broker.publishStandalone({ id: `m${at}` });
     await t.elapse(300_000);
@@ -285,7 +285,7 @@ describe("leave to receive", () => {
 });
 
 describe("failures", () => {
-  test("of one lane show as the consumer's error, are tried again ever more slowly, and cost other lanes nothing", async () => {
+  test("of one lane show as the consumer's error, and cost other lanes nothing", async () => {
     const t = await setup(withLanes, [pool("main"), pool("other")]);
     t.broker.failing.add("main");
     t.broker.publishStandalone({ id: "m1" });

@@ -44,7 +44,7 @@ export const waitingIntakeLimits = {
   questionMs: 20_000,
   maxLanes: 10_000,
   laneIdleMs: 600_000,
-  /** An answer without messages that came sooner: the next question waits, lest a broken queue be asked all the time. */
+  /** An answer without messages that came sooner: the next question waits, lest a broken queue be asked for ever. */
   soonMs: 100,
 } as const;
 
@@ -108,7 +108,7 @@ export class WaitingIntake implements Intake {
 
   wake(pool?: Pool): void {
     if (pool === undefined) this.#wakeUp.wake();
-    else for (const wake of [...(this.#waitingFor.get(pool) ?? [])]) wake();
+    else this.#waitingFor.get(pool)?.forEach((wake) => wake());
   }
 
   giveBack(): void {
@@ -140,7 +140,7 @@ export class WaitingIntake implements Intake {
       if (this.#isPaused || this.#isSuspended(lane)) lane.question.abort();
       if (lane.usedAtMs < idleSinceMs && !this.#deps.admission.hasOverflow(lane.code)) this.#end(lane);
     }
-    if (!this.#isPaused) for (const wake of [...this.#waiting]) wake();
+    if (!this.#isPaused) for (const wake of this.#waiting) wake();
   }
 
   #isSuspended({ isShared, code }: Lane): boolean {
@@ -149,15 +149,12 @@ export class WaitingIntake implements Intake {
 
   /** Asks the queue for its lanes, each second; nobody else waits for the answer. */
   async #learn(signal: AbortSignal): Promise<void> {
-    const { consumer } = this.link;
     let failures = 0;
     while (!signal.aborted) {
       this.#use(defaultPoolCode);
       let waitMs: number = receptionLimits.pollMs;
       try {
-        if (consumer.capabilities.lanes === "all") for (const code of this.#deps.pools.codes()) this.#use(code);
-        const named = consumer.capabilities.lanes === "none" ? [] : await consumer.readyLanes();
-        if (!signal.aborted) for (const code of named) this.#use(code);
+        await this.#useLanes(signal);
         failures = 0;
         this.#errors.delete(askedForLanes);
       } catch (error) {
@@ -167,6 +164,15 @@ export class WaitingIntake implements Intake {
       }
       await this.#deps.clock.sleep(waitMs, signal);
     }
+  }
+
+  async #useLanes(signal: AbortSignal): Promise<void> {
+    const { consumer } = this.link;
+    const { lanes } = consumer.capabilities;
+    if (lanes === "all") for (const code of this.#deps.pools.codes()) this.#use(code);
+    if (lanes === "none") return;
+    const named = await consumer.readyLanes();
+    if (!signal.aborted) for (const code of named) this.#use(code);
   }
 
   /** The lane is in use: it has its loops, if there are not too many lanes. */
@@ -204,7 +210,7 @@ export class WaitingIntake implements Intake {
     lane.question.abort();
     if (this.#lanes.get(lane.code) === lane) this.#lanes.delete(lane.code);
     this.#errors.delete(lane.code);
-    for (const wake of [...this.#waiting]) wake();
+    for (const wake of this.#waiting) wake();
   }
 
   async #serve(lane: Lane): Promise<void> {

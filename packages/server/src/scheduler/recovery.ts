@@ -1,7 +1,7 @@
 import type { Clock, Logger } from "@flowcatalyst/foundation";
 import type { JobClaims } from "../ports/job-claims.ts";
 import type { LeaseEpoch } from "../ports/lease.ts";
-import { unsettledOf, type QueueMetrics } from "../ports/queue.ts";
+import { unsettledOf, type QueueCapabilities, type QueueMetrics } from "../ports/queue.ts";
 
 /**
  * Jobs whose message is gone.
@@ -13,6 +13,9 @@ import { unsettledOf, type QueueMetrics } from "../ports/queue.ts";
  * - it reports its oldest unsettled message, and that one was published after the job was marked QUEUED; a job is
  *   marked after its message was published, so its own message is not among the unsettled ones;
  * - or it reports itself empty twice in a row, the first time after the job was marked.
+ *
+ * A queue that does not report its oldest message may count by sampling, so that a look finds nothing where something
+ * is. There each look of the last ten minutes has to have found nothing, and the job to have been marked before.
  *
  * Some brokers tell neither. There a job that was QUEUED for a day is put back, whatever became of its message: by then
  * a job of the default policy has expired, and is seen to have; another one is published once a day more.
@@ -32,6 +35,7 @@ export interface LostJobRecovery {
 export interface LostJobRecoveryDeps {
   readonly claims: Pick<JobClaims, "recoverLost">;
   readonly queueMetrics: () => Promise<QueueMetrics>;
+  readonly publisher: { readonly capabilities: Pick<QueueCapabilities, "reportsOldest"> };
   readonly clock: Pick<Clock, "now">;
   readonly logger: Logger;
 }
@@ -40,24 +44,39 @@ export interface LostJobRecoveryConfig {
   /** How far the clocks of the queue and of this process may differ. */
   readonly clockMarginMs: number;
   readonly maxJobs: number;
+  /** Of a queue that may count by sampling: for how long it has to have been found empty at each look. */
+  readonly sampledEmptyMs: number;
   /** Of a queue that cannot tell how much it holds: what was published this long ago counts as lost. */
   readonly silentQueueLostAfterMs: number;
 }
 
-export const recoveryDefaults = { clockMarginMs: 2_000, maxJobs: 1_000, silentQueueLostAfterMs: 86_400_000 } as const;
+export const recoveryDefaults = {
+  clockMarginMs: 2_000,
+  maxJobs: 1_000,
+  sampledEmptyMs: 600_000,
+  silentQueueLostAfterMs: 86_400_000,
+} as const;
 
 export function createLostJobRecovery(deps: LostJobRecoveryDeps, config: LostJobRecoveryConfig): LostJobRecovery {
   /** When the queue was last seen empty; null: it was not empty the last time. */
   let emptyAtMs: number | null = null;
+  /** The first of the looks in a row that found it empty. */
+  let emptySinceMs = 0;
+
+  /** Null: it proves nothing yet. */
+  const emptyProves = (askedAtMs: number): number | null => {
+    const seenBeforeMs = emptyAtMs;
+    emptyAtMs = askedAtMs;
+    if (seenBeforeMs === null || askedAtMs < seenBeforeMs) emptySinceMs = askedAtMs;
+    if (deps.publisher.capabilities.reportsOldest) return seenBeforeMs;
+    const longAgoMs = askedAtMs - config.sampledEmptyMs;
+    return emptySinceMs <= longAgoMs ? longAgoMs : null;
+  };
 
   const provenBefore = (metrics: QueueMetrics, askedAtMs: number): number | null => {
     const unsettled = unsettledOf(metrics);
     if (unsettled === null) return askedAtMs - config.silentQueueLostAfterMs;
-    if (unsettled === 0) {
-      const seenBeforeMs = emptyAtMs;
-      emptyAtMs = askedAtMs;
-      return seenBeforeMs;
-    }
+    if (unsettled === 0) return emptyProves(askedAtMs);
     emptyAtMs = null;
     const { oldestUnsettledAtMs } = metrics;
     return oldestUnsettledAtMs !== null && oldestUnsettledAtMs <= askedAtMs ? oldestUnsettledAtMs : null;
