@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
 /** Where a socket goes, in the order and form in which the library of AMQP asks for it. */
@@ -13,7 +13,8 @@ export interface SocketTarget {
  * settlement of a hundred messages would be a hundred system calls.
  */
 export function openGatheringSocket({ host, port, tls }: SocketTarget, connected: () => void): Socket {
-  const socket = tls ? connectTls({ host, port, servername: host }, connected) : connectTcp({ host, port }, connected);
+  const named = isIP(host) === 0 ? { servername: host } : {};
+  const socket = tls ? connectTls({ host, port, ...named }, connected) : connectTcp({ host, port }, connected);
   socket.setNoDelay(true);
   const write = socket.write.bind(socket);
   const end = socket.end.bind(socket);
