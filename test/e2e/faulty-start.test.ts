@@ -165,12 +165,7 @@ describe("the configuration", () => {
     [
       "a queue nobody has",
       { FC_QUEUE_URL: "carrier-pigeon:coop" },
-      "FC_QUEUE_URL (environment FC_QUEUE_URL): must be an address beginning with db:",
-    ],
-    [
-      "a queue that is not built",
-      { FC_QUEUE_URL: "amqp://localhost" },
-      "FC_QUEUE_URL (environment FC_QUEUE_URL): names a queue this build does not have; use db:, ",
+      "FC_QUEUE_URL (environment FC_QUEUE_URL): must be addresses beginning with db:",
     ],
     [
       "a database that is not built",
@@ -208,23 +203,35 @@ describe("the configuration", () => {
     ]);
   });
 
-  test("asks for more than this build has: all of it is told, and nothing was made", async () => {
+  test("asks for more than this build has: it is told, and nothing was made", async () => {
     const dataDir = join(sandbox.dataDir(), "not-made");
-    const ended = await sandbox.run({ dataDir, env: { FC_DATABASE_URL: "mongodb://h/d", FC_QUEUE_URL: "nats://h" } });
+    const env = { FC_DATABASE_URL: "mongodb://h/d" };
+    const said = "FC_DATABASE_URL (environment FC_DATABASE_URL): names a database this build does not have";
+    expect(await refusal({ dataDir, env })).toContain(said);
+    expect(existsSync(dataDir)).toBe(false);
+    const check = await sandbox.run({ args: ["config", "check"], env });
+    expect(check.exitCode).toBe(1);
+    expect(check.stderr).toContain(said);
+  });
+
+  test("names a file of pools with faults: all are told, and nothing was made", async () => {
+    const dataDir = join(sandbox.dataDir(), "not-made");
+    const pools = join(sandbox.dataDir(), "pools.toml");
+    writeFileSync(pools, '[[pools]]\nconcurrency = "many"\n[secrets]\nbilling = "${NOT_SET}"\n');
+    const queue = `sqlite:${join(dataDir, "queue.db")}`;
+    const ended = await sandbox.run({ dataDir, args: ["router", "--queue", queue, "--pools", pools] });
     expect(ended).toMatchObject({ exitCode: 1, stdout: "" });
     expectLines(ended, [
-      "flowcatalyst: The configuration has 2 faults:",
-      "  FC_DATABASE_URL",
-      "  FC_QUEUE_URL",
+      "flowcatalyst: The configuration has 3 faults:",
+      `  secrets.billing (${pools}): refers to NOT_SET, which the environment does not have`,
+      `  pools[0].code (${pools}): `,
+      `  pools[0].concurrency (${pools}): `,
       "Correct",
     ]);
     expect(existsSync(dataDir)).toBe(false);
-    const check = await sandbox.run({
-      args: ["config", "check"],
-      env: { FC_DATABASE_URL: "mongodb://h/d", FC_QUEUE_URL: "nats://h" },
-    });
-    expect(check.exitCode).toBe(1);
-    expect(check.stderr).toContain("FC_QUEUE_URL (environment FC_QUEUE_URL): names a queue this build does not have");
+    const env = { FC_QUEUE_URL: queue, FC_ROUTER_POOLS_PATH: pools };
+    const check = await sandbox.run({ args: ["config", "check", "--process", "router"], env });
+    expect(check.stderr).toContain(`pools[0].code (${pools})`);
   });
 
   test("of a router alone has no queue, or one that is in use", async () => {

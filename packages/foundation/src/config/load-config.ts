@@ -163,7 +163,8 @@ class Reader {
 
   #find(property: string, setting: Setting<unknown>): Found | undefined {
     const flag = this.#options.flags?.[property];
-    if (flag !== undefined) return { text: flag, source: `flag ${flagOf(property)}`, name: flagOf(property) };
+    const name = setting.flag ?? flagOf(property);
+    if (flag !== undefined) return { text: flag, source: `flag ${name}`, name };
     for (const layer of this.#layers.toReversed()) {
       const found = this.#findIn(layer, setting);
       if (found !== undefined) return found;

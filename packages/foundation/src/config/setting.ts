@@ -42,6 +42,8 @@ export type SettingSpec<T> = {
   readonly aliases?: readonly Alias[];
   /** Never printed. */
   readonly secret?: boolean;
+  /** `--queue`, where the command line calls it otherwise than its property. */
+  readonly flag?: string;
   /** Must be given: there is no default. */
   readonly required?: boolean;
 };

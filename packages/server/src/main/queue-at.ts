@@ -1,4 +1,4 @@
-import { CodedError, configInvalid, describeError, isCodedError, type HealthResult } from "@flowcatalyst/foundation";
+import { CodedError, configInvalid, isCodedError, type HealthResult } from "@flowcatalyst/foundation";
 import type { DeadLetters, QueueConsumer, QueuePublisher } from "../ports/queue.ts";
 import type { BrokerQueue, BrokerQueueConfig, BrokerQueueDeps } from "../queues/broker-queue.ts";
 import type { OpenStore } from "./open-store.ts";
@@ -118,12 +118,14 @@ export async function reachedQueue(
       if (!isCodedError(error, "QUEUE_UNAVAILABLE")) throw error;
       const queue = routerQueueOf(url).queueUri;
       if (clock.monotonicMs() >= deadlineMs || stopping?.aborted === true) {
-        const message = `The queue ${queue} cannot be reached (${describeError(error)})`;
+        const message = `The queue ${queue} cannot be reached (${error.publicMessage})`;
         throw new CodedError("QUEUE_UNAVAILABLE", { message, cause: error });
       }
       if (tries === 1) {
-        const reason = describeError(error);
-        logger.warn({ queue, reason }, `Not reached yet; tried again for ${reachWithinMs / 1_000} s`);
+        logger.warn(
+          { queue, reason: error.publicMessage },
+          `Not reached yet; tried again for ${reachWithinMs / 1_000} s`,
+        );
       }
       await clock.sleep(retryMs, stopping);
     }

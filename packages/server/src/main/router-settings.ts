@@ -15,6 +15,7 @@ const DATABASE_QUEUE: readonly string[] = ["db:"];
 export const queueSettings = {
   queueUrls: urls({
     key: "QUEUE_URL",
+    flag: "--queue",
     section: "Storage",
     description:
       "The queue: `db:` (tables in the database), `postgres://…` (tables in a database of its own), `sqlite:PATH`, " +
@@ -125,6 +126,7 @@ function isSqs(queueUrls: unknown): boolean {
 export const configuredRouterSettings = {
   routerConfigUrls: urls({
     key: "ROUTER_CONFIG_URL",
+    flag: "--config-url",
     section: "Router",
     description:
       "Where pools and queues are fetched from (`/api/config/router` of a platform), with FC_API_TOKEN. Of several " +
@@ -148,6 +150,7 @@ export const configuredRouterSettings = {
   }),
   routerPoolsPath: text({
     key: "ROUTER_POOLS_PATH",
+    flag: "--pools",
     section: "Router",
     description:
       "A TOML or YAML file of pools (`[[pools]]`) and of the secrets that stand-alone messages are signed with " +

@@ -66,6 +66,7 @@ const DATABASE_SCHEMES = ["sqlite", "postgres", "postgresql", "mongodb", "mongod
 export const databaseSettings = {
   databaseUrl: url({
     key: "DATABASE_URL",
+    flag: "--database",
     section: "Storage",
     description: "The database: `sqlite:PATH`, `sqlite::memory:` or `postgres://…`.",
     schemes: DATABASE_SCHEMES,
@@ -102,6 +103,7 @@ export const databaseAccessSettings = {
 export const optionalDatabaseSettings = {
   databaseUrl: url({
     key: "DATABASE_URL",
+    flag: "--database",
     section: "Storage",
     description: databaseSettings.databaseUrl.description,
     schemes: DATABASE_SCHEMES,
