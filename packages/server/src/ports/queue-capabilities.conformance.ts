@@ -205,8 +205,9 @@ export function redeliveryCases(cases: QueueCases): void {
     expect(await cases.receive()).toEqual([]);
     expect(await cases.queue.ack([received!.receipt])).toEqual(["done"]);
   });
+  // Where a message comes back by a new connection only, nobody can wait on the old one for it.
+  if (cases.capabilities.redelivery === "connection") return;
   cases.test("a receiver that waits gets what comes back while it waits", async () => {
-    if (cases.queue.capabilities.redelivery === "connection") return;
     await cases.publish(platform("a"));
     await cases.receive();
     const waiting = cases.receive(1, defaultLane, cases.bench.visibilityMs * 10);
