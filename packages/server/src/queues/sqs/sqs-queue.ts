@@ -253,6 +253,7 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       received.push({
         message: decoded.message,
         receipt,
+        ...(message.MessageId === undefined ? {} : { brokerId: message.MessageId }),
         receiveCount: Number(count ?? 1),
         publishedAtMs: Number(sent ?? this.#deps.clock.now()),
       });
