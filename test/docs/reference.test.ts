@@ -15,6 +15,12 @@ import {
   postgresQueueDefaults,
   postgresQueueLimits,
 } from "../../packages/server/src/queues/postgres/postgres-queue-config.ts";
+import { configFetchLimits } from "../../packages/server/src/main/configured/config-fetch.ts";
+import { amqpQueueLimits } from "../../packages/server/src/queues/amqp/amqp-limits.ts";
+import { natsQueueLimits } from "../../packages/server/src/queues/nats/nats-queue-config.ts";
+import { sqsLimits } from "../../packages/server/src/queues/sqs/sqs-queue-limits.ts";
+import { waitLimits } from "../../packages/server/src/router/settlement.ts";
+import { waitingIntakeLimits } from "../../packages/server/src/router/waiting-intake.ts";
 import { sqliteQueueDefaults, sqliteQueueLimits } from "../../packages/server/src/queues/sqlite/sqlite-queue-config.ts";
 import { schemaWorkLimits } from "../../packages/server/src/platform/events/schema-work.ts";
 import { receiverLimits } from "../../packages/server/src/receiver/receiver-limits.ts";
@@ -105,7 +111,10 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   receiverLimits,
   recorderLimits,
   admissionLimits,
+  amqpQueueLimits,
+  configFetchLimits,
   controlViewLimits,
+  natsQueueLimits,
   retryAfterLimits,
   routerDefaults,
   schedulerDefaults,
@@ -117,8 +126,11 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   postgresQueueLimits,
   sqliteQueueDefaults,
   sqliteQueueLimits,
+  sqsLimits,
   streamDefaults,
   subscriptionDefaults,
+  waitingIntakeLimits,
+  waitLimits,
   warningLimits,
   wireLimits,
 };
