@@ -1,4 +1,4 @@
-import { headers, type Msg } from "@nats-io/transport-node";
+import { headers } from "@nats-io/transport-node";
 import type { StoredMsg } from "@nats-io/jetstream";
 import type { MessageId, PoolCode } from "../../domain/ids.ts";
 import type { DeadLetter, DeadLetterKey, DeadLetterPage } from "../../ports/queue.ts";
@@ -131,11 +131,6 @@ export class NatsDeadLetters {
     const stored = await this.#link.call(() => direct.getMessage(this.#names.deadStream, question));
     return stored?.seq ?? null;
   }
-}
-
-/** What a message that was received tells whoever sets it aside. */
-export function bodyOf(message: Msg | StoredMsg): Uint8Array {
-  return message.data;
 }
 
 function toDeadLetter(stored: StoredMsg): DeadLetter {

@@ -36,6 +36,7 @@ export class NatsLane {
   #cancelKeeping: () => void = () => undefined;
   #made: Promise<void> | null = null;
   #waiting = 0;
+  #askedAtMs = 0;
 
   constructor(deps: NatsLaneDeps) {
     this.#deps = deps;
@@ -52,8 +53,8 @@ export class NatsLane {
     this.#waiting += 1;
     try {
       for (let isFirst = true; ; isFirst = false) {
-        if (signal.aborted) return [];
         this.#deps.link.requireUp();
+        if (signal.aborted) return [];
         if (this.#kept.length > 0) return this.#takeKept(max);
         await this.#make();
         if (signal.aborted) return [];
@@ -61,8 +62,10 @@ export class NatsLane {
         const answer = await this.#ask({ max, waitMs: Math.min(leftMs, natsQueueLimits.questionMaxMs) }, signal);
         if (answer.messages.length > 0) return answer.messages;
         this.#deps.link.requireUp();
-        if (answer.end === "gone") this.#made = null;
-        const mayRepeat = answer.end === "gone" ? isFirst || leftMs > 0 : leftMs > 0;
+        // A server answers for a consumer that is no more with silence, most of the time.
+        const isGone = answer.end === "gone" || answer.end === "lost";
+        if (isGone) this.#made = null;
+        const mayRepeat = leftMs > 0 || (isGone && isFirst);
         if (!mayRepeat || clock.monotonicMs() >= untilMs + natsQueueLimits.busyPauseMs) return [];
         if (answer.end !== "done") await clock.sleep(natsQueueLimits.busyPauseMs, signal);
       }
@@ -123,7 +126,11 @@ export class NatsLane {
     this.#kept.push(message);
   }
 
+  /** Made or verified anew when the server may have removed it, because nobody asked for long. */
   #make(): Promise<void> {
+    const nowMs = this.#deps.link.deps.clock.monotonicMs();
+    if (nowMs - this.#askedAtMs > this.#deps.consumer.idleMs / 2) this.#made = null;
+    this.#askedAtMs = nowMs;
     this.#made ??= this.#deps.link
       .call(() => this.#ensureConsumer())
       .catch((error: unknown) => {

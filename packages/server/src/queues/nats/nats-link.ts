@@ -181,7 +181,7 @@ function requireJetStream(connection: NatsConnection, where: string): void {
     throw new CodedError("CONFIG_INVALID", { message });
   }
   if (connection.info?.jetstream === true) return;
-  const message = `NATS at ${where} has no JetStream: start nats-server with -js, or with jetstream {} in its settings.`;
+  const message = `NATS at ${where} has no JetStream: start nats-server with -js, or with jetstream {}.`;
   throw new CodedError("CONFIG_INVALID", { message });
 }
 

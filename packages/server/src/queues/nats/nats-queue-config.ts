@@ -44,7 +44,7 @@ export const natsQueueDefaults = {
 } as const;
 
 export const natsQueueLimits = {
-  /** The oldest version of the server that has what is used: idle consumers that go by themselves, reading by subject. */
+  /** The oldest version of the server that has what is used: durable consumers that go when idle, direct reads. */
   oldestVersion: [2, 9],
   maxMessageBytes: 1_048_576,
   /** Of the server's limit for one message, what headers may take: the id, and the reason of a dead letter. */
@@ -74,7 +74,6 @@ export const natsQueueLimits = {
   readyLanesMaxAgeMs: 1_000,
   /** Lanes beyond it that nobody waits for are forgotten here. */
   maxLanes: 20_000,
-  lanePattern: /^[\s\S]{1,255}$/,
   /** An encoded lane is the name of a consumer and so of a folder of the server. */
   laneTokenMaxChars: 240,
   pingEveryMs: 10_000,

@@ -23,6 +23,7 @@ import { NatsDeadLetters } from "./nats-dead-letters.ts";
 import { NatsLane } from "./nats-lane.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { laneOfToken, laneToken, type NatsNames } from "./nats-names.ts";
+import { readNatsMetrics } from "./nats-metrics.ts";
 import { NatsPublishing } from "./nats-publishing.ts";
 import { natsQueueLimits, type NatsQueueSettings } from "./nats-queue-config.ts";
 import { parseReceipt } from "./nats-receipt.ts";
@@ -35,6 +36,42 @@ export interface NatsQueueParts {
   readonly capabilities: QueueCapabilities;
 }
 
+/**
+ * The queue on NATS JetStream: a stream whose messages go when they are acked, a subject of it for each lane, and a
+ * durable consumer for each subject that routers ask for messages. Any number of publishers and routers may share it.
+ *
+ * **Entities.** The stream `NAME` (work queue, on disk, refusing when full) holds `name.lane.<token>`, one subject a
+ * lane (nats-names.ts). The consumer of a lane bears the lane's token; it is made or verified with the first question
+ * (nats-lane.ts), and the server removes it when nobody has asked for an hour. Its messages stay in the stream, and the
+ * next consumer gives them out, those that were in flight included. `NAME-DEAD` holds at most 100,000 dead letters.
+ *
+ *     publish ─▶ WAITING ──a question──▶ IN FLIGHT ── ack ─▶ gone
+ *                   ▲                      │  │ └── dead letter: written to NAME-DEAD, then acked
+ *                   └── nack, ack wait over┘  └── nack with delay: in flight for the server, until the delay is over
+ *
+ * **Receiving** holds nothing in advance: a question is for as many messages as the router has room for, comes back
+ * with what is there now or with the first that comes, and is ended by the server (pull-question.ts). What arrives for
+ * a question that was aborted is kept for the next one, a second at most, and then given back.
+ *
+ * **Unsettled messages** of a lane are at most 20,000 (`max_ack_pending`), delayed ones included; then the lane gives
+ * nothing more until some are settled. A router holds at most 20 messages for each call a pool may make at once, so ten
+ * routers with a pool of a hundred fit. More would cost the server: it walks through all of a consumer's unsettled
+ * messages when one comes back, and writes them down together.
+ *
+ * **Guarantees.** What was answered as published is in the server's file. An ack is done when the server has taken it
+ * (nats-settling.ts). A message that is neither acked nor nacked comes again after the visibility, which is the
+ * consumer's ack wait; extending starts the ack wait anew, whatever time is asked for. Publishing again within the
+ * stream's window is recognised by the id. Nothing is said of order or of groups: decision 0021 says why, and what
+ * order remains.
+ *
+ * **Failures.** Server away: publishing is refused at once, everything else throws QUEUE_UNAVAILABLE, the connection is
+ * made again for ever with a growing pause (100 ms to 5 s). Server silent: an answer is waited for 5 s, and pings find
+ * out within 30 s. Server killed: its files are as the kernel has them, so what was published is there; the last acks
+ * and deliveries may be forgotten, and those messages come again. Power lost: what was not yet flushed
+ * (`sync_interval`, two minutes unless set) may be gone; the guide says what to set. A consumer that was removed: the
+ * next question makes it again, at the latest when one was left without an answer (30 s). A body that cannot be read
+ * goes to the dead letters while the rest of its batch is delivered; if that fails it comes again after the visibility.
+ */
 export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
   readonly visibilityMs: number;
@@ -146,20 +183,8 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     return results;
   }
 
-  async metrics(): Promise<QueueMetrics> {
-    const { consumers, streams } = this.#link.manager;
-    return this.#link.call(async () => {
-      let inFlight = 0;
-      for await (const consumer of consumers.list(this.#names.stream)) inFlight += consumer.num_ack_pending;
-      const { state } = await streams.info(this.#names.stream);
-      return {
-        visible: Math.max(0, state.messages - inFlight),
-        inFlight,
-        delayed: 0,
-        dead: await this.#dead.count(),
-        oldestUnsettledAtMs: state.messages === 0 ? null : Math.floor(Date.parse(String(state.first_ts))),
-      };
-    });
+  metrics(): Promise<QueueMetrics> {
+    return this.#link.call(() => readNatsMetrics(this.#link, this.#names, this.#dead));
   }
 
   onAvailable(): () => void {
