@@ -15,6 +15,8 @@ export interface SqsHandle {
 export interface HeldMessage extends SqsHandle {
   /** The same object that the receiver has, for the dead letters. */
   readonly message: QueueMessage;
+  /** As it was received, where a stranger made it so large that our own way of writing might not fit. */
+  readonly body: string | null;
   /** When the call that brought it began: no later than SQS thinks. */
   readonly receivedAtMs: number;
   /** When it becomes visible, unless it is extended. */

@@ -76,10 +76,15 @@ export class SqsPolls {
       if (signal.aborted || this.#isClosed) return none;
       const kept = this.#kept.shift();
       if (kept !== undefined) return this.#shorten(kept, max);
-      const leftMs = Math.max(0, giveUpAtMs - clock.monotonicMs());
+      const beganAtMs = clock.monotonicMs();
+      const leftMs = Math.max(0, giveUpAtMs - beganAtMs);
       const arrival = await this.#askOnce({ max, waitMs: leftMs }, signal);
       if (arrival.messages.length > 0) return arrival;
-      if (clock.monotonicMs() < giveUpAtMs) continue;
+      if (clock.monotonicMs() < giveUpAtMs) {
+        // A server that ends polls at once is not asked without a pause.
+        if (clock.monotonicMs() - beganAtMs < sqsLimits.shortPollMs) await clock.sleep(sqsLimits.shortPollMs, signal);
+        continue;
+      }
       return waitMs === 0 && this.#hasStrays() ? this.#wait({ max, waitMs: sqsLimits.strayGraceMs }, signal) : none;
     }
   }

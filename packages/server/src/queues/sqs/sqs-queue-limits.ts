@@ -27,6 +27,8 @@ export const sqsLimits = {
   keepArrivedMs: 1_000,
   /** A poll that outlasts the wait of its question by no more than this is waited for. */
   pollSlackMs: 50,
+  /** After an empty poll that was over sooner than this, the next one waits as long. */
+  shortPollMs: 20,
   /** Polls without an answer that are asked again under their name, at most. */
   maxUnanswered: 64,
   /** A question that is to be answered at once waits this long for what abandoned polls may be bringing. */

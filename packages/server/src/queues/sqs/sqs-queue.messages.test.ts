@@ -78,6 +78,19 @@ describeWithSqs("messages of the queue on SQS", () => {
     expect(letters[0]!.body === body).toBe(true);
   });
 
+  test("a stranger's message as large as SQS takes goes to the dead letters as it was written", async () => {
+    const { queue } = await fifo.open();
+    const head = '{"id":"a","pool_code":"DEFAULT-POOL","mediation_type":"HTTP","target":"https://a.test","payload":"';
+    const body = `${head}${"x".repeat(1_048_576 - head.length - 2)}"}`;
+    const ids = { MessageGroupId: "g", MessageDeduplicationId: "d" };
+    await fifo.stranger.send(new SendMessageCommand({ QueueUrl: fifo.urlOf(fifo.name), MessageBody: body, ...ids }));
+    const [received] = await queue.receive(ask(0), signal);
+    expect(await queue.deadLetter(received!.receipt, "410 gone")).toBe("done");
+    const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
+    expect(letters.map(({ id }) => String(id))).toEqual(["a"]);
+    expect(letters[0]!.body === body).toBe(true);
+  });
+
   test("what a redrive policy of the queue moved is among the dead letters, and can be removed", async () => {
     const { queue } = await fifo.open();
     const ofDead = await fifo.stranger.send(

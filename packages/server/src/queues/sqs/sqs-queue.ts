@@ -177,10 +177,10 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   }
 
   async deadLetter(receipt: Receipt, reason: string): Promise<ReceiptResult> {
-    const message = this.#held.get(receipt)?.message;
-    if (message === undefined) return "dead";
-    const { id, lane } = message;
-    await this.#deadLetters.bury({ receipt, body: encodeMessage(message), id, lane, reason });
+    const held = this.#held.get(receipt);
+    if (held === undefined) return "dead";
+    const { id, lane } = held.message;
+    await this.#deadLetters.bury({ receipt, body: held.body ?? encodeMessage(held.message), id, lane, reason });
     const [result] = await this.#settling.ack([receipt]);
     return result ?? "dead";
   }
@@ -234,8 +234,10 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   async #take(url: string, { messages, askedAtMs }: Arrival): Promise<readonly ReceivedMessage[]> {
     const received: ReceivedMessage[] = [];
     const unreadable: Promise<void>[] = [];
+    const { maxMessageBytes } = this.capabilities;
     for (const message of messages) {
-      const decoded = decodeMessage(message.Body ?? "");
+      const { Body: body = "" } = message;
+      const decoded = decodeMessage(body);
       if (decoded.kind === "malformed") {
         const reason = `${decoded.code}: ${describeFaults(decoded.faults)}`;
         unreadable.push(this.#setAside(url, message, { ...decoded, reason }));
@@ -246,6 +248,7 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
         receipt,
         url,
         message: decoded.message,
+        body: Buffer.byteLength(body) > maxMessageBytes ? body : null,
         receivedAtMs: askedAtMs,
         untilMs: askedAtMs + this.visibilityMs,
       });
