@@ -37,6 +37,7 @@ export interface QueueCapabilities {
   /** `publish` answers `duplicate`; false: a duplicate is swallowed, and answered as published. */
   readonly reportsDuplicates: boolean;
   readonly maxMessageBytes: number;
+  /** Messages that one `receive` gives at most. */
   readonly maxBatch: number;
   readonly reportsOldest: boolean;
   /** What `metrics` can tell; `delayedAsInFlight`: delayed messages are counted among those in flight. */
@@ -110,6 +111,7 @@ export interface QueueConsumer {
   /** Lanes that may hold messages that can be received now. An adapter that cannot tell names all it knows. */
   readyLanes(): Promise<readonly PoolCode[]>;
   receive(request: ReceiveRequest, signal: AbortSignal): Promise<readonly ReceivedMessage[]>;
+  /** This one and the next two take any number of receipts; an adapter parts them as its broker wants. */
   ack(receipts: readonly Receipt[]): Promise<readonly ReceiptResult[]>;
   nack(receipts: readonly Receipt[], delayMs: number): Promise<readonly ReceiptResult[]>;
   /** Keeps the messages invisible for `forMs` from now. */

@@ -42,7 +42,6 @@ export class QueueLink {
   /** The queue is being removed: what would wait or start of it is given back instead. */
   isLeaving = false;
   readonly #deps: QueueLinkDeps;
-  readonly #batchMax: number;
   #acks: InFlightMessage[] = [];
   readonly #nacks = new Map<number, InFlightMessage[]>();
   #isSending = false;
@@ -54,7 +53,6 @@ export class QueueLink {
     this.#deps = deps;
     this.consumer = deps.consumer;
     this.#stopDoubting = deps.consumer.onDoubt?.(() => void this.extendAged(Number.POSITIVE_INFINITY));
-    this.#batchMax = Math.max(1, Math.min(deps.consumer.capabilities.maxBatch, queueLinkLimits.batchMaxReceipts));
   }
 
   get isAbandoned(): boolean {
@@ -101,8 +99,8 @@ export class QueueLink {
     const beforeMs = this.#deps.clock.monotonicMs() + withinMs;
     const aged: InFlightMessage[] = [];
     for (const message of this.messages.values()) if (message.visibleAtMs <= beforeMs) aged.push(message);
-    for (let from = 0; from < aged.length; from += this.#batchMax) {
-      await this.#extend(aged.slice(from, from + this.#batchMax));
+    for (let from = 0; from < aged.length; from += queueLinkLimits.batchMaxReceipts) {
+      await this.#extend(aged.slice(from, from + queueLinkLimits.batchMaxReceipts));
     }
   }
 
@@ -143,7 +141,7 @@ export class QueueLink {
   }
 
   async #sendAcks(): Promise<void> {
-    const batch = this.#acks.slice(0, this.#batchMax);
+    const batch = this.#acks.slice(0, queueLinkLimits.batchMaxReceipts);
     this.#acks = this.#acks.slice(batch.length);
     await this.#persist("ack messages", () => this.consumer.ack(batch.map((message) => message.receipt)));
     this.#unsent -= batch.length;
@@ -153,8 +151,8 @@ export class QueueLink {
   async #sendNacks(delayMs: number): Promise<void> {
     const messages = this.#nacks.get(delayMs) ?? [];
     this.#nacks.delete(delayMs);
-    for (let from = 0; from < messages.length; from += this.#batchMax) {
-      const batch = messages.slice(from, from + this.#batchMax);
+    for (let from = 0; from < messages.length; from += queueLinkLimits.batchMaxReceipts) {
+      const batch = messages.slice(from, from + queueLinkLimits.batchMaxReceipts);
       try {
         const receipts = batch.map((message) => message.receipt);
         await this.consumer.nack(receipts, delayMs);
