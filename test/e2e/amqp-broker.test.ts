@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { isCodedError, silentLogger, systemClock, systemRandom } from "@flowcatalyst/foundation";
 import type { MessageId, PoolCode } from "../../packages/server/src/domain/ids.ts";
 import type { StandaloneMessage } from "../../packages/server/src/domain/message.ts";
-import { describeWith } from "../../packages/server/src/ports/needs-services.fixture.ts";
+import { describeWithActivemq, describeWithRabbit } from "../../packages/server/src/ports/needs-services.fixture.ts";
 import { openAmqpQueue } from "../../packages/server/src/queues/amqp/index.ts";
 import type { BrokerQueue } from "../../packages/server/src/queues/broker-queue.ts";
 import { createActivemqServer } from "../harness/activemq-server.ts";
@@ -75,7 +75,7 @@ class Load {
       const batch = Array.from({ length: 20 }, () => message(`m${++this.#last}`));
       const results = await this.#queue.publish(batch);
       for (const [at, { kind }] of results.entries()) if (kind === "published") this.confirmed.add(batch[at]?.id ?? "");
-      if (results.some(({ kind }) => kind === "refused")) await Bun.sleep(20);
+      if (results.some(({ kind }) => kind === "refused")) await systemClock().sleep(20);
     }
   }
 
@@ -87,7 +87,7 @@ class Load {
         await this.#queue.ack(batch.map(({ receipt }) => receipt));
       } catch (error) {
         if (!isCodedError(error, "QUEUE_UNAVAILABLE")) throw error;
-        await Bun.sleep(20);
+        await systemClock().sleep(20);
       }
     }
   }
@@ -152,5 +152,5 @@ function brokerCases(create: () => Promise<BrokerServer>): void {
   );
 }
 
-describeWith(["activemq"], "ActiveMQ", () => brokerCases(() => createActivemqServer()));
-describeWith(["rabbitmq"], "RabbitMQ", () => brokerCases(() => createRabbitServer()));
+describeWithActivemq("ActiveMQ", () => brokerCases(() => createActivemqServer()));
+describeWithRabbit("RabbitMQ", () => brokerCases(() => createRabbitServer()));

@@ -1,9 +1,14 @@
 import { afterEach, expect, test } from "bun:test";
 import rhea from "rhea";
-import { isCodedError, silentLogger, systemRandom } from "@flowcatalyst/foundation";
+import { isCodedError, silentLogger, systemClock, systemRandom } from "@flowcatalyst/foundation";
 import type { GroupKey, MessageId, PoolCode } from "../../domain/ids.ts";
 import type { StandaloneMessage } from "../../domain/message.ts";
-import { describeWith, testActivemqUrl, testRabbitUrl } from "../../ports/needs-services.fixture.ts";
+import {
+  describeWithActivemq,
+  describeWithRabbit,
+  testActivemqUrl,
+  testRabbitUrl,
+} from "../../ports/needs-services.fixture.ts";
 import type { ReceivedMessage } from "../../ports/queue.ts";
 import type { BrokerQueue } from "../broker-queue.ts";
 import { openCuttableLine, type CuttableLine } from "../postgres/cuttable-line.fixture.ts";
@@ -75,7 +80,7 @@ async function receiveAll({ queue }: BrokerQueue, max = 1_000, waitMs = quietMs)
 }
 
 async function untilUp(queue: BrokerQueue): Promise<void> {
-  while ((await queue.probe()).status === "DOWN") await Bun.sleep(pollMs);
+  while ((await queue.probe()).status === "DOWN") await systemClock().sleep(pollMs);
 }
 
 /** What a broken connection answers meanwhile is not of interest. */
@@ -86,7 +91,7 @@ async function receiveAgain(queue: BrokerQueue, max: number): Promise<ReceivedMe
       if (received.length > 0) return received;
     } catch (error) {
       if (!isCodedError(error, "QUEUE_UNAVAILABLE")) throw error;
-      await Bun.sleep(pollMs);
+      await systemClock().sleep(pollMs);
     }
   }
 }
@@ -130,9 +135,12 @@ function failureCases(broker: TestedBroker, serverUrl: string): void {
       const url = freshQueueUrl(serverUrl);
       const queue = await open(url);
       await publishAll(queue, messages(10));
-      const holder = Bun.spawn([process.execPath, `${import.meta.dir}/queue-holder.fixture.ts`, url], {
-        stdout: "pipe",
-      });
+      const holder = Bun.spawn(
+        [process.execPath, Bun.fileURLToPath(new URL("./queue-holder.fixture.ts", import.meta.url)), url],
+        {
+          stdout: "pipe",
+        },
+      );
       closing.push(async () => holder.kill("SIGKILL"));
       for await (const chunk of holder.stdout) if (new TextDecoder().decode(chunk).includes("held")) break;
       expect(await receiveAll(queue)).toEqual([]);
@@ -304,9 +312,28 @@ function failureCases(broker: TestedBroker, serverUrl: string): void {
   });
 }
 
-describeWith(["activemq"], "the queue on ActiveMQ when something fails", () => {
+describeWithActivemq("the queue on ActiveMQ when something fails", () => {
   failureCases("activemq", testActivemqUrl ?? "");
+
+  test(
+    "all messages of a group go to one consumer, and groups to both",
+    async () => {
+      const url = freshQueueUrl(testActivemqUrl ?? "");
+      const [first, second] = [await open(url), await open(url)];
+      const all = [receiveAll(first, 1_000, 3_000), receiveAll(second, 1_000, 3_000)];
+      const groups = Array.from({ length: 20 }, (_, at) => `g${at}` as GroupKey);
+      const grouped = messages(200).map((each, at) => ({ ...each, groupKey: groups[at % groups.length] ?? null }));
+      await publishAll(first, grouped);
+      const [left, right] = (await Promise.all(all)).map(
+        (received) => new Set(received.map(({ message: each }) => each.groupKey)),
+      );
+      expect(left!.size + right!.size).toBe(groups.length);
+      expect(left!.isDisjointFrom(right!)).toBe(true);
+      expect(Math.min(left!.size, right!.size)).toBeGreaterThan(0);
+    },
+    caseTimeoutMs,
+  );
 });
-describeWith(["rabbitmq"], "the queue on RabbitMQ when something fails", () => {
+describeWithRabbit("the queue on RabbitMQ when something fails", () => {
   failureCases("rabbitmq", testRabbitUrl ?? "");
 });

@@ -52,6 +52,38 @@ interface Outgoing {
   readonly body: Uint8Array;
 }
 
+/**
+ * The queue on a broker of AMQP 1.0: ActiveMQ Classic, RabbitMQ with its plugin, and whatever else speaks it.
+ *
+ * **Entities.** A queue of the broker per lane that the URL lists, one for all other lanes, and one for dead letters.
+ * Two connections (amqp-line.ts), each made again for ever: one that receives and settles, one that publishes, because
+ * a broker short of memory or disk stops reading from who publishes, and settlements must not wait behind that. Every
+ * link has a session of its own, since brokers answer what they cannot do by ending the session.
+ *
+ *     publish ─▶ on the broker's disk ─▶ with us, waiting ─▶ held by its receiver ─ ack ─▶ gone
+ *                     ▲                       │                    │ nack, time over, connection lost
+ *                     └───────────────────────┴────────────────────┘
+ *
+ * **Who may hold what.** The broker is given credit for what was asked and for no more (lane-intake.ts). A held message
+ * has a receipt; it is live until it is settled, until its visibility ends without being extended, or until its link is
+ * gone. Visibility is ours: brokers know none, so a timer gives back what its receiver forgot. After nine minutes a
+ * message is given back whatever its receiver says, and its receipt is dead: nothing is unsettled for ten.
+ *
+ * **Settling.** An ack is sent as accepted but not settled, and answered "done" when the broker has settled it. A nack
+ * needs no answer: if it is lost, so is the link, and then everything that was not settled comes again. A lost ack
+ * means that the message comes again too. A settlement that is not answered for 30 s ends the connection.
+ *
+ * **What brokers cannot do** is declared, not imitated (decision record 0023): no delay, so a nacked message is there
+ * at once, and waiting is the router's affair; no deduplication; no order within a group of stand-alone messages,
+ * although they carry their group for those who use it; no counts. How often a message was received is the broker's
+ * count on ActiveMQ; RabbitMQ only tells that it came before, and the process that gave it back remembers how often.
+ *
+ * **Failures.** A broker that is away: `receive` and the dead letters throw QUEUE_UNAVAILABLE, `publish` answers
+ * refused, receipts are dead, `probe` says DOWN and why. One that is silent is noticed after two heartbeats. A message
+ * sent and not confirmed is refused although the broker may have it: published again, it comes twice. A body that
+ * cannot be read goes to the dead letters, first written there, then accepted here: a crash between the two leaves it
+ * in both. The same holds for `deadLetter`.
+ */
 export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
   readonly visibilityMs: number;
@@ -223,7 +255,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     return this.#setAside({ id, lane, reason, body: text ?? JSON.stringify(message.body) }, arrival);
   }
 
-  /** While the dead-letter queue takes nothing, it is tried again slowly: given back, the message would be here at once. */
+  /** While the dead-letter queue takes nothing, it is tried again slowly: given back, it would be here again. */
   async #setAside(letter: Letter, { link, delivery, atMs }: Unread): Promise<void> {
     const { clock, random, logger } = this.#deps;
     for (let tries = 0; !link.isGone && clock.monotonicMs() < atMs + limits.holdMaxMs; tries++) {
