@@ -1,7 +1,8 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { isCodedError, seededRandom, silentLogger, systemClock } from "@flowcatalyst/foundation";
 import type { JobId, MessageId, PoolCode } from "../../packages/server/src/domain/ids.ts";
 import type { PlatformMessage } from "../../packages/server/src/domain/message.ts";
+import { describeWithNats } from "../../packages/server/src/ports/needs-services.fixture.ts";
 import type { BrokerQueue } from "../../packages/server/src/queues/broker-queue.ts";
 import { openNatsQueue } from "../../packages/server/src/queues/nats/index.ts";
 import type { BrokerServer } from "../harness/broker-process.ts";
@@ -120,7 +121,7 @@ class Load {
   }
 }
 
-describe.skipIf(findNats() === null)("the queue on a private NATS", () => {
+describeWithNats("the queue on a private NATS", () => {
   test("a server that is killed and started again under load loses nothing", async () => {
     const server = await startNats();
     const broker = await open(server.url);
@@ -235,6 +236,14 @@ describe.skipIf(findNats() === null)("the queue on a private NATS", () => {
     const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
     const keys = letters.map(({ key }) => key);
     expect(await queue.settleDeadLetters(keys, async () => "remove")).toEqual(["removed"]);
+  });
+
+  test("a user who may not do it is told what", async () => {
+    const users = '{ users: [{ user: fc, password: "right", permissions: { publish: "nothing" } }] }';
+    const server = await startNats({ settings: { authorization: users } });
+    const fault = await faultOf(open(server.url.replace("nats://", "nats://fc:right@")));
+    expect(fault).toStartWith("CONFIG_INVALID: The NATS stream KILLED at 127.0.0.1:");
+    expect(fault).toContain("$JS.API.STREAM.INFO.KILLED");
   });
 
   test("the size of a message is the server's limit, if that is smaller than ours", async () => {

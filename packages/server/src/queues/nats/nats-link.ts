@@ -147,7 +147,7 @@ export async function connectNats(deps: BrokerQueueDeps, settings: NatsQueueSett
     try {
       const connection = await connect(options());
       try {
-        requireJetStream(connection, where);
+        requireVersion(connection, where);
         const manager = await jetstreamManager(connection, {
           checkAPI: false,
           timeout: natsQueueLimits.answerWithinMs,
@@ -172,7 +172,7 @@ export async function connectNats(deps: BrokerQueueDeps, settings: NatsQueueSett
   }
 }
 
-function requireJetStream(connection: NatsConnection, where: string): void {
+function requireVersion(connection: NatsConnection, where: string): void {
   const version = connection.info?.version ?? "";
   const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part, 10));
   const [oldestMajor, oldestMinor] = natsQueueLimits.oldestVersion;
@@ -180,9 +180,6 @@ function requireJetStream(connection: NatsConnection, where: string): void {
     const message = `NATS at ${where} is version ${version}; use ${oldestMajor}.${oldestMinor} or newer.`;
     throw new CodedError("CONFIG_INVALID", { message });
   }
-  if (connection.info?.jetstream === true) return;
-  const message = `NATS at ${where} has no JetStream: start nats-server with -js, or with jetstream {}.`;
-  throw new CodedError("CONFIG_INVALID", { message });
 }
 
 async function optionsOf(

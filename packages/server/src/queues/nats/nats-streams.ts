@@ -6,11 +6,14 @@ import {
   type StreamInfo,
   type StreamUpdateConfig,
 } from "@nats-io/jetstream";
+import { PermissionViolationError } from "@nats-io/transport-node";
 import { CodedError, describeError } from "@flowcatalyst/foundation";
 import type { NatsNames } from "./nats-names.ts";
 import { isApiError, isMissing, type NatsLink } from "./nats-link.ts";
 import { natsQueueDefaults, natsQueueLimits, type NatsQueueSettings } from "./nats-queue-config.ts";
 
+/** The library's class of this name is not exported. */
+const noJetStream = "JetStreamNotEnabled";
 const NS_PER_MS = 1_000_000;
 
 /** What the stream is found or made with. */
@@ -93,10 +96,20 @@ async function ensureStream(link: NatsLink, { config, wanted, faultsOf }: Wanted
     return differs ? await streams.update(name, wanted) : found;
   } catch (error) {
     if (error instanceof CodedError) throw error;
-    const code = isApiError(error) ? "CONFIG_INVALID" : "QUEUE_UNAVAILABLE";
+    if (error instanceof Error && error.name === noJetStream) {
+      const message = `NATS at ${link.where} has no JetStream: start nats-server with -js, or with jetstream {}.`;
+      throw new CodedError("CONFIG_INVALID", { message, cause: error });
+    }
+    const code = isApiError(error) || isForbidden(error) ? "CONFIG_INVALID" : "QUEUE_UNAVAILABLE";
     const message = `The NATS stream ${name} at ${link.where} cannot be read or made: ${describeError(error)}.`;
     throw new CodedError(code, { message, cause: error });
   }
+}
+
+/** Not allowed to ask; the library says so of the request, or of what became of it. */
+function isForbidden(error: unknown): boolean {
+  if (error instanceof PermissionViolationError) return true;
+  return error instanceof Error && error.cause instanceof PermissionViolationError;
 }
 
 /** What would lose messages, deliver them to nobody, or mix them with those of others. */
