@@ -47,7 +47,7 @@ export function parseAmqpUrl(text: string): AmqpAddress {
     queue,
     lanes: [...new Set(lanes)].map((lane) => named(lane) as PoolCode),
     dead: named(url.searchParams.get("dead") ?? `${queue}.dead`),
-    credit: number(url, "credit", { fallback: amqpQueueLimits.maxBatch, max: 10_000 }),
+    credit: number(url, "credit", { fallback: amqpQueueLimits.credit, max: 10_000 }),
     broker: broker(url.searchParams.get("broker")),
     heartbeatSeconds: number(url, "heartbeat", { fallback: amqpQueueLimits.heartbeatSeconds, max: 60 }),
   };

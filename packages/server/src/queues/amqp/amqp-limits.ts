@@ -2,6 +2,8 @@
 export const amqpQueueLimits = {
   maxMessageBytes: 1_048_576,
   maxBatch: 256,
+  /** What the questions of a lane may have under way together, unless the URL says otherwise. */
+  credit: 1_000,
   /**
    * After so long in our hands a message is given back, whatever its receiver says: brokers take links away that hold
    * one for long, and ten minutes are promised.

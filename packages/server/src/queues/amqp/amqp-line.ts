@@ -199,6 +199,8 @@ export class AmqpLine {
       live = new LiveConnection(connection, brokerOf(address, connection.properties?.["product"]));
       this.#live = live;
       this.#hangUp = () => end(this.#downReason);
+      // Closed while it was on its way: nobody will use it.
+      if (this.#closing.signal.aborted) end("closed");
       resolve(live);
     });
     connection.on("connection_error", (context: EventContext) =>
