@@ -21,7 +21,7 @@ const SERIAL_FOLDER = "test";
 const UNIT_PROCESSES = 2;
 const TEST_TIMEOUT_MS = 20_000;
 const SERIAL_TEST_TIMEOUT_MS = 60_000;
-const RUN_TIMEOUT_MS = 10 * 60_000;
+const RUN_TIMEOUT_MS = 20 * 60_000;
 
 interface TestRun {
   readonly paths: readonly string[];

@@ -7,7 +7,7 @@
 import { runCommand, type CommandResult } from "./run-command.ts";
 import { addCounts, formatCounts, NO_TESTS, parseCounts, type TestCounts } from "./test-counts.ts";
 
-const STEP_TIMEOUT_MS = 12 * 60_000;
+const STEP_TIMEOUT_MS = 20 * 60_000;
 
 interface Step {
   readonly name: string;
