@@ -17,6 +17,7 @@
  *
  * Nothing is received from a lane while it has an overflow, so that holds at most what the questions open at a time
  * can bring. It counts among the bytes of the pipeline, is kept alive like everything held, and is placed in order.
+ * Many lanes together could bring more than the pipeline may hold: beyond that, what the queue can delay goes back.
  *
  * A message that carries whole deliveries is believed only when it is young and comes for the first time. Any other may
  * hold what was recorded, taken back, cancelled or recovered since: what of it is still owed, and after how many
@@ -97,7 +98,9 @@ interface Round {
   /** Messages that already fit, by pool and target; filled only where nothing can be kept away. */
   readonly ofTarget: Map<string, number>;
   readonly unwell: Set<string>;
+  /** Of those that fit, and of those that are kept for later. */
   bytes: number;
+  keptBytes: number;
   givenBack: number;
 }
 
@@ -133,6 +136,7 @@ export class Admission {
       ofTarget: new Map(),
       unwell: new Set(),
       bytes: 0,
+      keptBytes: 0,
       givenBack: 0,
     };
     for (const waiting of this.#overflow.take(lane)) if (!waiting.message.lost) this.#sort(round, waiting);
@@ -153,8 +157,7 @@ export class Admission {
     const { pool, received } = candidate;
     const size = sizeOf(received.message);
     const jobs = round.jobs.get(pool) ?? 0;
-    const isFull = round.full.has(pool) || pool.room <= jobs || !this.#deps.pipeline.fits(round.bytes + size.bytes);
-    if (isFull) {
+    if (round.full.has(pool) || pool.room <= jobs || !this.#fits(round, size.bytes)) {
       round.full.add(pool);
       this.#giveBackForLater(round, candidate);
       return;
@@ -166,6 +169,10 @@ export class Admission {
     round.bytes += size.bytes;
     round.jobs.set(pool, jobs + size.jobs);
     round.fitting.push(candidate);
+  }
+
+  #fits({ bytes, keptBytes }: Round, more: number): boolean {
+    return this.#deps.pipeline.fits(more, bytes + keptBytes);
   }
 
   /** Where nothing can be kept away: whether its target has its part of the buffer already, and is not well. */
@@ -399,23 +406,26 @@ export class Admission {
     const { message, pool } = candidate;
     const { consumer } = round.link;
     const isShared = isSharedLane(consumer.capabilities, round.lane);
-    const mustKeep = isShared ? !canDelay(consumer) : consumer.capabilities.longPoll;
-    if (mustKeep) {
-      this.#keepForLater(round, candidate, "the pool is full");
+    const { longPoll } = consumer.capabilities;
+    const fitsHere = this.#fits(round, sizeOf(candidate.received.message).bytes);
+    const why = fitsHere ? "the pool is full" : "the memory for messages is full";
+    if (canDelay(consumer) ? longPoll && !isShared && fitsHere : longPoll || isShared) {
+      this.#keepForLater(round, candidate, why);
       return;
     }
     round.givenBack++;
-    if (!isShared) {
+    if (!isShared && !longPoll) {
       this.#deps.settlement.giveBackUntouched(message, 0);
       return;
     }
-    const text = `the pool is full; messages wait on the queue`;
+    const text = `${why}; messages wait on the queue`;
     this.#deps.warnings.add({ category: "POOL_CAPACITY", severity: "WARN", message: text, source: pool.code });
     this.#deps.settlement.giveBackUntouched(message, admissionLimits.fullPoolDelayMs);
   }
 
   #keepForLater(round: Round, candidate: Candidate, why: string): void {
     round.kept.push(candidate);
+    round.keptBytes += sizeOf(candidate.received.message).bytes;
     const { consumer } = round.link;
     if (!isSharedLane(consumer.capabilities, round.lane)) return;
     const { name } = consumer;

@@ -30,7 +30,10 @@ export interface PipelineListener {
 }
 
 export class Pipeline {
+  /** With those of the overflows. */
   bytes = 0;
+  /** Of what waits for room, and is no delivery yet. */
+  overflowBytes = 0;
   #isFull = false;
   readonly #deliveries = new Map<string, Delivery>();
   readonly #told: PipelineListener;
@@ -48,9 +51,10 @@ export class Pipeline {
     return !this.#isFull;
   }
 
-  /** Whether so many more bytes may come in. False makes it full. */
-  fits(bytes: number): boolean {
-    const doFit = this.size === 0 || this.bytes + bytes <= pipelineLimits.maxBytes;
+  /** Whether so many more bytes may come in, besides those that are let in already. False makes it full. */
+  fits(bytes: number, besides: number): boolean {
+    const isFirst = this.bytes - this.overflowBytes + besides === 0;
+    const doFit = isFirst || this.bytes + besides + bytes <= pipelineLimits.maxBytes;
     if (!doFit) this.#isFull = true;
     return doFit;
   }

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import type { DispatchPool } from "../domain/dispatch-pool.ts";
 import type { PoolCode } from "../domain/ids.ts";
 import type { Standby } from "../ports/standby-lease.ts";
+import { pipelineLimits } from "./pipeline.ts";
 import { answer, pool, setupRouter, type TestRouter } from "./router.fixture.ts";
 import { ScriptedQueue, type ScriptedQueueOptions } from "./scripted-queue.fixture.ts";
 import { waitingIntakeLimits } from "./waiting-intake.ts";
@@ -189,6 +190,44 @@ describe("a full pool", () => {
     expect(t.broker.inFlight).toBe(60);
     await Promise.all([t.stop(), t.elapse(40_000)]);
     expect(t.broker).toMatchObject({ inFlight: 0, size: 100 });
+  });
+});
+
+describe("memory that is full", () => {
+  const payload = "x".repeat(1_048_576);
+  const lanes = Array.from({ length: 30 }, (_, at) => `lane${at}`);
+
+  async function filled(capabilities: ScriptedQueueOptions["capabilities"]): Promise<Bundle> {
+    const t = await setup(
+      { capabilities: { maxBatch: 10, ...capabilities } },
+      lanes.map((code) => pool(code)),
+    );
+    await t.elapse(10);
+    const hung = Promise.withResolvers<ReturnType<typeof answer>>();
+    t.targets.behaviour = () => hung.promise;
+    for (const code of lanes) {
+      for (let at = 0; at < 10; at++) t.broker.publishStandalone({ id: `${code}.${at}`, lane: lane(code), payload });
+    }
+    await t.elapse(30_000);
+    hung.resolve(answer(200));
+    return t;
+  }
+
+  test("what open questions brought beyond it goes back, and comes when there is room", async () => {
+    const t = await filled(withLanes.capabilities);
+    expect(t.broker.inFlight).toBeLessThanOrEqual(pipelineLimits.maxBytes / payload.length + 1);
+    expect(t.broker.counts.nacks).toBeGreaterThan(0);
+    await t.elapse(30_000);
+    expect(new Set(ids(t)).size).toBe(300);
+    expect(t.broker.size).toBe(0);
+  });
+
+  test("where it cannot go back it waits here, and finds its place although it alone fills the memory", async () => {
+    const t = await filled({ ...withLanes.capabilities, maxDelayMs: 0 });
+    expect(t.broker.counts.nacks).toBe(0);
+    await t.elapse(30_000);
+    expect(new Set(ids(t)).size).toBe(300);
+    expect(t.broker.size).toBe(0);
   });
 });
 

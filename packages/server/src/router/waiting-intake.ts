@@ -140,7 +140,8 @@ export class WaitingIntake implements Intake {
       if (this.#isPaused || this.#isSuspended(lane)) lane.question.abort();
       if (lane.usedAtMs < idleSinceMs && !this.#deps.admission.hasOverflow(lane.code)) this.#end(lane);
     }
-    if (!this.#isPaused) for (const wake of this.#waiting) wake();
+    // Paused for want of memory too: what waits here fills it, and finds its place all the same.
+    for (const wake of this.#waiting) wake();
   }
 
   #isSuspended({ isShared, code }: Lane): boolean {
@@ -229,13 +230,14 @@ export class WaitingIntake implements Intake {
 
   /** What waits here for room, a question, or a wait. */
   async #round(lane: Lane): Promise<void> {
-    const { admission, pools } = this.#deps;
-    if (!this.#reception.mayAsk) return this.#untilWoken([]);
+    const { admission, pools, mayReceive } = this.#deps;
+    if (!mayReceive()) return this.#untilWoken([]);
     if (admission.hasOverflow(lane.code)) {
       const { full } = await this.#inTurn(lane, () => this.#reception.place(lane.code));
       if (admission.hasOverflow(lane.code)) await this.#untilRoom(lane, full);
       return;
     }
+    if (!this.#reception.mayAsk) return this.#untilWoken([]);
     const max = this.#reception.roomFor(lane.code);
     if (max > 0) return this.#ask(lane, max);
     return this.#untilRoom(lane, [pools.serving(lane.code)]);
