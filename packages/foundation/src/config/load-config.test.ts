@@ -6,7 +6,7 @@ import { configInvalid, describeFault } from "./config-fault.ts";
 import { renderConfigReference } from "./config-reference.ts";
 import { defineConfig, flagOf, knownKeysOf } from "./config-schema.ts";
 import { describeConfig, loadConfig, type LoadOptions } from "./load-config.ts";
-import { bool, choice, int, list, port, text, url } from "./setting.ts";
+import { bool, choice, int, list, port, text, url, urls } from "./setting.ts";
 
 const schema = defineConfig({
   prefix: "FC_",
@@ -335,6 +335,17 @@ describe("printing", () => {
     const entries = Object.fromEntries(describeConfig(result).map((entry) => [entry.property, entry.value]));
     expect(entries["tokens"]).toBe("********");
     expect(entries["databaseUrl"]).toBe("postgres://me:********@db:5432/fc");
+  });
+
+  test("of an address with several hosts each password is masked, and each token", () => {
+    const setting = urls({ key: "QUEUE_URL", description: "Queues.", schemes: ["nats", "https"] });
+    for (const address of [
+      "nats://me:hunter2@a:4222,me:hunter3@b:4222",
+      "nats://hunter2@a:4222,hunter3@b:4222",
+      "nats://hunter2@a,hunter3@b https://c/config?token=hunter4",
+    ]) {
+      expect(setting.kind.print(address.split(" "))).not.toContain("hunter");
+    }
   });
 
   test("faults never print a secret", async () => {

@@ -217,9 +217,10 @@ function withOneHost(value: string): string {
 }
 
 function printedAddress(value: string): string {
-  const masked = value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/:@]*):[^/@]+@/i, maskedUser);
+  // Up to the last `@`: where an address names several hosts, each may have a password before it.
+  const masked = value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/:@]*):[^/]+@/i, maskedUser);
   // NATS takes a token where others have a user.
-  return withoutQueryPasswords(masked.replace(/^((?:nats|tls):\/\/)[^/:@]+@/i, "$1********@"));
+  return withoutQueryPasswords(masked.replace(/^((?:nats|tls):\/\/)[^/:@]+@(?:[^/]*@)?/i, "$1********@"));
 }
 
 const escapingAdvice = "characters such as `/`, `@` and `#` in a password are written as %2F, %40 and %23";
@@ -234,9 +235,9 @@ export function withoutPasswords(written: string): string {
   return withoutQueryPasswords(written.replace(/([a-z][a-z0-9+.-]*:\/\/[^:@]*):.*@/is, maskedUser));
 }
 
-/** The drivers of PostgreSQL take them there as well. */
+/** The drivers of PostgreSQL take them there as well, and so do servers of configurations. */
 function withoutQueryPasswords(address: string): string {
-  return address.replace(/([?&](?:ssl)?password=)[^&#]*/gi, "$1********");
+  return address.replace(/([?&](?:(?:ssl)?password|token|secret)=)[^&#\s]*/gi, "$1********");
 }
 
 export type ListLimits = { readonly maxItems?: number; readonly item?: (text: string) => string | undefined };

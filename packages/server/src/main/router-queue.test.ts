@@ -19,13 +19,17 @@ test("several queues have names that differ", () => {
 });
 
 test("a queue that was told without user and password gets those of the own one on the same host", () => {
-  const own = ["nats://me:hunter2@n:4222", "postgres://db/queue?user=you&password=hunter3"];
+  const own = ["nats://me:hunter2@n:4222", "postgres://db/queue?sslmode=require&user=you&password=hunter3"];
   expect(withOwnCredentials("nats://n:4222/OTHER?replicas=3", own)).toBe("nats://me:hunter2@n:4222/OTHER?replicas=3");
-  const told = "postgres://db/queue?sslmode=require";
+  const told = "postgres://db/other?sslmode=require&application_name=x";
   expect(withOwnCredentials(told, own)).toBe(`${told}&user=you&password=hunter3`);
   // Not to another host, port or kind of line, and not where it has its own.
   for (const other of ["nats://m:4222", "nats://n:4223", "tls://n:4222", "nats://x:y@n:4222", "db:", "sqlite:n.db"]) {
     expect(withOwnCredentials(other, own)).toBe(other);
+  }
+  // Nor where a parameter leads to another host, or takes the encryption away.
+  for (const parameters of ["?sslmode=require&host=evil", "?sslmode=require&h%6fst=evil", "?sslmode=disable", ""]) {
+    expect(withOwnCredentials(`postgres://db/queue${parameters}`, own)).not.toContain("hunter");
   }
 });
 

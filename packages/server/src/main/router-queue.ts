@@ -5,6 +5,9 @@ import type { RouterQueue } from "../platform/platform-deps.ts";
 /** Parameters that hold what opens a queue: drivers take it there beside user and password. */
 const secretParameters: ReadonlySet<string> = new Set(["user", "password", "sslpassword", "token", "secret"]);
 
+/** Parameters that say where a connection really goes, and how: drivers of PostgreSQL put `host` before the host. */
+const lineParameter = /^(?:host|hostaddr|port|ssl.*|tls.*|ca|cert|key|uselibpqcompat)$/i;
+
 /** An address in its parts; NATS names several hosts, which makes it no URL by the standard. */
 interface Address {
   /** With `://`. */
@@ -30,7 +33,12 @@ function textOf({ scheme, userInfo, hosts, path, parameters }: Address): string 
 }
 
 function isSecret(parameter: string): boolean {
-  return secretParameters.has(parameter.split("=")[0] ?? "");
+  return secretParameters.has(nameOf(parameter));
+}
+
+/** As drivers read it, who decode names as well. */
+function nameOf(parameter: string): string {
+  return [...new URLSearchParams(parameter).keys()][0] ?? "";
 }
 
 /** A queue as `/api/config/router` tells routers of it: without user and password, which they have themselves. */
@@ -41,6 +49,11 @@ export function routerQueueOf(queueUrl: string): RouterQueue {
   if (address === null) return { queueName, queueUri: queueUrl.replace(/:\/\/.*@/s, "://") };
   const parameters = address.parameters.filter((parameter) => !isSecret(parameter));
   return { queueName, queueUri: textOf({ ...address, userInfo: "", parameters }) };
+}
+
+/** The same queue has the same key, whoever's user and password stand in its address. */
+export function queueKeyOf(queueUrl: string): string {
+  return routerQueueOf(queueUrl).queueUri;
 }
 
 /** All of them, each with a name of its own, in the order given. */
@@ -67,15 +80,32 @@ export function untakenName(wanted: string, taken: Set<string>): string {
 export function withOwnCredentials(queueUri: string, ownUrls: readonly string[]): string {
   const address = addressOf(queueUri);
   if (address === null || address.hosts === "" || address.userInfo !== "") return queueUri;
-  const own = ownUrls.map(addressOf).find((candidate) => candidate !== null && isSameHost(candidate, address));
+  const own = ownUrls.map(addressOf).find((candidate) => candidate !== null && isSameLine(candidate, address));
   if (own === undefined || own === null) return queueUri;
   const parameters = [...address.parameters.filter((each) => !isSecret(each)), ...own.parameters.filter(isSecret)];
   return textOf({ ...address, userInfo: own.userInfo, parameters });
 }
 
-/** Also of the same scheme: a password for a line that is encrypted is not for one that is not. */
-function isSameHost(left: Address, right: Address): boolean {
-  return left.scheme.toLowerCase() === right.scheme.toLowerCase() && left.hosts === right.hosts;
+/** Also of the same scheme and encryption: a password for a line that is encrypted is not for one that is not. */
+function isSameLine(left: Address, right: Address): boolean {
+  return (
+    left.scheme.toLowerCase() === right.scheme.toLowerCase() &&
+    left.hosts === right.hosts &&
+    lineOf(left) === lineOf(right)
+  );
+}
+
+function lineOf({ parameters }: Address): string {
+  return parameters
+    .filter((parameter) => !isSecret(parameter) && lineParameter.test(nameOf(parameter)))
+    .toSorted()
+    .join("&");
+}
+
+/** Of an address of HTTP: without user, password and query, which may be a signature that opens it. */
+export function placeOf(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
 }
 
 /** What a message has beside the data of its event: target, headers, attributes. */

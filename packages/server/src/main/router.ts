@@ -16,7 +16,7 @@ import type { RouterConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
 import { closeQueues, openQueuesAt, queueUrlsOf, type OpenQueue } from "./queue-at.ts";
 import { openRouterHome, type RouterHome } from "./router-home.ts";
-import { routerQueueOf } from "./router-queue.ts";
+import { placeOf } from "./router-queue.ts";
 import type { OpenStandby } from "./router-standby.ts";
 import { createMetricsService, createRouterServices, createTargetGuard } from "./router-service.ts";
 
@@ -96,7 +96,7 @@ async function composeOn(
     ],
     started: () => {
       const uris = queues.map(({ uri }) => uri);
-      const told = config.routerConfigUrls.map((url) => routerQueueOf(url).queueUri);
+      const told = config.routerConfigUrls.map(placeOf);
       const facts = {
         version: context.version,
         addresses,

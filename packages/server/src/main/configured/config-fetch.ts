@@ -1,4 +1,5 @@
 import { CodedError, type Clock } from "@flowcatalyst/foundation";
+import { placeOf } from "../router-queue.ts";
 import { readConfigAnswer, type RouterConfigAnswer } from "./router-config-shapes.ts";
 
 export const configFetchLimits = {
@@ -17,12 +18,6 @@ export interface ConfigFetchOptions {
 }
 
 export type FetchConfig = (url: string, signal: AbortSignal) => Promise<RouterConfigAnswer>;
-
-/** Without user, password and query: for people, and for whoever compares places. */
-export function placeOf(url: string): string {
-  const { origin, pathname } = new URL(url);
-  return origin + pathname;
-}
 
 /**
  * Reads pools and queues from an address. The token goes to that address and nowhere else: redirects are faults, and

@@ -25,7 +25,8 @@ import { backoffMs, CodedError, type Clock, type HealthResult, type Random } fro
 import type { Router } from "../../router/router.ts";
 import type { Warnings } from "../../router/warnings.ts";
 import type { ConfiguredSettings, ConfiguredSource } from "./configured-control.ts";
-import { placeOf, type FetchConfig } from "./config-fetch.ts";
+import type { FetchConfig } from "./config-fetch.ts";
+import { placeOf } from "../router-queue.ts";
 import { besidesOwn, mergedConfig, type ToldConfig } from "./merged-config.ts";
 import { fileMark, type ReadPoolsFile } from "./pools-file.ts";
 import type { QueueSet } from "./queue-set.ts";
@@ -82,7 +83,8 @@ export class ConfiguredRouter implements ConfiguredSource {
   readonly #listeners = new Set<() => void>();
   readonly #ready = Promise.withResolvers<void>();
   #file: PoolsFile | null;
-  #fileMark: string | null = null;
+  /** Of no file: the first look reads it again, because it may have changed since it was read for the start. */
+  #fileMark: string | null = "";
   #settings: ConfiguredSettings;
   #hasAll = false;
 
@@ -123,7 +125,6 @@ export class ConfiguredRouter implements ConfiguredSource {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#config.filePath !== null) this.#fileMark = await fileMark(this.#config.filePath);
     this.#apply();
     await Promise.all([...this.#addresses.map((address) => this.#follow(address, signal)), this.#followFile(signal)]);
   }

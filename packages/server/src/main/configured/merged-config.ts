@@ -1,6 +1,6 @@
 import { poolLimits, type DispatchPool } from "../../domain/dispatch-pool.ts";
 import type { PoolCode, PoolId } from "../../domain/ids.ts";
-import { routerQueueOf, untakenName } from "../router-queue.ts";
+import { queueKeyOf, untakenName } from "../router-queue.ts";
 import type { ConfiguredPool, ConfiguredQueue, RouterConfigAnswer } from "./router-config-shapes.ts";
 
 /** What one place says. */
@@ -48,15 +48,10 @@ export function mergedConfig(told: readonly ToldConfig[]): MergedConfig {
 function withoutTwins(queues: readonly ConfiguredQueue[]): readonly ConfiguredQueue[] {
   const byUri = new Map<string, ConfiguredQueue>();
   for (const queue of queues) {
-    const uri = uriKeyOf(queue.uri);
+    const uri = queueKeyOf(queue.uri);
     if (!byUri.has(uri)) byUri.set(uri, queue);
   }
   return [...byUri.values()];
-}
-
-/** The same queue has the same key, whoever's user and password stand in it. */
-function uriKeyOf(uri: string): string {
-  return routerQueueOf(uri).queueUri;
 }
 
 function isSame(left: object, right: object): boolean {
@@ -70,10 +65,10 @@ export function besidesOwn(
   queues: readonly ConfiguredQueue[],
   own: readonly { readonly name: string; readonly uri: string }[],
 ): readonly ConfiguredQueue[] {
-  const ownUris = new Set(own.map(({ uri }) => uriKeyOf(uri)));
+  const ownUris = new Set(own.map(({ uri }) => queueKeyOf(uri)));
   const taken = new Set(own.map(({ name }) => name));
   return queues
-    .filter(({ uri }) => !ownUris.has(uriKeyOf(uri)))
+    .filter(({ uri }) => !ownUris.has(queueKeyOf(uri)))
     .map((queue) => ({ ...queue, name: untakenName(queue.name, taken) }));
 }
 

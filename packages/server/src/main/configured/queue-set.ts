@@ -14,8 +14,9 @@
  *
  * Each queue goes its own way, so that one that hangs or cannot be opened holds up no other. A queue that is named
  * otherwise than before (another address, other connections) leaves and comes again, the new one after the old one is
- * closed: the router knows it by its name, and a file has one owner. No message is lost by that, because the router
- * settles or gives back all it holds of a queue before it lets go.
+ * closed: the router knows it by its name, and a file has one owner. So it is with a queue that only gets another
+ * name: received from under both, its groups would be delivered in two places at once. No message is lost by that,
+ * because the router settles or gives back all it holds of a queue before it lets go.
  *
  * A fault nobody foresaw while a queue is added, removed or closed is logged, shown as the queue's fault, and the queue
  * is tried again like one that cannot be opened.
@@ -25,6 +26,7 @@ import type { Router } from "../../router/router.ts";
 import type { Warnings } from "../../router/warnings.ts";
 import { aborted } from "../http-service.ts";
 import type { OpenQueue } from "../queue-at.ts";
+import { queueKeyOf } from "../router-queue.ts";
 import type { ConfiguredQueue } from "./router-config-shapes.ts";
 
 export const queueSetLimits = { reopen: { baseMs: 1_000, capMs: 30_000, jitter: "equal" } } as const;
@@ -65,7 +67,8 @@ export class QueueSet {
 
   /** All that shall be open from now on; what is open and not among them goes. */
   want(queues: readonly ConfiguredQueue[]): void {
-    this.#wanted = queues;
+    // An answer may come in while everything is being closed.
+    this.#wanted = this.#isClosing ? [] : queues;
     this.#reconcile();
   }
 
@@ -116,10 +119,20 @@ export class QueueSet {
   async #live(entry: Entry): Promise<void> {
     const { clock, random } = this.#deps;
     const { signal } = entry.unwanted;
+    await Promise.race([this.#otherNameLeft(entry), aborted(signal)]);
     for (let failures = 0; !signal.aborted; failures += 1) {
       if (await this.#serve(entry)) return;
       await clock.sleep(backoffMs(queueSetLimits.reopen, failures, random), signal);
     }
+  }
+
+  /** Until the same queue, under the name it had before, is closed. */
+  async #otherNameLeft({ queue }: Entry): Promise<void> {
+    const uri = queueKeyOf(queue.uri);
+    const leaving = [...this.#entries.values()].filter(
+      (other) => other.unwanted.signal.aborted && queueKeyOf(other.queue.uri) === uri,
+    );
+    await Promise.all(leaving.map(({ done }) => done));
   }
 
   /** False: it could not be opened, or not be added. */
