@@ -7,6 +7,7 @@ import type { QueueConsumer } from "../ports/queue.ts";
 import { openSqliteQueue } from "../queues/sqlite/index.ts";
 import type { InFlightMessage } from "./in-flight.ts";
 import { QueueLink } from "./queue-link.ts";
+import { ScriptedQueue } from "./scripted-queue.fixture.ts";
 import { Warnings } from "./warnings.ts";
 
 test("when the queue doubts what is held, all of it is asked for at once, and what is refused is lost", async () => {
@@ -49,4 +50,38 @@ test("when the queue doubts what is held, all of it is asked for at once, and wh
   doubt();
   expect([...(await lost.promise)].map(({ id }) => id)).toEqual(["taken" as MessageId]);
   close();
+});
+
+test("what goes back with nearly the same delay goes back together, and none of it sooner", async () => {
+  const clock = new FakeClock();
+  const queue = new ScriptedQueue(clock, { capabilities: { maxDelayMs: 43_200_000 } });
+  const given: (readonly [messages: number, delayMs: number])[] = [];
+  queue.nack = async (receipts, delayMs) => {
+    given.push([receipts.length, delayMs]);
+    return receipts.map(() => "done" as const);
+  };
+  let left = 4;
+  const settled = Promise.withResolvers<void>();
+  const link = new QueueLink({
+    consumer: queue,
+    clock,
+    random: seededRandom(1),
+    warnings: new Warnings(clock, silentLogger()),
+    settled: () => (--left === 0 ? settled.resolve() : undefined),
+    lost: () => undefined,
+  });
+  for (const id of ["a", "b", "c", "d"]) queue.publishStandalone({ id });
+  const received = await queue.receive({ lane: defaultPoolCode, max: 4, waitMs: 0 }, new AbortController().signal);
+  const delaysMs = [0, 5_000.5, 5_031, 5_100];
+  for (const [at, { message, receipt }] of received.entries()) {
+    const rest = { receiveCount: 1, standalone: null, traceparent: null, open: 1, lost: false, visibleAtMs: 0 };
+    const held = { queue: link, key: message.id, id: message.id, receipt, ...rest };
+    link.hold(held);
+    link.nack(held, delaysMs[at] ?? 0);
+  }
+  await settled.promise;
+  expect(given).toEqual([
+    [1, 0],
+    [3, 5_100],
+  ]);
 });

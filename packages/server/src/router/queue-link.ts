@@ -17,6 +17,8 @@ import type { Warnings } from "./warnings.ts";
 
 export const queueLinkLimits = {
   batchMaxReceipts: 256,
+  /** Delays are rounded up to this: those that nearly agree go out in one batch, and acks need not wait for each. */
+  delayStepMs: 100,
   /** With more unsent acks than this nothing more is received. */
   maxUnsent: 10_000,
   retry: { baseMs: 100, capMs: 5_000, jitter: "equal" },
@@ -73,7 +75,9 @@ export class QueueLink {
   }
 
   nack(message: InFlightMessage, delayMs: number): void {
-    const cappedMs = Math.min(Math.max(0, Math.round(delayMs)), this.consumer.capabilities.maxDelayMs);
+    const { delayStepMs } = queueLinkLimits;
+    const steppedMs = Math.ceil(Math.max(0, delayMs) / delayStepMs) * delayStepMs;
+    const cappedMs = Math.min(steppedMs, this.consumer.capabilities.maxDelayMs);
     const sameDelay = this.#nacks.get(cappedMs);
     if (sameDelay === undefined) this.#nacks.set(cappedMs, [message]);
     else sameDelay.push(message);

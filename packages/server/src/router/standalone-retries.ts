@@ -1,6 +1,7 @@
 import { nextDelayMs, presetRetryPolicy, withJitter, type RetryPolicy } from "../domain/retry-policy.ts";
 
-export const standaloneRetryLimits = { maxRemembered: 10_000 } as const;
+/** The retries of the policy take 81 minutes: 20 messages a second may fail, and each ends after its last try. */
+export const standaloneRetryLimits = { maxRemembered: 100_000 } as const;
 
 /** Messages without a platform have no policy of their own. */
 export const standaloneRetryPolicy: RetryPolicy = presetRetryPolicy("default", null);

@@ -18,7 +18,9 @@ import { unsettledOf, type QueueCapabilities, type QueueMetrics } from "../ports
  * is. There each look of the last ten minutes has to have found nothing, and the job to have been marked before.
  *
  * Some brokers tell neither. There a job that was QUEUED for a day is put back, whatever became of its message: by then
- * a job of the default policy has expired, and is seen to have; another one is published once a day more.
+ * a job of the default policy has expired, and is seen to have; another one is published once a day more. A job that
+ * is being delivered just then is delivered twice at the worst, and its group in order all the same: each copy of a run
+ * walks through it in order, and what is not owed any more is dropped (docs/decisions/0018).
  *
  * A message that a router holds is unsettled, and results are recorded before it is acked, so neither holds for a job
  * that is being delivered. Times come from two clocks when the queue is a broker, hence the margin. A message from the
