@@ -19,9 +19,10 @@
  * can bring. It counts among the bytes of the pipeline, is kept alive like everything held, and is placed in order.
  * Many lanes together could bring more than the pipeline may hold: beyond that, what the queue can delay goes back.
  *
- * A message that carries whole deliveries is believed only when it is young and comes for the first time. Any other may
- * hold what was recorded, taken back, cancelled or recovered since: what of it is still owed, and after how many
- * attempts, is asked in one call, with the same answer as for references (docs/decisions/0018).
+ * A message that carries whole deliveries is believed only when it is young and comes for the first time, and was not
+ * replayed from the dead letters. Any other may hold what was recorded, taken back, cancelled or recovered since: what
+ * of it is still owed, and after how many attempts, is asked in one call, with the same answer as for references
+ * (docs/decisions/0018).
  *
  * When the store cannot be asked the whole batch is given back for a second: nothing is known of it yet.
  */
@@ -31,7 +32,16 @@ import type { JobDelivery, JobItem, JobReference, PlatformMessage, StandaloneMes
 import type { DeliveryCheck, DeliveryReader, OwedDelivery } from "../ports/delivery-reader.ts";
 import { isSharedLane, type ReceivedMessage } from "../ports/queue.ts";
 import { Delivery, Line, type InFlightMessage } from "./in-flight.ts";
-import { brokerKeyOf, bytesOf, contentKeyOf, groupOf, isAnother, sizeOf, standaloneJob } from "./message-shape.ts";
+import {
+  brokerKeyOf,
+  bytesOf,
+  contentKeyOf,
+  groupOf,
+  isAnother,
+  replayIdPrefix,
+  sizeOf,
+  standaloneJob,
+} from "./message-shape.ts";
 import { Overflow } from "./overflow.ts";
 import { jobKey, pipelineLimits, standaloneKeyOf, type Pipeline } from "./pipeline.ts";
 import { poolRunLimits, type Pool } from "./pool.ts";
@@ -304,7 +314,8 @@ export class Admission {
     const { message, receiveCount, publishedAtMs } = received;
     if (this.#deps.check === null || message.kind === "standalone") return false;
     const isOld = Math.abs(this.#deps.clock.now() - publishedAtMs) > admissionLimits.believedMs;
-    return (receiveCount > 1 || isOld) && message.jobs.some((job) => job.kind === "delivery");
+    const isReplayed = message.id.startsWith(replayIdPrefix);
+    return (receiveCount > 1 || isOld || isReplayed) && message.jobs.some((job) => job.kind === "delivery");
   }
 
   async #owed(doubted: ReadonlySet<Candidate>): Promise<ReadonlyMap<JobId, OwedDelivery>> {

@@ -7,8 +7,8 @@
  * is one message, beyond it two, never none. The id is another one than the message had before, or a queue that
  * remembers it would swallow the message; and another for each time a message is set aside, so that one that fails
  * again can be replayed again. A stand-alone message keeps its own id, by which its receivers know it. A message of the
- * platform has no other id than its own, so it gets a new one, and what it is about are its jobs: they are checked
- * when it is received, and those that are not owed any more are dropped.
+ * platform has no other id than its own, so it gets a new one, and what it is about are its jobs: by that id the
+ * router knows to ask about them when it receives it, and those that are not owed any more are dropped.
  *
  * What cannot be read cannot be replayed; it stays where it is, and so does what the queue refuses. Everything can be
  * asked for as a dry run, which looks at the same letters and changes nothing.
@@ -23,6 +23,7 @@ import type { QueueMessage } from "../domain/message.ts";
 import { decodeMessage, describeFaults } from "../domain/message-codec.ts";
 import type { DeadLetter, DeadLetterKey, PublishResult } from "../ports/queue.ts";
 import { letterPage, type DeadLetterQueue, type LetterFilter, type LetterPage } from "./dead-letter-pages.ts";
+import { replayIdPrefix } from "./message-shape.ts";
 
 export interface DeadLetterOfficeDeps {
   /** Those of the router now, in the order in which they are shown. */
@@ -208,7 +209,7 @@ function replayIdOf(queue: string, { key, atMs }: DeadLetter): string {
   const hash = createHash("sha256")
     .update(JSON.stringify([queue, key, atMs]))
     .digest("hex");
-  return `replay_${hash.slice(0, replayIdChars)}`;
+  return replayIdPrefix + hash.slice(0, replayIdChars);
 }
 
 const replayIdChars = 32;

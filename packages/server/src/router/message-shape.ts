@@ -7,6 +7,9 @@ import { standaloneRetryPolicy } from "./standalone-retries.ts";
 
 const standaloneTimeoutSeconds = 30;
 
+/** What the ids of replayed messages of the platform begin with: young by their publishing, and old by what they say. */
+export const replayIdPrefix = "replay_";
+
 /** Senders may use an id twice; where the queue tells its messages apart by a key of its own, that one counts. */
 export function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
   return brokerId ?? message.id;

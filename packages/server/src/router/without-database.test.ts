@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { silentLogger } from "@flowcatalyst/foundation";
 import type { JobId, MessageId, PoolCode, SubscriptionId } from "../domain/ids.ts";
 import type { ReceivedMessage } from "../ports/queue.ts";
 import { unsettledOf } from "../ports/queue.ts";
+import { DeadLetterOffice } from "./dead-letter-office.ts";
 import { answer, setupRouter, type TestRouter, type TestRouterOptions } from "./router.fixture.ts";
 
 const never = new AbortController().signal;
@@ -83,6 +85,24 @@ describe("a message of deliveries", () => {
     await t.elapse(10);
     expect(t.book.checked).toEqual(jobs);
     expect(t.targets.ids()).toEqual(jobs);
+  });
+
+  test("that is replayed from the dead letters is asked about, however young", async () => {
+    const t = setup();
+    const jobs = addRun(t, 3);
+    await t.publishRun(jobs);
+    const { receipt } = await receivedBySomebodyElse(t);
+    await t.queue.deadLetter(receipt, "received too often");
+    await t.book.record([delivered(jobs[0]!), delivered(jobs[1]!)]);
+    const queues = () => [t.queue];
+    const office = new DeadLetterOffice({ queues, clock: t.clock, logger: silentLogger() });
+    const page = { limit: 10, cursor: null, queue: null, filter: { poolCode: null, reason: null } };
+    expect(await office.settlePage("replay", { ...page, dryRun: false })).toMatchObject({ count: 1 });
+    await t.start();
+    await t.elapse(10);
+    expect(t.book.checked).toEqual(jobs);
+    expect(t.targets.ids()).toEqual(jobs.slice(2));
+    expect(await unsettled(t)).toBe(0);
   });
 
   test("goes on counting attempts where another router has stopped", async () => {
