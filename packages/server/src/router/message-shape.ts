@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { JobId } from "../domain/ids.ts";
 import type { JobDelivery, StandaloneMessage } from "../domain/message.ts";
 import type { ReceivedMessage } from "../ports/queue.ts";
@@ -7,7 +8,7 @@ import { standaloneRetryPolicy } from "./standalone-retries.ts";
 
 const standaloneTimeoutSeconds = 30;
 
-/** What the ids of replayed messages of the platform begin with: young by their publishing, and old by what they say. */
+/** What the ids of replayed messages of the platform begin with: published just now, and old by what they say. */
 export const replayIdPrefix = "replay_";
 
 /** Senders may use an id twice; where the queue tells its messages apart by a key of its own, that one counts. */
@@ -24,9 +25,13 @@ export function isAnother({ standalone }: InFlightMessage, { brokerId, message }
   return standalone.payload !== message.payload || standalone.target !== message.target;
 }
 
-/** The same on each receipt of such a message; dear, and rarely asked for. */
+/** The same on each receipt of such a message; dear, and rarely asked for. Short, because keys are remembered. */
 export function contentKeyOf({ message }: ReceivedMessage): string {
-  return message.kind === "standalone" ? `${message.id}\n${message.target}\n${message.payload}` : message.id;
+  if (message.kind !== "standalone") return message.id;
+  const { id, target, payload } = message;
+  return `${id}\n${createHash("sha256")
+    .update(JSON.stringify([target, payload]))
+    .digest("base64")}`;
 }
 
 /** Groups of one name on two queues are two groups. */
