@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { eventDataMaxBytesOf, routerQueueOf, routerQueuesOf, withOwnCredentials } from "./router-queue.ts";
+import { eventDataMaxBytesOf, queueKeyOf, routerQueueOf, routerQueuesOf, withOwnCredentials } from "./router-queue.ts";
 
 test("routers are told of a queue without whatever opens it", () => {
   expect(routerQueueOf("db:")).toEqual({ queueName: "db", queueUri: "db:" });
@@ -11,6 +11,24 @@ test("routers are told of a queue without whatever opens it", () => {
   const nats = "nats://a-token@n1:4222,n2:4222/STREAM?replicas=3";
   expect(routerQueueOf(nats)).toEqual({ queueName: "nats", queueUri: "nats://n1:4222,n2:4222/STREAM?replicas=3" });
   expect(routerQueueOf("amqp://me:p@ss/w#rd@broker").queueUri).not.toContain("ss");
+});
+
+test("a queue is the same whoever opens it and however it is used", () => {
+  const told = queueKeyOf("nats://n:4222/FC?max_ack_pending=9");
+  for (const same of ["nats://me:secret@n:4222/FC", "nats://n:4222/FC?creds=/etc/nats.creds&replicas=3"]) {
+    expect(queueKeyOf(same)).toBe(told);
+  }
+  for (const other of ["nats://n:4222/OTHER", "nats://m:4222/FC"]) expect(queueKeyOf(other)).not.toBe(told);
+  expect(queueKeyOf("sqs://fc?region=a&lanes=X")).toBe(queueKeyOf("sqs://fc?lanes=Y&region=a"));
+  expect(queueKeyOf("sqs://fc?region=a")).not.toBe(queueKeyOf("sqs://fc?region=b"));
+  expect(queueKeyOf("sqlite:./a.db")).not.toBe(queueKeyOf("sqlite:./b.db"));
+});
+
+test("the file of a router's own credentials opens what it was told of, and no other machine's", () => {
+  expect(routerQueueOf("nats://n:4222/FC?creds=/theirs&replicas=3").queueUri).toBe("nats://n:4222/FC?replicas=3");
+  expect(withOwnCredentials("nats://n:4222/FC?creds=/theirs", ["nats://n:4222?creds=/ours"])).toBe(
+    "nats://n:4222/FC?creds=/ours",
+  );
 });
 
 test("several queues have names that differ", () => {

@@ -2,8 +2,18 @@ import { wireLimits } from "@flowcatalyst/contracts";
 import type { QueueCapabilities } from "../ports/queue.ts";
 import type { RouterQueue } from "../platform/platform-deps.ts";
 
-/** Parameters that hold what opens a queue: drivers take it there beside user and password. */
-const secretParameters: ReadonlySet<string> = new Set(["user", "password", "sslpassword", "token", "secret"]);
+/** Parameters that hold what opens a queue, or name the file of it on this machine (`creds` and `nkey` of NATS). */
+const secretParameters: ReadonlySet<string> = new Set([
+  "user",
+  "password",
+  "sslpassword",
+  "token",
+  "secret",
+  "creds",
+  "nkey",
+]);
+/** Parameters that say which queue it is; the others only say how it is used. */
+const placeParameters: ReadonlySet<string> = new Set(["host", "hostaddr", "port", "region", "endpoint"]);
 
 /** Parameters that say where a connection really goes, and how: drivers of PostgreSQL put `host` before the host. */
 const lineParameter = /^(?:host|hostaddr|port|ssl.*|tls.*|ca|cert|key|uselibpqcompat)$/i;
@@ -51,9 +61,12 @@ export function routerQueueOf(queueUrl: string): RouterQueue {
   return { queueName, queueUri: textOf({ ...address, userInfo: "", parameters }) };
 }
 
-/** The same queue has the same key, whoever's user and password stand in its address. */
+/** The same queue has the same key, whoever's user and password stand in its address, and however it is to be used. */
 export function queueKeyOf(queueUrl: string): string {
-  return routerQueueOf(queueUrl).queueUri;
+  const address = addressOf(queueUrl);
+  if (address === null) return routerQueueOf(queueUrl).queueUri;
+  const parameters = address.parameters.filter((parameter) => placeParameters.has(nameOf(parameter))).toSorted();
+  return textOf({ ...address, userInfo: "", parameters });
 }
 
 /** All of them, each with a name of its own, in the order given. */
