@@ -58,16 +58,20 @@ export class NatsLane {
         if (this.#kept.length > 0) return this.#takeKept(max);
         await this.#make();
         if (signal.aborted) return [];
-        const leftMs = Math.max(0, untilMs - clock.monotonicMs());
+        const askedAtMs = clock.monotonicMs();
+        const leftMs = Math.max(0, untilMs - askedAtMs);
         const answer = await this.#ask({ max, waitMs: Math.min(leftMs, natsQueueLimits.questionMaxMs) }, signal);
         if (answer.messages.length > 0) return answer.messages;
         this.#deps.link.requireUp();
+        if (answer.end === "refused") throw this.#refusal(answer.detail);
         // A server answers for a consumer that is no more with silence, most of the time.
         const isGone = answer.end === "gone" || answer.end === "lost";
         if (isGone) this.#made = null;
         const mayRepeat = leftMs > 0 || (isGone && isFirst);
         if (!mayRepeat || clock.monotonicMs() >= untilMs + natsQueueLimits.busyPauseMs) return [];
-        if (answer.end !== "done") await clock.sleep(natsQueueLimits.busyPauseMs, signal);
+        // Nothing, and at once, although there was time to wait: whatever the reason, the server is not to be hammered.
+        const isSoon = clock.monotonicMs() - askedAtMs < natsQueueLimits.busyPauseMs;
+        if (answer.end !== "done" || isSoon) await clock.sleep(natsQueueLimits.busyPauseMs, signal);
       }
     } finally {
       this.#waiting -= 1;
@@ -104,6 +108,13 @@ export class NatsLane {
     const question = new PullQuestion(link, { request, reply: nextReplySubject() }, (message) => this.#keep(message));
     this.#questions.add(question);
     return question;
+  }
+
+  /** The next question may find a consumer that was corrected. */
+  #refusal(detail: string): CodedError {
+    const { link, names, token } = this.#deps;
+    this.#made = null;
+    return link.unavailable(`the consumer ${token} of the stream ${names.stream} takes no question of ours: ${detail}`);
   }
 
   #takeKept(max: number): readonly Msg[] {

@@ -83,7 +83,11 @@ export class NatsLink {
   }
 
   async close(): Promise<void> {
-    await this.connection.close();
+    // A server that has stopped reading is not waited for.
+    const enough = new AbortController();
+    const late = this.deps.clock.sleep(natsQueueLimits.closeWithinMs, enough.signal);
+    await Promise.race([this.connection.close(), late]);
+    enough.abort();
     await this.#watching;
   }
 
@@ -115,6 +119,9 @@ export class NatsLink {
 
 /** Answers of the server that say no, by its own numbers. */
 export const natsApiCodes = {
+  clusterNotAvailable: 10_008,
+  clusterNotLeader: 10_009,
+  streamOffline: 10_118,
   streamNotFound: 10_059,
   consumerNotFound: 10_014,
   messageNotFound: 10_037,
@@ -124,6 +131,14 @@ export const natsApiCodes = {
 
 export function isApiError(error: unknown): error is JetStreamApiError {
   return error instanceof JetStreamApiError;
+}
+
+/** A cluster that has no leader for it now. */
+export function isPassing(error: unknown): boolean {
+  const { clusterNotAvailable, clusterNotLeader, streamOffline } = natsApiCodes;
+  return (
+    isApiError(error) && [clusterNotAvailable, clusterNotLeader, streamOffline].some((code) => code === error.code)
+  );
 }
 
 export function isMissing(error: unknown): boolean {

@@ -89,6 +89,9 @@ describe("queue URLs", () => {
       ["nats://h/N?speed=9", "has the unknown parameter speed"],
       ["nats://h/N?max_msgs=1&max_msgs=2", "has max_msgs twice"],
       ["nats://u:hunter2@h/N?creds=x", "gives more than one of"],
+      ["nats://u:x/hunter2@h/N", "has an @ that does not end its user and password"],
+      ["nats://u:1/hunter2@h:4222/N", "has an @ that does not end"],
+      ["nats://u:x?hunter2@h/N", "has an @ that does not end"],
     ] as const;
     for (const [url, fault] of wrong) {
       expect(faultOf(url)).toContain(`The queue's URL for NATS ${fault}`);

@@ -91,6 +91,10 @@ const defaultPort = 4222;
 export function parseNatsQueueUrl(url: string): NatsQueueSettings {
   const [, scheme, user, hosts, path, query] = shape.exec(url) ?? [];
   if (hosts === undefined) throw invalid("must look like nats://[user:password@]host:port[,host2:port2]/NAME");
+  // What follows an @ that is not where it belongs may be half of a password, and is not to be shown.
+  if (`${path ?? ""}${query ?? ""}`.includes("@")) {
+    throw invalid("has an @ that does not end its user and password; write / ? # @ in them as %2F %3F %23 %40");
+  }
   const parameters = new Parameters(query ?? "");
   const servers = hosts.split(",").map((host) => {
     if (!hostShape.test(host)) throw invalid(`names a server that is not host:port: ${host}`);

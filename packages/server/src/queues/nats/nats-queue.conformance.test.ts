@@ -5,8 +5,8 @@ import { openCuttableLine } from "../postgres/cuttable-line.fixture.ts";
 import { openTestNats } from "./nats-bench.fixture.ts";
 import { natsCapabilities } from "./nats-capabilities.ts";
 
-/** Short, because this time really passes. */
-const visibilityMs = 500;
+/** Short, because this time really passes; long enough for a busy machine to extend at seven tenths of it. */
+const visibilityMs = 1_000;
 const dedupWindowMs = 2_000;
 /** Of a message that was published, until a question that waits has it. */
 const promptMs = 100;

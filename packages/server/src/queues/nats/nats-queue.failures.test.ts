@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { AckPolicy, DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import { isCodedError, systemClock } from "@flowcatalyst/foundation";
 import type { GroupKey, JobId, MessageId, PoolCode } from "../../domain/ids.ts";
 import type { PlatformMessage } from "../../domain/message.ts";
@@ -8,6 +8,7 @@ import type { DeadLetterKey, ReceivedMessage } from "../../ports/queue.ts";
 import type { BrokerQueue } from "../broker-queue.ts";
 import { openCuttableLine } from "../postgres/cuttable-line.fixture.ts";
 import { openTestNats, type TestNats } from "./nats-bench.fixture.ts";
+import { natsQueueLimits } from "./nats-queue-config.ts";
 
 type Queue = BrokerQueue["queue"];
 
@@ -153,6 +154,42 @@ describeWithNats("the queue on NATS when something fails", () => {
     while (rest.length < 3) rest.push(...(await receive(queue)));
     expect(new Set([...idsOf(first), ...idsOf(rest)]).size).toBe(8);
   });
+
+  test("a consumer made by hand that takes no question of ours: receiving says why, and does not hammer", async () => {
+    const { stream, lanePrefix } = nats.names;
+    const { queue } = await nats.open();
+    await queue.publish([message("a")]);
+    const common = { durable_name: lane, ack_policy: AckPolicy.Explicit, filter_subject: lanePrefix + lane };
+    await nats.manager.consumers.add(stream, { ...common, max_batch: 1 });
+    expect(await faultOf(receive(queue))).toContain("takes no question of ours: Exceeded MaxRequestBatch of 1");
+    await nats.manager.consumers.delete(stream, lane);
+    expect(idsOf(await receive(queue))).toEqual(["a"]);
+  });
+
+  test("what was neither settled nor extended in its time is not taken from who has it now, at closing", async () => {
+    const leaving = await nats.open({ visibilityMs: 1_000 });
+    const { queue } = await nats.open({ visibilityMs: 1_000 });
+    await queue.publish([message("a")]);
+    expect(idsOf(await receive(leaving.queue))).toEqual(["a"]);
+    const mine = await receive(queue);
+    expect(idsOf(mine)).toEqual(["a"]);
+    await leaving.close();
+    expect(await receive(queue, 10, 200)).toEqual([]);
+    expect(await queue.ack(receiptsOf(mine))).toEqual(["done"]);
+  });
+
+  test("while dead letters are not taken, a batch does not wait for each that cannot be read", async () => {
+    const { queue } = await nats.open();
+    await nats.manager.streams.delete(nats.names.deadStream);
+    // A stranger who takes letters and says nothing: each write ends by its time limit.
+    const silent = nats.connection.subscribe(nats.names.deadSubject, { callback: () => undefined });
+    for (let at = 0; at < 4; at++) await nats.putRaw(lane, "?");
+    await queue.publish([message("a")]);
+    const beganAtMs = performance.now();
+    expect(idsOf(await receive(queue, 5))).toEqual(["a"]);
+    expect(performance.now() - beganAtMs).toBeLessThan(natsQueueLimits.answerWithinMs * 2);
+    silent.unsubscribe();
+  }, 30_000);
 
   test("an idle lane's consumer goes, and nothing of it is lost", async () => {
     const { queue } = await nats.open({ parameters: "consumer_idle_secs=1" });

@@ -98,7 +98,7 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     this.#names = names;
     this.#settings = settings;
     this.#publishing = new NatsPublishing(link, names, capabilities.maxMessageBytes);
-    this.#settling = new NatsSettling(link, names);
+    this.#settling = new NatsSettling(link, names, config.visibilityMs);
     this.#dead = new NatsDeadLetters(link, names);
     this.#stopWatching = link.onDown(() => {
       for (const lane of this.#lanes.values()) lane.lose();
@@ -201,6 +201,7 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
 
   async #read(messages: readonly Msg[], lane: PoolCode): Promise<readonly ReceivedMessage[]> {
     const received: ReceivedMessage[] = [];
+    const unreadable: Promise<void>[] = [];
     for (const raw of messages) {
       const receipt = (raw.reply ?? "") as Receipt;
       const parts = parseReceipt(receipt);
@@ -213,8 +214,10 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
         continue;
       }
       const reason = `${decoded.code}: ${describeFaults(decoded.faults)}`;
-      await this.#setAside(raw, { seq: parts.seq, id: decoded.id, lane: decoded.lane ?? lane, reason });
+      unreadable.push(this.#setAside(raw, { seq: parts.seq, id: decoded.id, lane: decoded.lane ?? lane, reason }));
     }
+    // Together: where dead letters are not taken now, the rest of the batch waits for one time limit, not for each.
+    await Promise.all(unreadable);
     return received;
   }
 

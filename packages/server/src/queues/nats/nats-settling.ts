@@ -13,6 +13,12 @@ const ackText = encoder.encode("+ACK");
 const nackText = encoder.encode("-NAK");
 const keepText = encoder.encode("+WPI");
 
+interface Held {
+  readonly receipt: Receipt;
+  /** When the server gives it to others, unless it is extended. */
+  untilMs: number;
+}
+
 interface Entry {
   readonly receipt: Receipt;
   readonly parts: ReceiptParts | null;
@@ -28,22 +34,28 @@ interface Entry {
 export class NatsSettling {
   readonly #link: NatsLink;
   readonly #names: NatsNames;
+  readonly #visibilityMs: number;
   /** By place in the stream, so that a message that came again is there once. */
-  readonly #held = new Map<number, Receipt>();
+  readonly #held = new Map<number, Held>();
+  #lookAtMs: number;
 
-  constructor(link: NatsLink, names: NatsNames) {
+  constructor(link: NatsLink, names: NatsNames, visibilityMs: number) {
     this.#link = link;
     this.#names = names;
+    this.#visibilityMs = visibilityMs;
+    this.#lookAtMs = this.#nowMs + visibilityMs;
   }
 
   hold(seq: number, receipt: Receipt): void {
-    this.#held.set(seq, receipt);
+    this.#forgetOld();
+    this.#held.set(seq, { receipt, untilMs: this.#nowMs + this.#visibilityMs });
   }
 
   async ack(receipts: readonly Receipt[]): Promise<readonly ReceiptResult[]> {
     const entries = readAll(receipts);
     const results = await this.#tell(entries, ackText);
-    this.#forget(entries);
+    // Whichever of its receipts it was: the message is no more.
+    for (const { parts } of entries) if (parts !== null) this.#held.delete(parts.seq);
     return results;
   }
 
@@ -56,8 +68,15 @@ export class NatsSettling {
     return results;
   }
 
-  extend(receipts: readonly Receipt[]): Promise<readonly ReceiptResult[]> {
-    return this.#tell(readAll(receipts), keepText);
+  async extend(receipts: readonly Receipt[]): Promise<readonly ReceiptResult[]> {
+    const entries = readAll(receipts);
+    const untilMs = this.#nowMs + this.#visibilityMs;
+    const results = await this.#tell(entries, keepText);
+    entries.forEach(({ parts }, at) => {
+      const held = parts === null ? undefined : this.#held.get(parts.seq);
+      if (held !== undefined && results[at] === "done") held.untilMs = untilMs;
+    });
+    return results;
   }
 
   /** Without an answer: what is lost on the way comes back when its time is over. */
@@ -66,9 +85,13 @@ export class NatsSettling {
     for (const { reply } of messages) if (reply !== undefined) this.#link.connection.publish(reply, nackText);
   }
 
-  /** As far as the server can be reached; the rest comes back when its time is over. */
+  /**
+   * As far as the server can be reached; the rest comes back when its time is over. What had its time may be with
+   * somebody else, and the server would take it from there by whichever receipt.
+   */
   async giveBackHeld(): Promise<void> {
-    const receipts = [...this.#held.values()];
+    const nowMs = this.#nowMs;
+    const receipts = [...this.#held.values()].filter(({ untilMs }) => untilMs > nowMs).map(({ receipt }) => receipt);
     if (receipts.length === 0 || !this.#link.isUp) return;
     await this.nack(receipts, 0).catch((error: unknown) => {
       if (!isCodedError(error, "QUEUE_UNAVAILABLE")) throw error;
@@ -114,8 +137,20 @@ export class NatsSettling {
 
   #forget(entries: readonly Entry[]): void {
     for (const { receipt, parts } of entries) {
-      if (parts !== null && this.#held.get(parts.seq) === receipt) this.#held.delete(parts.seq);
+      if (parts !== null && this.#held.get(parts.seq)?.receipt === receipt) this.#held.delete(parts.seq);
     }
+  }
+
+  /** What its receiver neither settles nor extends comes again, here or elsewhere. */
+  #forgetOld(): void {
+    const nowMs = this.#nowMs;
+    if (nowMs < this.#lookAtMs) return;
+    this.#lookAtMs = nowMs + this.#visibilityMs;
+    for (const [seq, { untilMs }] of this.#held) if (untilMs < nowMs) this.#held.delete(seq);
+  }
+
+  get #nowMs(): number {
+    return this.#link.deps.clock.monotonicMs();
   }
 }
 

@@ -9,7 +9,7 @@ import {
 import { PermissionViolationError } from "@nats-io/transport-node";
 import { CodedError, describeError } from "@flowcatalyst/foundation";
 import type { NatsNames } from "./nats-names.ts";
-import { isApiError, isMissing, type NatsLink } from "./nats-link.ts";
+import { isApiError, isMissing, isPassing, type NatsLink } from "./nats-link.ts";
 import { natsQueueDefaults, natsQueueLimits, type NatsQueueSettings } from "./nats-queue-config.ts";
 
 /** The library's class of this name is not exported. */
@@ -100,7 +100,8 @@ async function ensureStream(link: NatsLink, { config, wanted, faultsOf }: Wanted
       const message = `NATS at ${link.where} has no JetStream: start nats-server with -js, or with jetstream {}.`;
       throw new CodedError("CONFIG_INVALID", { message, cause: error });
     }
-    const code = isApiError(error) || isForbidden(error) ? "CONFIG_INVALID" : "QUEUE_UNAVAILABLE";
+    const isRefused = (isApiError(error) && !isPassing(error)) || isForbidden(error);
+    const code = isRefused ? "CONFIG_INVALID" : "QUEUE_UNAVAILABLE";
     const message = `The NATS stream ${name} at ${link.where} cannot be read or made: ${describeError(error)}.`;
     throw new CodedError(code, { message, cause: error });
   }

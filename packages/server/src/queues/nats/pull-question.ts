@@ -8,15 +8,23 @@ export interface PullRequest {
   readonly waitMs: number;
 }
 
-/** `busy`: others are ahead; `gone`: nobody answers for the lane, its consumer is not there. */
+/**
+ * `busy`: others are ahead; `gone`: nobody answers for the lane, its consumer is not there; `refused`: the consumer
+ * does not take such a question, and will not take the next one either.
+ */
 export interface PullAnswer {
   readonly messages: readonly Msg[];
-  readonly end: "done" | "busy" | "gone" | "lost";
+  readonly end: "done" | "busy" | "gone" | "lost" | "refused";
+  /** What the server says to it; empty if it says nothing. */
+  readonly detail: string;
 }
 
 const NS_PER_MS = 1_000_000;
+const badRequest = 400;
 const noResponders = 503;
 const conflict = 409;
+/** What a consumer says that may answer the same question soon. */
+const passing = /exceeded maxwaiting|exceeded maxackpending|requests pending|leadership|shutdown/i;
 
 interface Asked {
   readonly max: number;
@@ -108,10 +116,10 @@ export class PullQuestion {
     this.#finish(end);
   }
 
-  #finish(end: PullAnswer["end"]): void {
+  #finish(end: PullAnswer["end"], detail = ""): void {
     const asked = this.#asked;
     this.#asked = null;
-    asked?.resolve({ messages: asked.messages, end });
+    asked?.resolve({ messages: asked.messages, end, detail });
   }
 
   #receive(message: Msg): void {
@@ -137,9 +145,11 @@ export class PullQuestion {
   #end({ headers }: Msg): void {
     const code = headers?.code ?? 0;
     const description = headers?.description ?? "";
+    const isRefusal = code === badRequest || (code === conflict && /exceeded maxrequest|push based/i.test(description));
     if (code === noResponders) this.#finish("gone");
     else if (code === conflict && /consumer deleted|consumer not found/i.test(description)) this.#finish("gone");
-    else if (/exceeded maxwaiting|requests pending|leadership|shutdown/i.test(description)) this.#finish("busy");
+    else if (isRefusal) this.#finish("refused", description);
+    else if (passing.test(description)) this.#finish("busy");
     else if (code >= 400) this.#finish("done");
   }
 }
