@@ -33,7 +33,14 @@ export const fetchHandler = {
     const { protocol, hostname, port, path, method, headers, body } = request;
     const signal = options.abortSignal;
     try {
-      const init = { method, headers, ...(body === undefined ? {} : { body }), ...(signal ? { signal } : {}) };
+      // A signed request is for whom it was signed.
+      const init = {
+        method,
+        headers,
+        redirect: "manual" as const,
+        ...(body === undefined ? {} : { body }),
+        ...(signal ? { signal } : {}),
+      };
       const answer = await fetch(`${protocol}//${hostname}${port === undefined ? "" : `:${port}`}${path}`, init);
       const bytes = new Uint8Array(await answer.arrayBuffer());
       const answerHeaders = Object.fromEntries(answer.headers.entries());

@@ -15,6 +15,8 @@ export interface SqsHandle {
 export interface HeldMessage extends SqsHandle {
   /** The same object that the receiver has, for the dead letters. */
   readonly message: QueueMessage;
+  /** What SQS knows the message by, the same on each receipt. */
+  readonly brokerId: string;
   /** As it was received, where a stranger made it so large that our own way of writing might not fit. */
   readonly body: string | null;
   /** When the call that brought it began: no later than SQS thinks. */

@@ -26,8 +26,11 @@ export interface SqsDeadLettersDeps {
 
 /** A message on its way to the dead letters. */
 export interface Burial {
-  /** Of the receipt by which it was held: a burial that is done twice is one letter. */
-  readonly receipt: string;
+  /**
+   * What SQS knows the message by. A message that was buried and not deleted comes again: where the dead-letter queue
+   * is FIFO, the two burials are one letter if they are within five minutes.
+   */
+  readonly brokerId: string;
   readonly body: string;
   readonly id: MessageId | null;
   readonly lane: PoolCode | null;
@@ -37,6 +40,13 @@ export interface Burial {
 type Found = "removed" | "kept" | "missing";
 
 const attributeNames = { reason: "fc-reason", lane: "fc-lane", id: "fc-id" } as const;
+/** What SQS says of a receipt that is worth nothing any more. */
+const goneFaults = [
+  "ReceiptHandleIsInvalid",
+  "MessageNotInflight",
+  "AWS.SimpleQueueService.MessageNotInflight",
+  "InvalidParameterValue",
+];
 const messageIdPattern = /^[0-9a-f-]{36}$/i;
 /** What a letter is called that came here by the queue's own redrive policy. */
 const redriven = "MAX_RECEIVES: received more often than the redrive policy of its queue allows";
@@ -57,7 +67,7 @@ export class SqsDeadLetters implements DeadLetters {
 
   async bury(burial: Burial): Promise<void> {
     const { service, places } = this.#deps;
-    const name = createHash("sha256").update(burial.receipt).digest("hex");
+    const name = createHash("sha256").update(burial.brokerId).digest("hex");
     const command = new SendMessageCommand({
       QueueUrl: places.dead,
       MessageBody: burial.body,
@@ -157,7 +167,8 @@ export class SqsDeadLetters implements DeadLetters {
     try {
       await this.#hide(message, sqsLimits.lookSeconds);
     } catch (error) {
-      if (sqsFaultName(error) === null) throw error;
+      // Its time was over, and somebody else removed it or has it; anything else is not about the letter.
+      if (!goneFaults.includes(sqsFaultName(error) ?? "")) throw error;
       return "missing";
     }
     if ((await decide(letter)) === "keep") return "kept";

@@ -98,7 +98,9 @@ class SqsOpening {
         "SQS throws messages of this queue away before it must: raise its MessageRetentionPeriod",
       );
     }
-    return { url, messageLimitBytes: Number(attributes["MaximumMessageSize"]) };
+    const messageLimitBytes = Number(attributes["MaximumMessageSize"] ?? sqsLimits.messageLimitBytes);
+    if (messageLimitBytes < sqsLimits.attributesBytes * 2) throw tooSmall(name, messageLimitBytes);
+    return { url, messageLimitBytes };
   }
 
   /** Queues beside one that was given by its URL have the same owner. */
@@ -165,6 +167,13 @@ function missing(name: string): CodedError {
   const attributes = Object.entries(attributesOf(name)).map(([key, value]) => `${key}=${value}`);
   const command = `aws sqs create-queue --queue-name ${name} --attributes ${attributes.join(",")}`;
   const message = `there is no queue ${name} on SQS: make it by \`${command}\`, or add create=true to the queue's URL`;
+  return new CodedError("CONFIG_INVALID", { message });
+}
+
+/** Every message would be refused for ever, one by one. */
+function tooSmall(name: string, limitBytes: number): CodedError {
+  const least = sqsLimits.attributesBytes * 2;
+  const message = `the queue ${name} on SQS has a MaximumMessageSize of ${limitBytes} bytes: set ${least} or more`;
   return new CodedError("CONFIG_INVALID", { message });
 }
 

@@ -1,7 +1,7 @@
 import type { Clock, Random } from "@flowcatalyst/foundation";
 import { ReceiveMessageCommand, type Message } from "@aws-sdk/client-sqs";
 import { sqsLimits } from "./sqs-queue-limits.ts";
-import type { SqsService } from "./sqs-service.ts";
+import { sqsFaultName, type SqsService } from "./sqs-service.ts";
 
 /** What one poll brought, and when it was asked for: no later than what it brought began to be hidden. */
 export interface Arrival {
@@ -40,6 +40,13 @@ export interface PollRequest {
   readonly waitMs: number;
 }
 
+/** A poll by the name under which SQS knows it again. */
+interface Unanswered {
+  readonly name: string;
+  /** When what it may have brought is visible again, at the earliest. */
+  readonly untilMs: number;
+}
+
 const ATTEMPT_BYTES = 16;
 
 /**
@@ -51,14 +58,15 @@ const ATTEMPT_BYTES = 16;
  * a poll brings that is astray at its end goes to whoever waits, else is kept for a second, else given back.
  *
  * On a FIFO queue a poll without an answer may have locked groups. It is asked again under the name it had, and SQS
- * answers with the same messages.
+ * answers with the same messages. It does so while they are hidden and untouched; when they may not be any more, and
+ * when SQS itself says no, the name is dropped, because it would be refused again and again.
  */
 export class SqsPolls {
   readonly #deps: SqsPollsDeps;
   readonly #config: SqsPollsConfig;
   readonly #open = new Set<Poll>();
   readonly #askers = new Set<Asker>();
-  readonly #unanswered: string[] = [];
+  #unanswered: Unanswered[] = [];
   readonly #kept: Arrival[] = [];
   #isClosed = false;
 
@@ -178,27 +186,35 @@ export class SqsPolls {
   }
 
   async #receive(max: number, seconds: number): Promise<readonly Message[]> {
-    const { service, random } = this.#deps;
+    const { service } = this.#deps;
     const { url, isFifo, visibilitySeconds } = this.#config;
-    const attempt = isFifo
-      ? (this.#unanswered.pop() ?? Buffer.from(random.bytes(ATTEMPT_BYTES)).toString("hex"))
-      : null;
+    const attempt = isFifo ? this.#attempt() : null;
     const command = new ReceiveMessageCommand({
       QueueUrl: url,
       MaxNumberOfMessages: Math.min(max, sqsLimits.maxBatch),
       WaitTimeSeconds: seconds,
       VisibilityTimeout: visibilitySeconds,
       MessageSystemAttributeNames: ["ApproximateReceiveCount", "SentTimestamp"],
-      ...(attempt === null ? {} : { ReceiveRequestAttemptId: attempt }),
+      ...(attempt === null ? {} : { ReceiveRequestAttemptId: attempt.name }),
     });
     try {
       const timeoutMs = seconds * 1_000 + sqsLimits.callTimeoutMs;
       const answer = await service.call((options) => service.client.send(command, options), { timeoutMs });
       return answer.Messages ?? [];
     } catch (error) {
-      if (attempt !== null && this.#unanswered.length < sqsLimits.maxUnanswered) this.#unanswered.push(attempt);
+      const isUnanswered = attempt !== null && sqsFaultName(error) === null;
+      if (isUnanswered && this.#unanswered.length < sqsLimits.maxUnanswered) this.#unanswered.push(attempt);
       throw error;
     }
+  }
+
+  /** One that had no answer, as long as what it may have brought is hidden; else a new one. */
+  #attempt(): Unanswered {
+    const { clock, random } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    this.#unanswered = this.#unanswered.filter(({ untilMs }) => untilMs > nowMs);
+    const untilMs = nowMs + this.#config.visibilitySeconds * 1_000;
+    return this.#unanswered.pop() ?? { name: Buffer.from(random.bytes(ATTEMPT_BYTES)).toString("hex"), untilMs };
   }
 
   #handOver(arrival: Arrival, asker: Asker | null): void {

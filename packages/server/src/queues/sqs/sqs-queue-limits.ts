@@ -8,6 +8,8 @@ export const sqsLimits = {
   maxHiddenSeconds: 43_200,
   dedupWindowMs: 300_000,
   maxIdLength: 128,
+  /** Of a queue that does not say; what all queues took before there were larger ones. */
+  messageLimitBytes: 262_144,
   /** Of a queue's message limit: room for the attributes that a dead letter gets. */
   attributesBytes: 2_048,
   reasonMaxBytes: 1_024,

@@ -4,6 +4,7 @@ import { openCuttableLine } from "../postgres/cuttable-line.fixture.ts";
 import { describeWithSqs } from "../../ports/needs-services.fixture.ts";
 import type { PublishResult, ReceivedMessage } from "../../ports/queue.ts";
 import { openSqsQueue } from "./index.ts";
+import { sqsLimits } from "./sqs-queue-limits.ts";
 import { createSqsBench, message, ofGroup, testLane, type SqsBench } from "./sqs-bench.fixture.ts";
 import { entriesOf, startSqsProxy, type SqsProxy } from "./sqs-proxy.fixture.ts";
 
@@ -115,6 +116,32 @@ describeWithSqs("the queue on SQS when something fails", () => {
     await line.close();
   }, 20_000);
 
+  test("a poll that SQS refused, or whose messages are visible again, is not asked for under its old name", async () => {
+    const clock = new FakeClock();
+    const { queue } = await fifo.open({ endpoint: proxy.url, clock });
+    const namesOf = (): unknown[] =>
+      proxy.requests
+        .filter(({ action }) => action === "ReceiveMessage")
+        .map(({ body }) => body["ReceiveRequestAttemptId"]);
+    proxy.interfere(async () => ({ refusal: "InvalidParameterValue" }));
+    expect((await faultOf(queue.receive(ask(0), signal))).code).toBe("QUEUE_UNAVAILABLE");
+    expect((await faultOf(queue.receive(ask(0), signal))).code).toBe("QUEUE_UNAVAILABLE");
+    expect(new Set(namesOf()).size).toBe(2);
+    const asked = Promise.withResolvers<void>();
+    proxy.interfere(() => {
+      asked.resolve();
+      return new Promise(() => undefined);
+    });
+    const silent = faultOf(queue.receive(ask(0), signal));
+    await asked.promise;
+    await clock.advance(sqsLimits.callTimeoutMs);
+    expect((await silent).code).toBe("QUEUE_UNAVAILABLE");
+    await clock.advance(60_000);
+    proxy.interfere((_request, forward) => forward());
+    await queue.receive(ask(0), signal);
+    expect(new Set(namesOf()).size).toBe(4);
+  }, 20_000);
+
   test("of a batch that fails in part, what failed in passing is done again, and the rest is not", async () => {
     const { queue } = await fifo.open({ endpoint: proxy.url });
     await queue.publish([message("a"), message("b"), message("c")]);
@@ -132,6 +159,38 @@ describeWithSqs("the queue on SQS when something fails", () => {
       .map((request) => entriesOf(request).length);
     expect(sizes).toEqual([3, 1, 1]);
     expect(await queue.metrics()).toMatchObject({ visible: 0, inFlight: 0 });
+  });
+
+  test("a message that was set aside and could not be deleted comes again, and is one dead letter", async () => {
+    const { queue } = await fifo.open({ endpoint: proxy.url });
+    await queue.publish([message("a")]);
+    const [first] = await queue.receive(ask(0), signal);
+    proxy.interfere(async ({ action }, forward) =>
+      action === "DeleteMessageBatch" ? { refusal: "AccessDenied" } : forward(),
+    );
+    expect((await faultOf(queue.deadLetter(first!.receipt, "BAD: it is"))).code).toBe("QUEUE_UNAVAILABLE");
+    proxy.interfere((_request, forward) => forward());
+    await fifo.passTime(60_001);
+    const [again] = await queue.receive(ask(0), signal);
+    expect(await queue.deadLetter(again!.receipt, "BAD: it is")).toBe("done");
+    const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
+    expect(letters.map(({ id }) => String(id))).toEqual(["a"]);
+  });
+
+  test("dead letters that may not be hidden are a fault, not missing", async () => {
+    const { queue } = await fifo.open({ endpoint: proxy.url });
+    await queue.publish([message("a")]);
+    const [received] = await queue.receive(ask(0), signal);
+    await queue.deadLetter(received!.receipt, "BAD: it is");
+    const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
+    proxy.interfere(async ({ action }, forward) =>
+      action === "ChangeMessageVisibility" ? { refusal: "AccessDenied" } : forward(),
+    );
+    const settled = queue.settleDeadLetters(
+      letters.map(({ key }) => key),
+      async () => "remove",
+    );
+    expect((await faultOf(settled)).code).toBe("QUEUE_UNAVAILABLE");
   });
 
   test("a message that SQS refuses for now holds back those behind it in its group", async () => {

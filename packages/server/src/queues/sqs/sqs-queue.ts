@@ -180,7 +180,13 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     const held = this.#held.get(receipt);
     if (held === undefined) return "dead";
     const { id, lane } = held.message;
-    await this.#deadLetters.bury({ receipt, body: held.body ?? encodeMessage(held.message), id, lane, reason });
+    await this.#deadLetters.bury({
+      brokerId: held.brokerId,
+      body: held.body ?? encodeMessage(held.message),
+      id,
+      lane,
+      reason,
+    });
     const [result] = await this.#settling.ack([receipt]);
     return result ?? "dead";
   }
@@ -248,6 +254,7 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
         receipt,
         url,
         message: decoded.message,
+        brokerId: brokerIdOf(message),
         body: Buffer.byteLength(body) > maxMessageBytes ? body : null,
         receivedAtMs: askedAtMs,
         untilMs: askedAtMs + this.visibilityMs,
@@ -256,7 +263,7 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       received.push({
         message: decoded.message,
         receipt,
-        ...(message.MessageId === undefined ? {} : { brokerId: message.MessageId }),
+        brokerId: brokerIdOf(message),
         receiveCount: Number(count ?? 1),
         publishedAtMs: Number(sent ?? this.#deps.clock.now()),
       });
@@ -270,7 +277,7 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     const receipt = receiptOf(message);
     try {
       const { id, lane, reason } = burial;
-      await this.#deadLetters.bury({ receipt, body: message.Body ?? "", id, lane, reason });
+      await this.#deadLetters.bury({ brokerId: brokerIdOf(message), body: message.Body ?? "", id, lane, reason });
       await this.#settling.remove([{ url, receipt }]);
     } catch (error) {
       this.#deps.logger.error({ error, queue: this.name }, "a message that cannot be read cannot be set aside");
@@ -317,6 +324,10 @@ export function sqsCapabilities(isFifo: boolean, places: SqsPlaces): QueueCapabi
     pagesDeadLetters: false,
     carriesReferences: false,
   };
+}
+
+function brokerIdOf({ MessageId: id, ReceiptHandle: handle = "" }: Message): string {
+  return id ?? handle;
 }
 
 function receiptOf({ ReceiptHandle: handle = "" }: Message): Receipt {
