@@ -116,7 +116,7 @@ describeWithSqs("the queue on SQS when something fails", () => {
     await line.close();
   }, 20_000);
 
-  test("a poll that SQS refused, or whose messages are visible again, is not asked for under its old name", async () => {
+  test("a poll that was refused, or whose messages are visible again, is asked under a new name", async () => {
     const clock = new FakeClock();
     const { queue } = await fifo.open({ endpoint: proxy.url, clock });
     const namesOf = (): unknown[] =>
