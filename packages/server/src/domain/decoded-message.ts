@@ -21,3 +21,10 @@ export type DecodedMessage =
       readonly lane: PoolCode | null;
       readonly faults: readonly MessageFault[];
     };
+
+const nameMaxChars = 255;
+
+/** What a message that cannot be read gives as its id or lane, cut to what any dead-letter place can take. */
+export function nameToldOf(value: unknown): string | null {
+  return typeof value === "string" && value.length > 0 ? value.slice(0, nameMaxChars) : null;
+}

@@ -226,3 +226,25 @@ test("a job that no store can hold is a fault of its message, not of the call th
     expect(faultPaths({ v: 1, id: "m", lane: "P", jobs: [item] })).toHaveLength(1);
   }
 });
+
+test.each([
+  ["a payload", (deep: string) => `{"id":"a","target":"https://a.test/","payload":${deep}}`],
+  ["a mediation type", (deep: string) => `{"id":"a","target":"https://a.test/","payload":1,"mediationType":${deep}}`],
+  ["a version", (deep: string) => `{"v":${deep},"id":"a"}`],
+  ["a list", (deep: string) => deep],
+])("%s that is nested without end is a fault, never an exception", (_what, bodyOf) => {
+  for (const depth of [1_000, 50_000, 400_000]) {
+    const decoded = decodeMessage(bodyOf("[".repeat(depth) + "]".repeat(depth)));
+    if (decoded.kind === "malformed") expect(describeFaults(decoded.faults).length).toBeLessThan(4_000);
+  }
+});
+
+test("what is told of a message that cannot be read is short, however long its parts are", () => {
+  const headers = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`${"\u20ac".repeat(4_000)}${at}`, "x"]));
+  const body = { id: "\u20ac".repeat(200_000), poolCode: "p".repeat(600_000), target: "https://a.test/", headers };
+  const decoded = decodeMessage(JSON.stringify(body));
+  if (decoded.kind !== "malformed") throw new Error("it was read");
+  expect(decoded.id!.length).toBeLessThanOrEqual(255);
+  expect(decoded.lane!.length).toBeLessThanOrEqual(255);
+  expect(describeFaults(decoded.faults).length).toBeLessThan(4_000);
+});

@@ -1,6 +1,6 @@
 import type { GroupKey, JobId, MessageId, PoolCode } from "./ids.ts";
 import type { JobDelivery, JobItem, JobReference, PlatformMessage, QueueMessage } from "./message.ts";
-import { faultOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
+import { faultOf, nameToldOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
 import { encodeStandalone, parseStandaloneMessage } from "./standalone-message.ts";
 
 /**
@@ -45,10 +45,21 @@ function referenceBytes(job: JobItem): number {
 
 /** Reads any of the three forms. */
 export function decodeMessage(text: string): DecodedMessage {
+  try {
+    return decode(text);
+  } catch (error) {
+    // What recursive code of the runtime gives up on: a payload nested tens of thousands deep.
+    if (error instanceof RangeError) return malformed([faultOf("", "is nested too deeply to be read")]);
+    throw error;
+  }
+}
+
+function decode(text: string): DecodedMessage {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
+    if (error instanceof RangeError) throw error;
     return malformed([faultOf("", `is not JSON: ${error instanceof Error ? error.message : "unreadable"}`)]);
   }
   if (Array.isArray(value)) return decodeReferences(value);
@@ -56,10 +67,18 @@ export function decodeMessage(text: string): DecodedMessage {
   return parseStandaloneMessage(value, "ignoreUnknownFields");
 }
 
-/** One line for the dead-letter place. */
+/** One line for the dead-letter place, of a length that any place can take. */
 export function describeFaults(faults: readonly MessageFault[]): string {
-  return faults.map((fault) => (fault.path === "" ? fault.message : `${fault.path} ${fault.message}`)).join("; ");
+  const told = faults.slice(0, toldLimits.faultsMax).map(({ path, message }) => {
+    const text = path === "" ? message : `${path} ${message}`;
+    return text.length > toldLimits.faultMaxChars ? `${text.slice(0, toldLimits.faultMaxChars)}…` : text;
+  });
+  const more = faults.length - told.length;
+  return more > 0 ? `${told.join("; ")}; and ${more} more` : told.join("; ");
 }
+
+/** Of the faults of a message, what is told: who made it up may have made them long and many. */
+const toldLimits = { faultsMax: 10, faultMaxChars: 300 } as const;
 
 /** Messages with this id are the same to the queue: the deduplication id the sender gave, else the message's id. */
 export function deduplicationIdOf(message: QueueMessage): string {
@@ -230,8 +249,8 @@ function malformed(faults: readonly MessageFault[], id: unknown = null, lane: un
   return {
     kind: "malformed",
     code: "MESSAGE_INVALID",
-    id: isText(id) ? (id as MessageId) : null,
-    lane: isText(lane) ? (lane as PoolCode) : null,
+    id: nameToldOf(id) as MessageId | null,
+    lane: nameToldOf(lane) as PoolCode | null,
     faults,
   };
 }

@@ -2,7 +2,7 @@ import { defaultPoolCode } from "./dispatch-pool.ts";
 import type { GroupKey, MessageId, PoolCode } from "./ids.ts";
 import type { StandaloneMessage } from "./message.ts";
 import { readTargetUrl } from "./target-url.ts";
-import { faultOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
+import { faultOf, nameToldOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
 
 /**
  * Messages of users who have no platform, as they write them:
@@ -235,8 +235,8 @@ function malformed(
   return {
     kind: "malformed",
     code,
-    id: typeof id === "string" && id.length > 0 ? (id as MessageId) : null,
-    lane: typeof poolCode === "string" && poolCode.length > 0 ? (poolCode as PoolCode) : null,
+    id: nameToldOf(id) as MessageId | null,
+    lane: nameToldOf(poolCode) as PoolCode | null,
     faults,
   };
 }
