@@ -28,3 +28,14 @@ const nameMaxChars = 255;
 export function nameToldOf(value: unknown): string | null {
   return typeof value === "string" && value.length > 0 ? value.slice(0, nameMaxChars) : null;
 }
+
+/** A value as a fault shows it. */
+export function briefly(value: unknown): string {
+  return typeof value === "object" && value !== null ? "an object" : (JSON.stringify(value) ?? "nothing");
+}
+
+/** Whether objects and arrays lie in one another more than `maxDepth` times. Looks no deeper than that. */
+export function nestedDeeper(value: unknown, maxDepth: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return maxDepth === 0 || Object.values(value).some((inner) => nestedDeeper(inner, maxDepth - 1));
+}

@@ -1,6 +1,6 @@
 import type { GroupKey, JobId, MessageId, PoolCode } from "./ids.ts";
 import type { JobDelivery, JobItem, JobReference, PlatformMessage, QueueMessage } from "./message.ts";
-import { faultOf, nameToldOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
+import { briefly, faultOf, nameToldOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
 import { encodeStandalone, parseStandaloneMessage } from "./standalone-message.ts";
 
 /**
@@ -242,7 +242,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function unknownVersion(path: string, version: unknown): MessageFault {
-  return faultOf(path, `is version ${JSON.stringify(version)}; this build reads version ${messageFormatVersion}`);
+  return faultOf(path, `is version ${briefly(version)}; this build reads version ${messageFormatVersion}`);
 }
 
 function malformed(faults: readonly MessageFault[], id: unknown = null, lane: unknown = null): DecodedMessage {

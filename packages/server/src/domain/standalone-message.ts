@@ -2,7 +2,14 @@ import { defaultPoolCode } from "./dispatch-pool.ts";
 import type { GroupKey, MessageId, PoolCode } from "./ids.ts";
 import type { StandaloneMessage } from "./message.ts";
 import { readTargetUrl } from "./target-url.ts";
-import { faultOf, nameToldOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
+import {
+  briefly,
+  faultOf,
+  nameToldOf,
+  nestedDeeper,
+  type DecodedMessage,
+  type MessageFault,
+} from "./decoded-message.ts";
 
 /**
  * Messages of users who have no platform, as they write them:
@@ -21,6 +28,8 @@ export const standaloneLimits = {
   groupMaxChars: 255,
   targetMaxChars: 2_048,
   headersMax: 50,
+  /** Beyond it recursive code runs out of stack, which takes a second to find out. */
+  payloadMaxDepth: 500,
 } as const;
 
 /**
@@ -76,7 +85,7 @@ export function parseStandaloneMessage(value: unknown, unknown: UnknownFields): 
   const input = withCamelCaseNames(value, unknown, faults);
   const mediationType = input["mediationType"];
   if (mediationType !== undefined && !isHttp(mediationType)) {
-    const fault = faultOf("mediationType", `is ${JSON.stringify(mediationType)}; only HTTP is supported`);
+    const fault = faultOf("mediationType", `is ${briefly(mediationType)}; only HTTP is supported`);
     return malformed("MEDIATION_TYPE_UNSUPPORTED", input, [fault]);
   }
   const message = readMessage(input, faults);
@@ -88,7 +97,9 @@ function readMessage(input: Fields, faults: MessageFault[]): StandaloneMessage {
   const id = readText(reader, "id", standaloneLimits.idMaxChars);
   if (id === null && input["id"] === undefined) faults.push(faultOf("id", "is missing"));
   if (input["payload"] === undefined) faults.push(faultOf("payload", "is missing"));
-  const payload = payloadText(input["payload"]);
+  const isTooDeep = nestedDeeper(input["payload"], standaloneLimits.payloadMaxDepth);
+  if (isTooDeep) faults.push(faultOf("payload", `must not be nested deeper than ${standaloneLimits.payloadMaxDepth}`));
+  const payload = isTooDeep ? "" : payloadText(input["payload"]);
   const { headers, contentType } = readHeaders(input["headers"], faults);
   return {
     kind: "standalone",
