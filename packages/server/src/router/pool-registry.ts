@@ -16,8 +16,15 @@ import { Pool, type PoolDeps, type PoolShape } from "./pool.ts";
 import type { RouterMetrics } from "./router-metrics.ts";
 import type { Warnings } from "./warnings.ts";
 
-/** Unknown codes that are remembered as warned of. */
-const MAX_WARNED_CODES = 1_000;
+/** Codes that nobody knows: anybody who may publish can make up any number of them. */
+export const unknownPoolLimits = {
+  /** Remembered as warned of; the one remembered longest is forgotten first. */
+  maxRemembered: 10_000,
+  /** With a warning of their own; the others of a minute are counted by one. */
+  toldPerMinute: 20,
+} as const;
+
+const msPerMinute = 60_000;
 
 const defaultAlias = "default";
 
@@ -34,6 +41,8 @@ export class PoolRegistry {
   readonly #pools = new Map<PoolCode, Pool>();
   readonly #draining = new Set<Pool>();
   readonly #warnedCodes = new Set<string>();
+  #minuteBeganMs = Number.NEGATIVE_INFINITY;
+  #toldInMinute = 0;
   #default: Pool;
 
   constructor(
@@ -74,6 +83,10 @@ export class PoolRegistry {
   /** The same, of a lane that may be empty. */
   serving(code: PoolCode): Pool {
     return this.#pools.get(code) ?? this.#default;
+  }
+
+  has(code: PoolCode): boolean {
+    return this.#pools.has(code) || code === (defaultAlias as PoolCode);
   }
 
   codes(): Iterable<PoolCode> {
@@ -153,12 +166,34 @@ export class PoolRegistry {
   }
 
   #unknown(code: PoolCode): Pool {
-    if (!this.#warnedCodes.has(code)) {
-      if (this.#warnedCodes.size < MAX_WARNED_CODES) this.#warnedCodes.add(code);
-      const message = `there is no pool ${code}; its messages go through ${defaultPoolCode}`;
-      this.#deps.warnings.add({ category: "ROUTING", severity: "WARN", message, source: code });
+    if (this.#warnedCodes.has(code)) return this.#default;
+    this.#warnedCodes.add(code);
+    for (const oldest of this.#warnedCodes) {
+      if (this.#warnedCodes.size <= unknownPoolLimits.maxRemembered) break;
+      this.#warnedCodes.delete(oldest);
     }
+    const isTold = this.#mayTell();
+    const { toldPerMinute } = unknownPoolLimits;
+    const message = isTold
+      ? `there is no pool ${code}; its messages go through ${defaultPoolCode}`
+      : `messages name more than ${toldPerMinute} pools a minute that do not exist; each further one is counted here`;
+    this.#deps.warnings.add({
+      category: "ROUTING",
+      severity: "WARN",
+      message,
+      source: isTold ? code : defaultPoolCode,
+    });
     return this.#default;
+  }
+
+  #mayTell(): boolean {
+    const nowMs = this.#deps.pool.clock.monotonicMs();
+    if (nowMs - this.#minuteBeganMs >= msPerMinute) {
+      this.#minuteBeganMs = nowMs;
+      this.#toldInMinute = 0;
+    }
+    this.#toldInMinute += 1;
+    return this.#toldInMinute <= unknownPoolLimits.toldPerMinute;
   }
 }
 

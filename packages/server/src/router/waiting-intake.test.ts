@@ -3,6 +3,7 @@ import type { DispatchPool } from "../domain/dispatch-pool.ts";
 import type { PoolCode } from "../domain/ids.ts";
 import type { Standby } from "../ports/standby-lease.ts";
 import { pipelineLimits } from "./pipeline.ts";
+import { unknownPoolLimits } from "./pool-registry.ts";
 import { answer, pool, setupRouter, type TestRouter } from "./router.fixture.ts";
 import { ScriptedQueue, type ScriptedQueueOptions } from "./scripted-queue.fixture.ts";
 import { waitingIntakeLimits } from "./waiting-intake.ts";
@@ -111,6 +112,60 @@ describe("a queue that may be waited on", () => {
     await t.elapse(10);
     expect(ids(t)).toEqual(["main", "other", "slow"]);
     expect(t.warnings.list()).toEqual([]);
+  });
+});
+
+describe("lanes of pools that do not exist", () => {
+  const { maxUnknownLanes, turnMs } = waitingIntakeLimits;
+  const strange = (count: number) => Array.from({ length: count }, (_, at) => `strange${at}`);
+  const total = 8 * maxUnknownLanes;
+
+  test("are received from in turn, few at a time, with few warnings; lanes of pools have their places", async () => {
+    const t = await setup(withLanes);
+    for (const code of strange(total)) t.broker.publishStandalone({ id: code, lane: lane(code) });
+    let mostOpen = 0;
+    for (let seconds = 0; seconds < 20; seconds++) {
+      await t.elapse(1_000);
+      mostOpen = Math.max(mostOpen, t.broker.open.size);
+      expect(t.router.monitoring.health().status).not.toBe("DOWN");
+    }
+    expect(mostOpen).toBeLessThanOrEqual(maxUnknownLanes + 2);
+    expect(t.targets.ids()).toHaveLength(total);
+    expect(t.broker.size).toBe(0);
+    const { toldPerMinute } = unknownPoolLimits;
+    const warned = t.warnings.list().filter(({ category }) => category === "ROUTING");
+    expect(warned).toHaveLength(toldPerMinute + 2);
+    const counting = warned.find(({ message }) => message.includes(`more than ${toldPerMinute} pools a minute`));
+    expect(counting?.count).toBe(total - toldPerMinute);
+    expect(warned.find(({ source }) => source === "broker")).toMatchObject({ severity: "WARN", count: 1 });
+  });
+
+  test("that are named and have nothing give their places to the next ones, and to nobody's cost", async () => {
+    const t = await setup(withLanes);
+    t.broker.named = strange(total);
+    await t.elapse(30_000);
+    t.broker.publishStandalone({ id: "strange", lane: lane(`strange${total - 1}`) });
+    await t.elapse(((total / maxUnknownLanes) * 2 + 2) * turnMs);
+    expect(ids(t)).toEqual(["strange"]);
+    t.settings.change({ pools: [pool("main"), pool("late")] });
+    await t.elapse(1_500);
+    expect([t.broker.open.get("late"), t.broker.open.get("main")]).toEqual([1, 1]);
+    t.broker.publishStandalone({ id: "late", lane: lane("late") });
+    await t.elapse(0);
+    expect(ids(t)).toEqual(["late", "strange"]);
+    await t.elapse(60_000);
+    expect(t.broker.open.size).toBeLessThanOrEqual(maxUnknownLanes + 3);
+    const tooMany = t.warnings.list().filter(({ source }) => source === "broker");
+    expect(tooMany).toMatchObject([{ category: "ROUTING", count: 2 }]);
+  });
+
+  test("that fail are no fault of the consumer", async () => {
+    const t = await setup(withLanes);
+    t.broker.failing.add("strange0");
+    t.broker.named = ["strange0"];
+    await t.elapse(5_000);
+    expect(t.router.monitoring.consumers()).toMatchObject([{ status: "RUNNING", error: null }]);
+    expect(t.warnings.list()).toMatchObject([{ category: "QUEUE" }]);
   });
 });
 

@@ -29,6 +29,11 @@
  * nothing else: no timer, no look. A lane that fails shows as the consumer's error until it answers again, and takes
  * nothing from the others. No loop asks and gives back without end: what has no room waits here, or the loop waits.
  * A lane that the queue does not name, that has no pool, and that nothing came from for ten minutes is forgotten.
+ *
+ * Anybody who may publish can name lanes, so lanes without a pool share a few places: while more of them have something
+ * than there are places, each keeps its place for one answer or a second, and goes to the end of the row. Lanes of
+ * pools have places of their own, whatever strangers publish, and a stranger's lane that fails is no fault of the
+ * consumer.
  */
 import { backoffMs, createWakeUp, describeError, type WakeUp } from "@flowcatalyst/foundation";
 import { defaultPoolCode } from "../domain/dispatch-pool.ts";
@@ -36,13 +41,18 @@ import type { PoolCode } from "../domain/ids.ts";
 import { isSharedLane } from "../ports/queue.ts";
 import type { Admitted } from "./admission.ts";
 import type { Intake, IntakeDeps } from "./intake.ts";
+import { LaneRow } from "./lane-row.ts";
 import type { Pool } from "./pool.ts";
 import type { QueueLink } from "./queue-link.ts";
 import { Reception, receptionLimits } from "./reception.ts";
 
 export const waitingIntakeLimits = {
   questionMs: 20_000,
-  maxLanes: 10_000,
+  /** Lanes without a pool that are asked for at a time. */
+  maxUnknownLanes: 256,
+  /** How long one of them is asked while others wait for its place. */
+  turnMs: 1_000,
+  tooManyLanesTellMs: 60_000,
   laneIdleMs: 600_000,
   /** An answer without messages that came sooner: the next question waits, lest a broken queue be asked for ever. */
   soonMs: 100,
@@ -56,6 +66,8 @@ interface Lane {
   question: AbortController;
   /** When something came, or the lane was named; monotonic. */
   usedAtMs: number;
+  /** Until when the question that is open may wait; monotonic. */
+  askedUntilMs: number;
   /** Questions that failed since the last that did not. */
   failures: number;
   /** Batches of which all was given back, in a row. */
@@ -73,6 +85,13 @@ export class WaitingIntake implements Intake {
   readonly #reception: Reception;
   readonly #wakeUp: WakeUp;
   readonly #lanes = new Map<PoolCode, Lane>();
+  /** Those of them that have no pool. */
+  readonly #unknown = new Set<Lane>();
+  /** Lanes without a pool that wait for a place. */
+  readonly #row = new LaneRow();
+  /** Lanes that have ended, until the last of their loops has. */
+  readonly #leaving = new Map<PoolCode, Promise<unknown>>();
+  #tooManyToldAtMs = Number.NEGATIVE_INFINITY;
   /** Loops that wait for room, or for leave to ask; by the pools they wait for, and all. */
   readonly #waiting = new Set<() => void>();
   readonly #waitingFor = new Map<Pool, Set<() => void>>();
@@ -125,8 +144,9 @@ export class WaitingIntake implements Intake {
       }
     } finally {
       const lanes = [...this.#lanes.values()];
+      this.#row.clear();
       for (const lane of lanes) this.#end(lane);
-      await Promise.all([learning, ...lanes.map(({ ended }) => ended)]);
+      await Promise.all([learning, ...this.#leaving.values()]);
       this.#errors.clear();
       this.#isRunning = false;
     }
@@ -168,15 +188,56 @@ export class WaitingIntake implements Intake {
   }
 
   async #useLanes(signal: AbortSignal): Promise<void> {
-    const { consumer } = this.link;
+    const { link, pools } = this.#deps;
+    const { consumer } = link;
     const { lanes } = consumer.capabilities;
-    if (lanes === "all") for (const code of this.#deps.pools.codes()) this.#use(code);
+    if (lanes === "all") for (const code of pools.codes()) this.#use(code);
     if (lanes === "none") return;
     const named = await consumer.readyLanes();
-    if (!signal.aborted) for (const code of named) this.#use(code);
+    if (signal.aborted) return;
+    this.#sortOut();
+    const waiting: PoolCode[] = [];
+    for (const code of named) {
+      if (this.#lanes.has(code) || isKnown(pools, code)) this.#use(code);
+      else waiting.push(code);
+    }
+    this.#row.replace(waiting);
+    this.#fillPlaces();
+    this.#hurry();
   }
 
-  /** The lane is in use: it has its loops, if there are not too many lanes. */
+  /** Pools come and go, and with them what is known of a lane. */
+  #sortOut(): void {
+    for (const lane of this.#lanes.values()) {
+      if (isKnown(this.#deps.pools, lane.code)) this.#unknown.delete(lane);
+      else this.#unknown.add(lane);
+    }
+  }
+
+  #fillPlaces(): void {
+    const max = waitingIntakeLimits.maxUnknownLanes;
+    for (let free = max - this.#unknown.size; free > 0; free -= 1) {
+      const code = this.#row.next((waiting) => !this.#leaving.has(waiting));
+      if (code === null) return;
+      this.#use(code);
+    }
+  }
+
+  /** While others wait, no lane without a pool is asked for longer than its turn. */
+  #hurry(): void {
+    if (this.#row.size === 0) return;
+    const nowMs = this.#deps.clock.monotonicMs();
+    const { maxUnknownLanes, turnMs, tooManyLanesTellMs } = waitingIntakeLimits;
+    for (const lane of this.#unknown) if (lane.askedUntilMs > nowMs + turnMs) lane.question.abort();
+    if (nowMs - this.#tooManyToldAtMs < tooManyLanesTellMs) return;
+    this.#tooManyToldAtMs = nowMs;
+    const message =
+      `more than ${maxUnknownLanes} pools that do not exist have messages, which are received in turn: ` +
+      "see who publishes to them";
+    this.#deps.warnings.add({ category: "ROUTING", severity: "WARN", message, source: this.link.consumer.name });
+  }
+
+  /** The lane is in use: it has its loops. */
   #use(code: PoolCode): void {
     const nowMs = this.#deps.clock.monotonicMs();
     const known = this.#lanes.get(code);
@@ -184,11 +245,8 @@ export class WaitingIntake implements Intake {
       known.usedAtMs = nowMs;
       return;
     }
-    if (this.#lanes.size >= waitingIntakeLimits.maxLanes) {
-      const message = `more than ${waitingIntakeLimits.maxLanes} lanes are in use; some are not received from`;
-      this.#deps.warnings.add({ category: "ROUTING", severity: "ERROR", message, source: this.link.consumer.name });
-      return;
-    }
+    // It is named again, and has its loops again, when those before are through with what they hold.
+    if (this.#leaving.has(code)) return;
     const { capabilities, parallelReceives } = this.link.consumer;
     const none = Promise.resolve();
     const lane: Lane = {
@@ -197,21 +255,37 @@ export class WaitingIntake implements Intake {
       stop: new AbortController(),
       question: new AbortController(),
       usedAtMs: nowMs,
+      askedUntilMs: nowMs,
       failures: 0,
       refused: 0,
       placed: none,
       ended: none,
     };
     this.#lanes.set(code, lane);
+    if (!isKnown(this.#deps.pools, code)) this.#unknown.add(lane);
     lane.ended = Promise.all(Array.from({ length: Math.max(1, parallelReceives) }, () => this.#serve(lane)));
   }
 
   #end(lane: Lane): void {
     lane.stop.abort();
     lane.question.abort();
-    if (this.#lanes.get(lane.code) === lane) this.#lanes.delete(lane.code);
+    if (this.#lanes.get(lane.code) === lane) {
+      this.#lanes.delete(lane.code);
+      this.#unknown.delete(lane);
+      this.#leaving.set(
+        lane.code,
+        lane.ended.finally(() => this.#leaving.delete(lane.code)),
+      );
+    }
     this.#errors.delete(lane.code);
     for (const wake of this.#waiting) wake();
+  }
+
+  /** A lane without a pool has had its turn: the next one of the row has its place, if one waits. */
+  #giveWay(lane: Lane): void {
+    if (this.#row.size === 0 || !this.#unknown.has(lane) || this.#deps.admission.hasOverflow(lane.code)) return;
+    this.#end(lane);
+    this.#fillPlaces();
   }
 
   async #serve(lane: Lane): Promise<void> {
@@ -223,6 +297,7 @@ export class WaitingIntake implements Intake {
       } catch (error) {
         if (stop.aborted) return;
         this.#failed(lane.code, error);
+        this.#giveWay(lane);
         await clock.sleep(backoffMs(receptionLimits.retry, lane.failures++, random), stop);
       }
     }
@@ -250,11 +325,15 @@ export class WaitingIntake implements Intake {
     const question = lane.question.signal;
     const askedAtMs = clock.monotonicMs();
     // After a failure an answer is wanted soon, to know that it is over.
-    const waitMs = lane.failures > 0 ? 0 : waitingIntakeLimits.questionMs;
+    const isInTurn = this.#row.size > 0 && this.#unknown.has(lane);
+    const mostMs = isInTurn ? waitingIntakeLimits.turnMs : waitingIntakeLimits.questionMs;
+    const waitMs = lane.failures > 0 ? 0 : mostMs;
+    lane.askedUntilMs = askedAtMs + waitMs;
     const batch = await this.link.consumer.receive({ lane: lane.code, max, waitMs }, question);
     lane.failures = 0;
     this.#errors.delete(lane.code);
     if (batch.length === 0) {
+      this.#giveWay(lane);
       const isSoon = clock.monotonicMs() - askedAtMs < waitingIntakeLimits.soonMs;
       if (isSoon && !question.aborted) await clock.sleep(waitingIntakeLimits.soonMs, stop);
       return;
@@ -262,6 +341,7 @@ export class WaitingIntake implements Intake {
     lane.usedAtMs = clock.monotonicMs();
     const admitted = await this.#inTurn(lane, () => this.#reception.takeIn(lane.code, batch, stop));
     lane.refused = admitted.placed === 0 && admitted.givenBack > 0 ? lane.refused + 1 : 0;
+    this.#giveWay(lane);
     if (lane.refused > 0) await clock.sleep(backoffMs(receptionLimits.pacing, lane.refused - 1, random), stop);
   }
 
@@ -300,7 +380,12 @@ export class WaitingIntake implements Intake {
 
   #failed(what: string, error: unknown): void {
     const text = describeError(error);
-    this.#errors.set(what, text);
+    const lane = this.#lanes.get(what as PoolCode);
+    if (lane === undefined || !this.#unknown.has(lane)) this.#errors.set(what, text);
     this.#reception.warn(text);
   }
+}
+
+function isKnown(pools: IntakeDeps["pools"], code: PoolCode): boolean {
+  return code === defaultPoolCode || pools.has(code);
 }
