@@ -32,16 +32,7 @@ import type { JobDelivery, JobItem, JobReference, PlatformMessage, StandaloneMes
 import type { DeliveryCheck, DeliveryReader, OwedDelivery } from "../ports/delivery-reader.ts";
 import { isSharedLane, type ReceivedMessage } from "../ports/queue.ts";
 import { Delivery, Line, type InFlightMessage } from "./in-flight.ts";
-import {
-  brokerKeyOf,
-  bytesOf,
-  contentKeyOf,
-  groupOf,
-  isAnother,
-  replayIdPrefix,
-  sizeOf,
-  standaloneJob,
-} from "./message-shape.ts";
+import { bytesOf, groupOf, messageKeyOf, replayIdPrefix, sizeOf, standaloneJob } from "./message-shape.ts";
 import { Overflow } from "./overflow.ts";
 import { jobKey, pipelineLimits, standaloneKeyOf, type Pipeline } from "./pipeline.ts";
 import { poolRunLimits, type Pool } from "./pool.ts";
@@ -133,6 +124,15 @@ export class Admission {
     for (const { message } of this.#overflow.takeAll()) this.#deps.settlement.giveBackUntouched(message, 0);
   }
 
+  /** Goes back as it came: that it was received counts for nothing. */
+  notTaken(link: QueueLink, batch: readonly ReceivedMessage[]): void {
+    for (const received of batch) {
+      const key = messageKeyOf(link, received);
+      if (received.message.kind !== "standalone" || link.messages.has(key)) continue;
+      this.#deps.settlement.retries.givenBack(standaloneKeyOf({ queue: link, key }), received.receiveCount);
+    }
+  }
+
   /** First what waits here for room, then the batch. */
   async admit(link: QueueLink, lane: PoolCode, batch: readonly ReceivedMessage[]): Promise<Admitted> {
     const nowMs = this.#deps.clock.monotonicMs();
@@ -211,12 +211,8 @@ export class Admission {
   #candidateOf(link: QueueLink, received: ReceivedMessage, nowMs: number): Candidate | null {
     const { message, receipt, receiveCount } = received;
     const visibleAtMs = nowMs + link.consumer.visibilityMs;
-    let key = brokerKeyOf(received);
-    let known = link.messages.get(key);
-    if (known !== undefined && isAnother(known, received)) {
-      key = contentKeyOf(received);
-      known = link.messages.get(key);
-    }
+    const key = messageKeyOf(link, received);
+    const known = link.messages.get(key);
     if (known !== undefined) {
       known.receipt = receipt;
       known.visibleAtMs = visibleAtMs;

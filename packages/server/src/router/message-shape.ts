@@ -4,6 +4,7 @@ import type { JobDelivery, StandaloneMessage } from "../domain/message.ts";
 import type { ReceivedMessage } from "../ports/queue.ts";
 import type { InFlightMessage } from "./in-flight.ts";
 import { pipelineLimits } from "./pipeline.ts";
+import type { QueueLink } from "./queue-link.ts";
 import { standaloneRetryPolicy } from "./standalone-retries.ts";
 
 const standaloneTimeoutSeconds = 30;
@@ -12,7 +13,7 @@ const standaloneTimeoutSeconds = 30;
 export const replayIdPrefix = "replay_";
 
 /** Senders may use an id twice; where the queue tells its messages apart by a key of its own, that one counts. */
-export function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
+function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
   return brokerId ?? message.id;
 }
 
@@ -20,18 +21,25 @@ export function brokerKeyOf({ brokerId, message }: ReceivedMessage): string {
  * On a queue that neither keeps ids apart nor has keys of its own: another message of the same id, not a copy. Two that
  * are alike in everything are taken for copies.
  */
-export function isAnother({ standalone }: InFlightMessage, { brokerId, message }: ReceivedMessage): boolean {
+function isAnother({ standalone }: InFlightMessage, { brokerId, message }: ReceivedMessage): boolean {
   if (brokerId !== undefined || standalone === null || message.kind !== "standalone") return false;
   return standalone.payload !== message.payload || standalone.target !== message.target;
 }
 
 /** The same on each receipt of such a message; dear, and rarely asked for. Short, because keys are remembered. */
-export function contentKeyOf({ message }: ReceivedMessage): string {
+function contentKeyOf({ message }: ReceivedMessage): string {
   if (message.kind !== "standalone") return message.id;
   const { id, target, payload } = message;
   return `${id}\n${createHash("sha256")
     .update(JSON.stringify([target, payload]))
     .digest("base64")}`;
+}
+
+/** What a message is called among those that are held of its queue. */
+export function messageKeyOf({ messages }: Pick<QueueLink, "messages">, received: ReceivedMessage): string {
+  const key = brokerKeyOf(received);
+  const known = messages.get(key);
+  return known !== undefined && isAnother(known, received) ? contentKeyOf(received) : key;
 }
 
 /** Groups of one name on two queues are two groups. */

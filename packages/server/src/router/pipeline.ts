@@ -94,7 +94,7 @@ export function keyOf(job: Pick<JobDelivery, "jobId" | "generation">, message: I
   return jobKey(job.jobId, job.generation);
 }
 
-export function standaloneKeyOf({ queue, key }: InFlightMessage): string {
+export function standaloneKeyOf({ queue, key }: Pick<InFlightMessage, "queue" | "key">): string {
   return `${queue.consumer.name}\n${key}`;
 }
 

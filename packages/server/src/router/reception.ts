@@ -56,6 +56,7 @@ export class Reception {
   async takeIn(lane: PoolCode, batch: readonly ReceivedMessage[], signal: AbortSignal): Promise<Admitted> {
     const { link, admission, clock, mayKeep, admitted } = this.#deps;
     if (signal.aborted || !mayKeep()) {
+      admission.notTaken(link, batch);
       const receipts = batch.map(({ receipt }) => receipt);
       await link.consumer.nack(receipts, 0);
       return nothing;

@@ -351,6 +351,30 @@ describe("leave to receive", () => {
     expect(ids(t)).toEqual(["m1"]);
   });
 
+  test("lost while messages come: that they went back at once is no attempt", async () => {
+    let [isActive, changed] = [true, (): void => undefined];
+    const t = await setup(withLanes, [pool("main")], {
+      isActive: () => isActive,
+      onChange: (told) => {
+        changed = told;
+        return () => undefined;
+      },
+      state: () => ({ enabled: true, active: isActive, instanceId: "here", ...restOfState }),
+    });
+    t.targets.behaviour = ({ number }) => answer(number < 7 ? 500 : 200);
+    await t.elapse(1_000);
+    isActive = false;
+    t.broker.publishStandalone({ id: "m1" });
+    await t.elapse(10);
+    expect(t.broker.counts.nacks).toBeGreaterThan(0);
+    isActive = true;
+    changed();
+    await t.elapse(3 * 3_600_000);
+    const attempts = t.targets.calls.map(({ request }) => request.headers["x-flowcatalyst-attempt"]);
+    expect(attempts).toEqual(["1", "2", "3", "4", "5", "6", "7"]);
+    expect(t.broker).toMatchObject({ size: 0, dead: [] });
+  });
+
   test("a suspended pool: its lane is not asked, and is as soon as it is active again", async () => {
     const t = await setup(withLanes, [pool("main"), pool("other")]);
     await t.elapse(10);
