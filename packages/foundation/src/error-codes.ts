@@ -214,7 +214,7 @@ export const errorCodes = {
     status: 503,
     scope: "request",
     title: "The queue cannot be reached",
-    advice: "Send the request again later; operators check the broker and FC_QUEUE_URL.",
+    advice: "Check that the broker runs, and its address in FC_QUEUE_URL or --queue; then try again.",
   },
   LEASE_LOST: {
     status: 503,

@@ -249,3 +249,14 @@ test("what is told of a message that cannot be read is short, however long its p
   expect(decoded.lane!.length).toBeLessThanOrEqual(255);
   expect(describeFaults(decoded.faults).length).toBeLessThan(4_000);
 });
+
+test("a stand-alone message that names no pool is of the pool whose lane it lay in", () => {
+  const body = (rest: object) => JSON.stringify({ id: "a", target: "https://a.test/", payload: 1, ...rest });
+  const laneOf = (rest: object) => {
+    const decoded = decodeMessage(body(rest), "ORDERS" as PoolCode);
+    return decoded.kind === "message" ? (decoded.message.lane as string) : decoded.kind;
+  };
+  expect(laneOf({})).toBe("ORDERS");
+  expect(laneOf({ poolCode: "BILLING" })).toBe("BILLING");
+  expect(laneOf({ poolCode: "default" })).toBe("DEFAULT-POOL");
+});

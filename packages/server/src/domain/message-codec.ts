@@ -1,3 +1,4 @@
+import { defaultPoolCode } from "./dispatch-pool.ts";
 import type { GroupKey, JobId, MessageId, PoolCode } from "./ids.ts";
 import type { JobDelivery, JobItem, JobReference, PlatformMessage, QueueMessage } from "./message.ts";
 import { briefly, faultOf, nameToldOf, type DecodedMessage, type MessageFault } from "./decoded-message.ts";
@@ -43,10 +44,10 @@ function referenceBytes(job: JobItem): number {
   return job.kind === "reference" ? job.bytes : 0;
 }
 
-/** Reads any of the three forms. */
-export function decodeMessage(text: string): DecodedMessage {
+/** Reads any of the three forms. A stand-alone message that names no pool is of the pool whose lane it lay in. */
+export function decodeMessage(text: string, lane: PoolCode = defaultPoolCode): DecodedMessage {
   try {
-    return decode(text);
+    return decode(text, lane);
   } catch (error) {
     // What recursive code of the runtime gives up on: a payload nested tens of thousands deep.
     if (error instanceof RangeError) return malformed([faultOf("", "is nested too deeply to be read")]);
@@ -54,7 +55,7 @@ export function decodeMessage(text: string): DecodedMessage {
   }
 }
 
-function decode(text: string): DecodedMessage {
+function decode(text: string, lane: PoolCode): DecodedMessage {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -64,7 +65,7 @@ function decode(text: string): DecodedMessage {
   }
   if (Array.isArray(value)) return decodeReferences(value);
   if (isObject(value) && "v" in value) return decodeDeliveries(value);
-  return parseStandaloneMessage(value, "ignoreUnknownFields");
+  return parseStandaloneMessage(value, "ignoreUnknownFields", lane);
 }
 
 /** One line for the dead-letter place, of a length that any place can take. */

@@ -78,8 +78,14 @@ const headerValue = /^[^\r\n\0]{0,8192}$/;
 const hiddenCharacter = /[\s\p{Cc}]/u;
 const contentTypeHeader = "content-type";
 
-/** Reads a message a user wrote; every fault is reported, not only the first. */
-export function parseStandaloneMessage(value: unknown, unknown: UnknownFields): DecodedMessage {
+/**
+ * Reads a message a user wrote; every fault is reported, not only the first. `lane` is the pool of one that names none.
+ */
+export function parseStandaloneMessage(
+  value: unknown,
+  unknown: UnknownFields,
+  lane: PoolCode = defaultPoolCode,
+): DecodedMessage {
   if (!isObject(value)) return malformed("MESSAGE_INVALID", {}, [faultOf("", "must be a JSON object")]);
   const faults: MessageFault[] = [];
   const input = withCamelCaseNames(value, unknown, faults);
@@ -88,11 +94,11 @@ export function parseStandaloneMessage(value: unknown, unknown: UnknownFields): 
     const fault = faultOf("mediationType", `is ${briefly(mediationType)}; only HTTP is supported`);
     return malformed("MEDIATION_TYPE_UNSUPPORTED", input, [fault]);
   }
-  const message = readMessage(input, faults);
+  const message = readMessage(input, lane, faults);
   return faults.length > 0 ? malformed("MESSAGE_INVALID", input, faults) : { kind: "message", message };
 }
 
-function readMessage(input: Fields, faults: MessageFault[]): StandaloneMessage {
+function readMessage(input: Fields, lane: PoolCode, faults: MessageFault[]): StandaloneMessage {
   const reader = { input, faults };
   const id = readText(reader, "id", standaloneLimits.idMaxChars);
   if (id === null && input["id"] === undefined) faults.push(faultOf("id", "is missing"));
@@ -104,7 +110,7 @@ function readMessage(input: Fields, faults: MessageFault[]): StandaloneMessage {
   return {
     kind: "standalone",
     id: id as MessageId,
-    lane: poolCodeOf(readText(reader, "poolCode", standaloneLimits.poolCodeMaxChars)),
+    lane: poolCodeOf(readText(reader, "poolCode", standaloneLimits.poolCodeMaxChars), lane),
     groupKey: readText(reader, "messageGroupId", standaloneLimits.groupMaxChars) as GroupKey | null,
     deduplicationId: readText(reader, "deduplicationId", standaloneLimits.idMaxChars),
     highPriority: readFlag(reader, "highPriority"),
@@ -159,8 +165,9 @@ function isHttp(mediationType: unknown): boolean {
 }
 
 /** `default` is what other FlowCatalyst builds call the default pool. */
-function poolCodeOf(code: string | null): PoolCode {
-  return code === null || code === "default" ? defaultPoolCode : (code as PoolCode);
+function poolCodeOf(code: string | null, lane: PoolCode): PoolCode {
+  if (code === null) return lane;
+  return code === "default" ? defaultPoolCode : (code as PoolCode);
 }
 
 interface FieldReader {

@@ -159,7 +159,7 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       const waitMs = Math.max(0, giveUpAtMs - clock.monotonicMs());
       const arrival = await polls.ask({ max: request.max, waitMs }, signal);
       if (arrival.messages.length === 0) return [];
-      const received = await this.#take(url, arrival);
+      const received = await this.#take(url, request.lane, arrival);
       if (received.length > 0) return received;
     }
   }
@@ -237,13 +237,13 @@ export class SqsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     return places.byLane.get(lane) ?? places.shared;
   }
 
-  async #take(url: string, { messages, askedAtMs }: Arrival): Promise<readonly ReceivedMessage[]> {
+  async #take(url: string, lane: PoolCode, { messages, askedAtMs }: Arrival): Promise<readonly ReceivedMessage[]> {
     const received: ReceivedMessage[] = [];
     const unreadable: Promise<void>[] = [];
     const { maxMessageBytes } = this.capabilities;
     for (const message of messages) {
       const { Body: body = "" } = message;
-      const decoded = decodeMessage(body);
+      const decoded = decodeMessage(body, lane);
       if (decoded.kind === "malformed") {
         const reason = `${decoded.code}: ${describeFaults(decoded.faults)}`;
         unreadable.push(this.#setAside(url, message, { ...decoded, reason }));
