@@ -1,10 +1,12 @@
 import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { seededRandom, silentLogger, systemClock } from "@flowcatalyst/foundation";
+import { seededRandom, silentLogger, systemClock, type Logger } from "@flowcatalyst/foundation";
 import type { PoolCode } from "../../domain/ids.ts";
 import type { BrokerQueue, BrokerQueueConfig } from "../broker-queue.ts";
 import { openNatsQueue } from "./index.ts";
 import { laneToken, namesOf, type NatsNames } from "./nats-names.ts";
+
+type OpenOptions = Partial<BrokerQueueConfig> & { server?: string; parameters?: string; logger?: Logger };
 
 /** A stream of one test on a server, and a connection beside the queue's own. */
 export interface TestNats {
@@ -12,7 +14,7 @@ export interface TestNats {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   /** `server` may be a line that can be cut; parameters are those of the queue's URL. */
-  open(options?: Partial<BrokerQueueConfig> & { server?: string; parameters?: string }): Promise<BrokerQueue>;
+  open(options?: OpenOptions): Promise<BrokerQueue>;
   /** Puts a body on the queue as a stranger could. */
   putRaw(lane: PoolCode, body: string): Promise<void>;
   /** Closes what was opened, and takes the streams away. */
@@ -24,13 +26,13 @@ export async function openTestNats(server: string): Promise<TestNats> {
   const names = namesOf(streamName);
   const connection = await connect({ servers: server });
   const manager = await jetstreamManager(connection);
-  const deps = { clock: systemClock(), random: seededRandom(1), logger: silentLogger() };
   const opened: BrokerQueue[] = [];
   return {
     names,
     connection,
     manager,
-    open: async ({ server: place = server, parameters = "", ...config } = {}) => {
+    open: async ({ server: place = server, parameters = "", logger = silentLogger(), ...config } = {}) => {
+      const deps = { clock: systemClock(), random: seededRandom(1), logger };
       const url = `${place}/${streamName}?${parameters}`;
       const defaults = { name: "nats", visibilityMs: 60_000, parallelReceives: 2 };
       const queue = await openNatsQueue(deps, { ...defaults, ...config, url });

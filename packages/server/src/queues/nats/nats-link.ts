@@ -33,6 +33,7 @@ export class NatsLink {
   #downReason = "";
   readonly #downListeners = new Set<() => void>();
   readonly #watching: Promise<void>;
+  #isClosing = false;
 
   constructor(deps: BrokerQueueDeps, connected: Connected) {
     this.deps = deps;
@@ -83,6 +84,7 @@ export class NatsLink {
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true;
     // A server that has stopped reading is not waited for.
     const enough = new AbortController();
     const late = this.deps.clock.sleep(natsQueueLimits.closeWithinMs, enough.signal);
@@ -110,7 +112,7 @@ export class NatsLink {
     this.#downReason = reason;
     if (this.#downSinceMs === null) {
       this.#downSinceMs = this.deps.clock.monotonicMs();
-      this.deps.logger.warn({ where: this.where }, `NATS: ${reason}`);
+      if (!this.#isClosing) this.deps.logger.warn({ where: this.where }, `NATS: ${reason}`);
     }
     this.replies.fail();
     for (const listener of this.#downListeners) listener();

@@ -46,6 +46,20 @@ export function headerText(text: string): string {
   return plainHeader.test(text) ? text : escapeBytes(text, headerByte, "%");
 }
 
+/** The same, of so many bytes at most: what is beyond them is left out, and no character is cut in two. */
+export function shortHeaderText(text: string, maxBytes: number): string {
+  // A character is a byte at least.
+  const start = text.slice(0, maxBytes);
+  if (plainHeader.test(start)) return start;
+  let escaped = "";
+  for (const character of start) {
+    const next = escapeBytes(character, headerByte, "%");
+    if (escaped.length + next.length > maxBytes) break;
+    escaped += next;
+  }
+  return escaped;
+}
+
 export function textOfHeader(header: string): string {
   return unescapeBytes(header, "%") ?? header;
 }

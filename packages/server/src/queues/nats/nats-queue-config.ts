@@ -49,7 +49,11 @@ export const natsQueueLimits = {
   maxMessageBytes: 1_048_576,
   /** Of the server's limit for one message, what headers may take: the id, and the reason of a dead letter. */
   headerMaxBytes: 16_384,
-  reasonMaxChars: 4_000,
+  /** Of a dead letter's headers, as they are written: what strangers made up may be long, and longer when escaped. */
+  deadNameMaxBytes: 2_304,
+  deadReasonMaxBytes: 10_000,
+  /** When a message that can neither be read nor set aside comes again. */
+  stuckDelayMs: 30_000,
   maxBatch: 1_000,
   maxDelayMs: 43_200_000,
   /** Beyond it the oldest dead letters go. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { AckPolicy, DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
-import { isCodedError, systemClock } from "@flowcatalyst/foundation";
+import { isCodedError, silentLogger, systemClock, type Logger } from "@flowcatalyst/foundation";
 import type { GroupKey, JobId, MessageId, PoolCode } from "../../domain/ids.ts";
 import type { PlatformMessage } from "../../domain/message.ts";
 import { describeWithNats, testNatsUrl } from "../../ports/needs-services.fixture.ts";
@@ -234,6 +234,76 @@ describeWithNats("the queue on NATS when something fails", () => {
     const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
     expect(letters.map(({ reason }) => reason)).toEqual([expect.stringContaining("MESSAGE_INVALID")]);
     expect(letters[0]?.body.length).toBeGreaterThan(largest / 2);
+  });
+
+  test("ids, lanes and reasons without end: they are set aside, and the rest of the batch is delivered", async () => {
+    const { queue } = await nats.open();
+    const long = "€".repeat(200_000);
+    await nats.putRaw(lane, JSON.stringify({ id: long, target: "https://example.test/", payload: 1 }));
+    await nats.putRaw(lane, JSON.stringify({ id: "p", poolCode: long, target: "https://example.test/", payload: 1 }));
+    await nats.putRaw(lane, JSON.stringify({ id: "t", mediationType: "€".repeat(300_000) }));
+    await nats.putRaw(lane, "[".repeat(500_000));
+    await queue.publish([message("a")]);
+    expect(idsOf(await receive(queue))).toEqual(["a"]);
+    expect((await queue.metrics()).dead).toBe(4);
+    expect(await receive(queue, 10, 200)).toEqual([]);
+  });
+
+  test("a letter that cannot be written costs nobody else anything, and its message comes later", async () => {
+    const { queue } = await nats.open();
+    await nats.manager.streams.update(nats.names.deadStream, { max_msg_size: 10 });
+    await nats.putRaw(lane, "not to be read, and too long to be set aside");
+    await queue.publish([message("a")]);
+    expect(idsOf(await receive(queue))).toEqual(["a"]);
+    expect(await receive(queue, 10, 300)).toEqual([]);
+    expect(await queue.metrics()).toMatchObject({ dead: 0, inFlight: 2 });
+  });
+
+  test("a stream of dead letters that was removed is made again with the next letter", async () => {
+    const { queue } = await nats.open();
+    await nats.manager.streams.delete(nats.names.deadStream);
+    for (let at = 0; at < 3; at++) await nats.putRaw(lane, `? ${at}`);
+    await queue.publish([message("a")]);
+    const seen: string[] = [];
+    while (seen.length === 0) seen.push(...idsOf(await receive(queue)));
+    const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
+    expect(letters.map(({ body }) => body).toSorted()).toEqual(["? 0", "? 1", "? 2"]);
+  });
+
+  test("a stream that was made again: its dead letters are not taken for those of the one before", async () => {
+    const { queue } = await nats.open();
+    await nats.putRaw(lane, "first");
+    expect(await receive(queue, 10, 200)).toEqual([]);
+    await nats.manager.streams.delete(nats.names.stream);
+    const { queue: later } = await nats.open();
+    await nats.putRaw(lane, "second");
+    expect(await receive(later, 10, 200)).toEqual([]);
+    const { letters } = await later.listDeadLetters({ limit: 10, after: null });
+    expect(letters.map(({ body }) => body)).toEqual(["second", "first"]);
+  });
+
+  test("a dead letter that is removed is overwritten: a server that is killed cannot have it again", async () => {
+    const { queue } = await nats.open();
+    await nats.putRaw(lane, "?");
+    await receive(queue, 10, 200);
+    const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
+    const asked: unknown[] = [];
+    const listening = nats.connection.subscribe(`$JS.API.STREAM.MSG.DELETE.${nats.names.deadStream}`, {
+      callback: (_, question) => void asked.push(question.json<unknown>()),
+    });
+    const keys = letters.map(({ key }) => key);
+    expect(await queue.settleDeadLetters(keys, async () => "remove")).toEqual(["removed"]);
+    await nats.connection.flush();
+    expect(asked).toEqual([{ seq: 1 }]);
+    listening.unsubscribe();
+  });
+
+  test("closing is no reason to warn", async () => {
+    const warned: unknown[] = [];
+    const logger: Logger = { ...silentLogger(), warn: (...told: unknown[]) => warned.push(told) };
+    const broker = await nats.open({ logger });
+    await broker.close();
+    expect(warned).toEqual([]);
   });
 
   test("a stand-alone message put by a stranger is delivered", async () => {

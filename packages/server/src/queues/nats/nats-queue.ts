@@ -1,5 +1,6 @@
 import type { Msg } from "@nats-io/transport-node";
-import { describeError, isCodedError } from "@flowcatalyst/foundation";
+import { describeError } from "@flowcatalyst/foundation";
+import type { DecodedMessage } from "../../domain/decoded-message.ts";
 import { decodeMessage, describeFaults } from "../../domain/message-codec.ts";
 import type { PoolCode } from "../../domain/ids.ts";
 import type { QueueMessage } from "../../domain/message.ts";
@@ -28,6 +29,7 @@ import { NatsPublishing } from "./nats-publishing.ts";
 import { natsQueueLimits, type NatsQueueSettings } from "./nats-queue-config.ts";
 import { parseReceipt } from "./nats-receipt.ts";
 import { NatsSettling } from "./nats-settling.ts";
+import { ensureStreams } from "./nats-streams.ts";
 
 export interface NatsQueueParts {
   readonly link: NatsLink;
@@ -70,7 +72,7 @@ export interface NatsQueueParts {
  * and deliveries may be forgotten, and those messages come again. Power lost: what was not yet flushed
  * (`sync_interval`, two minutes unless set) may be gone; the guide says what to set. A consumer that was removed: the
  * next question makes it again, at the latest when one was left without an answer (30 s). A body that cannot be read
- * goes to the dead letters while the rest of its batch is delivered; if that fails it comes again after the visibility.
+ * goes to the dead letters while the rest of its batch is delivered; if that fails it comes again after 30 s.
  */
 export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
@@ -99,7 +101,7 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     this.#settings = settings;
     this.#publishing = new NatsPublishing(link, names, capabilities.maxMessageBytes);
     this.#settling = new NatsSettling(link, names, config.visibilityMs);
-    this.#dead = new NatsDeadLetters(link, names);
+    this.#dead = new NatsDeadLetters({ link, names, ensureStreams: () => ensureStreams(link, names, settings) });
     this.#stopWatching = link.onDown(() => {
       for (const lane of this.#lanes.values()) lane.lose();
     });
@@ -158,9 +160,11 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     const { streams } = this.#link.manager;
     const stored = await this.#link.call(() => streams.getMessage(this.#names.stream, { seq: parts.seq }));
     if (stored === null) return "dead";
-    const decoded = decodeMessage(stored.string());
+    const decoded = decode(stored);
     const id = decoded.kind === "message" ? decoded.message.id : decoded.id;
-    await this.#dead.write({ seq: parts.seq, id, lane: this.#laneOf(stored.subject), reason, body: stored.data });
+    const { seq, publishedAtMs } = parts;
+    const lane = this.#laneOf(stored.subject);
+    await this.#dead.write({ seq, publishedAtMs, id, lane, reason, body: stored.data });
     const [result] = await this.#settling.ack([receipt]);
     return result ?? "dead";
   }
@@ -206,29 +210,31 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       const receipt = (raw.reply ?? "") as Receipt;
       const parts = parseReceipt(receipt);
       if (parts === null) continue;
-      const decoded = decodeMessage(raw.string());
+      const decoded = decode(raw);
+      const { receiveCount, publishedAtMs, seq } = parts;
       if (decoded.kind === "message") {
-        const { receiveCount, publishedAtMs, seq } = parts;
         this.#settling.hold(seq, receipt);
         received.push({ message: decoded.message, receipt, receiveCount, publishedAtMs });
         continue;
       }
       const reason = `${decoded.code}: ${describeFaults(decoded.faults)}`;
-      unreadable.push(this.#setAside(raw, { seq: parts.seq, id: decoded.id, lane: decoded.lane ?? lane, reason }));
+      const { id } = decoded;
+      unreadable.push(this.#setAside(raw, { seq, publishedAtMs, id, lane: decoded.lane ?? lane, reason }));
     }
     // Together: where dead letters are not taken now, the rest of the batch waits for one time limit, not for each.
     await Promise.all(unreadable);
     return received;
   }
 
-  /** What cannot be set aside now comes again; the rest of the batch is not to wait for it. */
+  /** Never rejects, whatever is wrong: what cannot be set aside now comes again later, and the batch goes on. */
   async #setAside(raw: Msg, letter: Omit<Parameters<NatsDeadLetters["write"]>[0], "body">): Promise<void> {
     try {
       await this.#dead.write({ ...letter, body: raw.data });
       await this.#settling.ack([(raw.reply ?? "") as Receipt]);
     } catch (error) {
-      if (!isCodedError(error, "QUEUE_UNAVAILABLE")) throw error;
-      this.#link.deps.logger.warn({ error: describeError(error) }, "a message that cannot be read stays on the queue");
+      const told = { error: describeError(error), seq: letter.seq };
+      this.#link.deps.logger.warn(told, "a message that cannot be read stays on the queue");
+      this.#settling.giveBack([raw], natsQueueLimits.stuckDelayMs);
     }
   }
 
@@ -270,5 +276,15 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       this.#settling.giveBack(place.close());
       this.#lanes.delete(lane);
     }
+  }
+}
+
+/** What the codec does not survive is set aside like everything else that cannot be read. */
+function decode(stored: { string(): string }): DecodedMessage {
+  try {
+    return decodeMessage(stored.string());
+  } catch (error) {
+    const faults = [{ path: "", message: `cannot be read: ${describeError(error)}` }];
+    return { kind: "malformed", code: "MESSAGE_INVALID", faults, id: null, lane: null };
   }
 }

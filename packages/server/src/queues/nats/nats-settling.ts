@@ -61,9 +61,8 @@ export class NatsSettling {
 
   async nack(receipts: readonly Receipt[], delayMs: number): Promise<readonly ReceiptResult[]> {
     const waitMs = Math.min(Math.max(Math.round(delayMs), 0), natsQueueLimits.maxDelayMs);
-    const text = waitMs === 0 ? nackText : encoder.encode(`-NAK {"delay":${waitMs * NS_PER_MS}}`);
     const entries = readAll(receipts);
-    const results = await this.#tell(entries, text);
+    const results = await this.#tell(entries, nackTextOf(waitMs));
     this.#forget(entries);
     return results;
   }
@@ -80,9 +79,10 @@ export class NatsSettling {
   }
 
   /** Without an answer: what is lost on the way comes back when its time is over. */
-  giveBack(messages: readonly Msg[]): void {
+  giveBack(messages: readonly Msg[], delayMs = 0): void {
     if (!this.#link.isUp) return;
-    for (const { reply } of messages) if (reply !== undefined) this.#link.connection.publish(reply, nackText);
+    const text = nackTextOf(delayMs);
+    for (const { reply } of messages) if (reply !== undefined) this.#link.connection.publish(reply, text);
   }
 
   /**
@@ -152,6 +152,10 @@ export class NatsSettling {
   get #nowMs(): number {
     return this.#link.deps.clock.monotonicMs();
   }
+}
+
+function nackTextOf(delayMs: number): Uint8Array {
+  return delayMs === 0 ? nackText : encoder.encode(`-NAK {"delay":${delayMs * NS_PER_MS}}`);
 }
 
 function readAll(receipts: readonly Receipt[]): readonly Entry[] {
