@@ -37,16 +37,17 @@ export async function readConfigFile(path: string, context: FileContext): Promis
 
 /**
  * A file that is a document of its own and no layer of settings: its content with each `${NAME}` in a text taken from
- * the environment. `root` is undefined when the file cannot be read or parsed. Faults name the place within the file,
+ * the environment. Whoever must not trust the file reads it by `readText`. `root` is undefined when the file cannot be read or parsed. Faults name the place within the file,
  * never a value.
  */
 export async function readDocumentFile(
   path: string,
   env: Readonly<Record<string, string | undefined>>,
+  readText: ReadText = readWhole,
 ): Promise<{ readonly root: unknown; readonly faults: readonly ConfigFault[] }> {
   const faults: ConfigFault[] = [];
   const fault = (key: string, reason: string): void => void faults.push({ key, source: path, reason });
-  const root = await parseFile(path).catch((error: unknown) => fault("", faultOfFile(error)));
+  const root = await parseFile(path, readText).catch((error: unknown) => fault("", faultOfFile(error)));
   return { root: interpolated(root, "", { env, fault }), faults };
 }
 
@@ -75,18 +76,22 @@ function interpolated(value: unknown, path: string, context: Interpolation): unk
   );
 }
 
-async function parseFile(path: string): Promise<unknown> {
+type ReadText = (path: string) => Promise<string>;
+
+const readWhole: ReadText = (path) => readFile(path, "utf8");
+
+async function parseFile(path: string, readText = readWhole): Promise<unknown> {
   const ending = extname(path).toLowerCase();
   // The parsers are loaded only when there is a file, to keep the start short.
   switch (ending) {
     case ".toml": {
       const toml = await import("smol-toml");
-      return toml.parse(await readFile(path, "utf8"));
+      return toml.parse(await readText(path));
     }
     case ".yaml":
     case ".yml": {
       const yaml = await import("yaml");
-      return yaml.parse(await readFile(path, "utf8")) as unknown;
+      return yaml.parse(await readText(path)) as unknown;
     }
     default:
       throw new Error(`the ending ${ending || "(none)"} is unknown; use .toml, .yaml or .yml`);

@@ -171,7 +171,8 @@ export class ConfiguredRouter implements ConfiguredSource {
     while (!signal.aborted) {
       await this.#deps.clock.sleep(Math.min(intervalMs, configuredRouterLimits.fileLookMs), signal);
       if (signal.aborted) return;
-      if ((await fileMark(filePath)) !== this.#fileMark) await this.#readFile().catch(() => undefined);
+      if ((await fileMark(filePath, this.#deps.clock)) !== this.#fileMark)
+        await this.#readFile().catch(() => undefined);
     }
   }
 
@@ -180,7 +181,7 @@ export class ConfiguredRouter implements ConfiguredSource {
     const { filePath } = this.#config;
     if (filePath === null) return;
     // Noted before it is read: what is written meanwhile is found by the next look.
-    this.#fileMark = await fileMark(filePath);
+    this.#fileMark = await fileMark(filePath, this.#deps.clock);
     const read = await this.#deps.readFile(filePath);
     if (read.kind === "read") {
       this.#file = read.file;

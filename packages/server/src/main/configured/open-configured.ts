@@ -74,7 +74,7 @@ function depsOf(
     random,
     warnings,
     fetchConfig: createConfigFetch({ clock }, fetchOptions),
-    readFile: (path) => readPoolsFile(path, env),
+    readFile: (path) => readPoolsFile(path, env, clock),
     queues: new QueueSet({ clock, random, logger, warnings, open }),
   };
 }

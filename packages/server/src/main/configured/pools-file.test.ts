@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { openBench, until, type Bench, type RunningRouter } from "./configured-router.fixture.ts";
-import { readPoolsFile } from "./pools-file.ts";
+import { poolsFileLimits, readPoolsFile } from "./pools-file.ts";
 
 let bench: Bench;
 beforeEach(() => {
@@ -91,6 +91,22 @@ describe("the file", () => {
     expect(missing).toMatchObject({ kind: "faulty", faults: [{ source: join(bench.folder, "none.toml") }] });
   });
 
+  test("is a file of a bounded size: a pipe, a folder or a device is a fault, and nobody waits for it", async () => {
+    const at = (name: string): string => join(bench.folder, name);
+    expect(Bun.spawnSync(["mkfifo", at("pipe.toml")]).exitCode).toBe(0);
+    symlinkSync("/dev/zero", at("zero.toml"));
+    symlinkSync(at("pipe.toml"), at("link.yaml"));
+    mkdirSync(at("folder.toml"));
+    for (const name of ["pipe.toml", "zero.toml", "link.yaml", "folder.toml"]) {
+      const faults = [{ key: "", source: at(name), reason: expect.stringContaining("is no regular file") }];
+      expect(await readPoolsFile(at(name), env)).toEqual({ kind: "faulty", faults });
+    }
+    const large = await faultsOf(`#${"x".repeat(poolsFileLimits.maxBytes)}`);
+    expect(large).toEqual([expect.stringContaining(`more than ${poolsFileLimits.maxBytes} bytes`)]);
+    symlinkSync(write(good, "real.toml"), at("good.toml"));
+    expect(await readPoolsFile(at("good.toml"), env)).toMatchObject({ kind: "read" });
+  });
+
   test("with faults keeps a router from starting", async () => {
     const starting = start(write(`[[pools]]\nconcurrency = 1\nspeed = 3\n`));
     const error: unknown = await starting.catch((fault: unknown) => fault);
@@ -140,6 +156,18 @@ describe("a router with it", () => {
     write(good);
     utimesSync(path, new Date(), new Date(1));
     await until("the file made good", async () => (await router.pools())["FAST"]?.concurrency === 3);
+  });
+
+  test("that becomes a pipe: the reload says so, and the file is followed when it is one again", async () => {
+    const path = write(good);
+    const router = await start(path);
+    rmSync(path);
+    expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+    const { status, body } = await router.call<{ detail: string }>("/config/reload", { method: "POST" });
+    expect([status, JSON.stringify(body)]).toEqual([400, expect.stringContaining("is no regular file")]);
+    rmSync(path);
+    write(good.replace("concurrency = 3", "concurrency = 4"));
+    await until("the look", async () => (await router.pools())["FAST"]?.concurrency === 4);
   });
 
   test("and told by an address too, the file counts", async () => {
