@@ -3,6 +3,7 @@ import { AckPolicy, DeliverPolicy, type ConsumerConfig, type ConsumerInfo } from
 import { CodedError } from "@flowcatalyst/foundation";
 import type { NatsLink } from "./nats-link.ts";
 import { isApiError, isMissing, natsApiCodes } from "./nats-link.ts";
+import { LaneRoom } from "./nats-lane-room.ts";
 import type { NatsNames } from "./nats-names.ts";
 import { natsQueueLimits } from "./nats-queue-config.ts";
 import { PullQuestion, type PullAnswer, type PullRequest } from "./pull-question.ts";
@@ -38,8 +39,11 @@ export class NatsLane {
   #waiting = 0;
   #askedAtMs = 0;
 
+  readonly #room: LaneRoom;
+
   constructor(deps: NatsLaneDeps) {
     this.#deps = deps;
+    this.#room = new LaneRoom(deps.link, deps.names, deps.token);
   }
 
   /** Somebody waits for a message of it. */
@@ -61,14 +65,20 @@ export class NatsLane {
         const askedAtMs = clock.monotonicMs();
         const leftMs = Math.max(0, untilMs - askedAtMs);
         const answer = await this.#ask({ max, waitMs: Math.min(leftMs, natsQueueLimits.questionMaxMs) }, signal);
-        if (answer.messages.length > 0) return answer.messages;
+        if (answer.messages.length > 0) {
+          this.#room.came();
+          return answer.messages;
+        }
         this.#deps.link.requireUp();
         if (answer.end === "refused") throw this.#refusal(answer.detail);
         // A server answers for a consumer that is no more with silence, most of the time.
         const isGone = answer.end === "gone" || answer.end === "lost";
         if (isGone) this.#made = null;
         const mayRepeat = leftMs > 0 || (isGone && isFirst);
-        if (!mayRepeat || clock.monotonicMs() >= untilMs + natsQueueLimits.busyPauseMs) return [];
+        if (!mayRepeat || clock.monotonicMs() >= untilMs + natsQueueLimits.busyPauseMs) {
+          if (!signal.aborted) await this.#room.nothingCame();
+          return [];
+        }
         // Nothing, and at once, although there was time to wait: whatever the reason, the server is not to be hammered.
         const isSoon = clock.monotonicMs() - askedAtMs < natsQueueLimits.busyPauseMs;
         if (answer.end !== "done" || isSoon) await clock.sleep(natsQueueLimits.busyPauseMs, signal);

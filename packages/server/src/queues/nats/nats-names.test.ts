@@ -63,7 +63,7 @@ describe("queue URLs", () => {
       credentials: { kind: "none" },
       streamName: "FLOWCATALYST",
       replicas: null,
-      maxAckPending: 20_000,
+      maxAckPending: 200_000,
     });
     const full = "tls://us%3Aer:p%40ss@a:1,[::1]:2/ORDERS?replicas=3&dedup_window_secs=5&max_msgs=9&ca=/ca.pem";
     expect(parseNatsQueueUrl(full)).toMatchObject({

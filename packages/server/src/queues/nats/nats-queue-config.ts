@@ -38,7 +38,8 @@ export const natsQueueDefaults = {
   /** The disk, or the account, is the limit. */
   maxBytes: -1,
   dedupWindowMs: 120_000,
-  maxAckPending: 20_000,
+  /** Mostly delayed ones: what routers hold is bounded by their pools. */
+  maxAckPending: 200_000,
   consumerIdleMs: 3_600_000,
   connectWithinMs: 30_000,
 } as const;
@@ -75,6 +76,10 @@ export const natsQueueLimits = {
   busyPauseMs: 20,
   /** How long what came too late is kept for the next question before it is given back. */
   keepMs: 1_000,
+  /** How often it is looked whether a lane is full of unsettled messages, and told that it is. */
+  roomLookEveryMs: 60_000,
+  /** A full lane that gave nothing for so long is an error of who asks. */
+  roomQuietMs: 3_000,
   readyLanesMaxAgeMs: 1_000,
   /** Lanes beyond it that nobody waits for are forgotten here. */
   maxLanes: 20_000,

@@ -155,6 +155,32 @@ describeWithNats("the queue on NATS when something fails", () => {
     expect(new Set([...idsOf(first), ...idsOf(rest)]).size).toBe(8);
   });
 
+  test("a lane that is full of unsettled messages says so, to who asks and in the log, and goes on", async () => {
+    const warned: string[] = [];
+    const logger: Logger = { ...silentLogger(), warn: (_, told) => void warned.push(told) };
+    const { queue } = await nats.open({ parameters: "max_ack_pending=5", logger });
+    await queue.publish(messages(8));
+    const first = await receive(queue);
+    await queue.nack(receiptsOf(first.slice(1)), 3_600_000);
+    const full = "the lane DEFAULT-POOL has 5 unsettled messages, its max_ack_pending";
+    for (let at = 0; at < 2; at++) {
+      const fault = await faultOf(receive(queue, 10, natsQueueLimits.roomQuietMs + 200));
+      expect(fault).toContain("QUEUE_UNAVAILABLE");
+      expect(fault).toContain(full);
+    }
+    expect(warned).toEqual([expect.stringContaining(full)]);
+    const waiting = receive(queue, 10, 10_000);
+    await queue.ack(receiptsOf(first.slice(0, 1)));
+    expect(await waiting).toHaveLength(1);
+  }, 30_000);
+
+  test("an empty lane, and one whose messages are all unsettled, is no error", async () => {
+    const { queue } = await nats.open({ parameters: "max_ack_pending=2" });
+    await queue.publish(messages(2));
+    expect(await receive(queue)).toHaveLength(2);
+    expect(await receive(queue, 10, natsQueueLimits.roomQuietMs + 200)).toEqual([]);
+  }, 30_000);
+
   test("a consumer made by hand that takes no question of ours: receiving says why, and does not hammer", async () => {
     const { stream, lanePrefix } = nats.names;
     const { queue } = await nats.open();

@@ -55,10 +55,12 @@ export interface NatsQueueParts {
  * with what is there now or with the first that comes, and is ended by the server (pull-question.ts). What arrives for
  * a question that was aborted is kept for the next one, a second at most, and then given back.
  *
- * **Unsettled messages** of a lane are at most 20,000 (`max_ack_pending`), delayed ones included; then the lane gives
- * nothing more until some are settled. A router holds at most 20 messages for each call a pool may make at once, so ten
- * routers with a pool of a hundred fit. More would cost the server: it walks through all of a consumer's unsettled
- * messages when one comes back, and writes them down together.
+ * **Unsettled messages** of a lane are at most 200,000 (`max_ack_pending`), delayed ones included; then the lane gives
+ * nothing new until some are settled, which whoever asks is told (nats-lane-room.ts). A router holds at most 20 messages
+ * for each call a pool may make at once, so what routers hold is bounded by their pools, 20,000 for ten routers with a
+ * pool of a hundred. The rest is for delayed ones: a target that is down has its messages come again later, and those
+ * of the healthy targets beside it must not wait for them. Each costs the server about 100 bytes; it walks through all
+ * of a consumer's unsettled messages when one comes back, and writes them down together, so there is a limit.
  *
  * **Guarantees.** What was answered as published is in the server's file. An ack is done when the server has taken it
  * (nats-settling.ts). A message that is neither acked nor nacked comes again after the visibility, which is the
