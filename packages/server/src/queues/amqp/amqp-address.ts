@@ -32,6 +32,10 @@ export function parseAmqpUrl(text: string): AmqpAddress {
   if (url === null || !["amqp:", "amqps:"].includes(url.protocol) || url.hostname === "") {
     throw faulty("must look like amqp://user:password@host:5672/QUEUE");
   }
+  // A password with a bare "/" or "?" ends the host early: half of it would be shown as the host or the queue.
+  if (`${url.pathname}${url.search}${url.hash}`.includes("@") || url.hash !== "") {
+    throw faulty('has an "@" or a "#" after its host; in a user or password, "/" is %2F, "?" is %3F and "#" is %23');
+  }
   for (const key of url.searchParams.keys()) {
     if (!parameters.includes(key)) throw faulty(`has a parameter "${key}"; there are ${parameters.join(", ")}`);
   }

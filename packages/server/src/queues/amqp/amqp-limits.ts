@@ -26,6 +26,16 @@ export const amqpQueueLimits = {
   /** Messages and bytes that wait for the broker's confirmation or for its credit; more are refused. */
   maxUnconfirmed: 2_000,
   maxUnconfirmedBytes: 33_554_432,
+  /** Unreadable messages, and their bytes, that are on their way to the dead letters together. */
+  maxSettingAside: 1_000,
+  maxSettingAsideBytes: 16_777_216,
+  /** What cannot be set aside is kept for so long before it is given back. */
+  setAsidePauseMs: 10_000,
+  /** Unreadable messages, with these without their text, that a lane holds; then it asks for less. */
+  maxUnreadableHeld: 10_000,
+  /** Characters. */
+  maxLetterNameLength: 255,
+  maxLetterReasonLength: 2_000,
   /** Of how many messages that came back this process remembers how often they were received. */
   maxRememberedCounts: 100_000,
   /** Seconds without a sign of life after which the broker counts as gone: twice this. */

@@ -96,7 +96,7 @@ export class AmqpLine {
       } catch (error) {
         const refused = error instanceof AccessRefused;
         if (refused || clock.monotonicMs() >= untilMs || this.#closing.signal.aborted) {
-          throw new CodedError("QUEUE_UNAVAILABLE", {
+          throw new CodedError(refused ? "CONFIG_INVALID" : "QUEUE_UNAVAILABLE", {
             message: `the broker at ${this.place} cannot be used: ${describeError(error)}`,
           });
         }

@@ -1,9 +1,12 @@
-import rhea, { type Message } from "rhea";
+import { describeError } from "@flowcatalyst/foundation";
+import rhea from "rhea";
 import type { MessageId, PoolCode } from "../../domain/ids.ts";
 import { encodeMessage } from "../../domain/message-codec.ts";
 import type { QueueMessage } from "../../domain/message.ts";
 import type { DeadLetter, DeadLetterKey } from "../../ports/queue.ts";
 import type { Broker } from "./amqp-broker.ts";
+
+type Message = ReturnType<typeof rhea.message.decode>;
 
 /** Priorities go from 0 to 9 with 4 in the middle; brokers heed them where their queue is set up so. */
 const highPriority = 9;
@@ -56,6 +59,39 @@ export function textOf(message: Message): string | null {
     : null;
 }
 
+/** A message as it came; `fault` says why it could not be decoded. */
+export type Incoming = Message | UndecodedMessage;
+
+export class UndecodedMessage {
+  readonly fault: string;
+  readonly bytes: Buffer;
+
+  constructor(fault: string, bytes: Buffer) {
+    this.fault = fault;
+    this.bytes = bytes;
+  }
+}
+
+/** Never throws: whatever a stranger sends, the connection stays. */
+export function decodeIncoming(bytes: Buffer): Incoming {
+  try {
+    return rhea.message.decode(bytes);
+  } catch (error) {
+    return new UndecodedMessage(describeError(error), bytes);
+  }
+}
+
+/** What can be shown of a message that is no text: its body as JSON, if there is one and it can be written so. */
+export function shownBodyOf(message: Incoming): string {
+  if (message instanceof UndecodedMessage) return message.bytes.toString("base64");
+  try {
+    const shown: unknown = textOf(message) ?? JSON.stringify(message["body"]);
+    return typeof shown === "string" ? shown : "";
+  } catch {
+    return "";
+  }
+}
+
 function dataOf(bytes: Buffer): unknown {
   return rhea.message.data_section(bytes);
 }
@@ -93,7 +129,17 @@ export function encodeLetter(letter: DeadLetter): Uint8Array {
 }
 
 /** What somebody else put to the dead letters has no key of ours; it is shown by its message id, if it has one. */
-export function decodeLetter(message: Message): DeadLetter {
+export function decodeLetter(message: Incoming): DeadLetter {
+  try {
+    if (!(message instanceof UndecodedMessage)) return readLetter(message);
+  } catch {
+    // Shown as what it is below: one letter of a stranger hides no others.
+  }
+  const key = "foreign:unreadable" as DeadLetterKey;
+  return { key, id: null, lane: null, reason: "put here by somebody else", body: shownBodyOf(message), atMs: 0 };
+}
+
+function readLetter(message: Message): DeadLetter {
   const properties: unknown = message["application_properties"];
   const property = (name: string): string | null => {
     const value: unknown = typeof properties === "object" && properties !== null ? Reflect.get(properties, name) : null;
@@ -106,6 +152,6 @@ export function decodeLetter(message: Message): DeadLetter {
     lane: property(letterProperties.lane) as PoolCode | null,
     reason: property(letterProperties.reason) ?? "put here by somebody else",
     body: textOf(message) ?? "",
-    atMs: Number(property(letterProperties.at) ?? creationTimeOf(message) ?? 0),
+    atMs: Number(property(letterProperties.at) ?? creationTimeOf(message) ?? 0) || 0,
   };
 }

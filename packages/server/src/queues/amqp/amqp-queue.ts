@@ -1,5 +1,4 @@
-import { backoffMs, describeError } from "@flowcatalyst/foundation";
-import type { Message } from "rhea";
+import { describeError } from "@flowcatalyst/foundation";
 import { defaultPoolCode } from "../../domain/dispatch-pool.ts";
 import type { PoolCode } from "../../domain/ids.ts";
 import { decodeMessage, describeFaults, encodeMessage } from "../../domain/message-codec.ts";
@@ -25,12 +24,22 @@ import { amqpCapabilities } from "./amqp-broker.ts";
 import { AmqpDeadLetters } from "./amqp-dead-letters.ts";
 import { amqpQueueLimits as limits } from "./amqp-limits.ts";
 import type { AmqpLine } from "./amqp-line.ts";
-import { bodyBytesOf, creationTimeOf, encodeForAmqp, receiveCountOf, textOf } from "./amqp-message.ts";
+import {
+  bodyBytesOf,
+  creationTimeOf,
+  encodeForAmqp,
+  receiveCountOf,
+  shownBodyOf,
+  textOf,
+  UndecodedMessage,
+  type Incoming,
+} from "./amqp-message.ts";
 import { ConfirmedSender, type SendResult } from "./confirmed-sender.ts";
 import { HeldMessages, type Content, type Held } from "./held-messages.ts";
 import { LaneIntake, type Arrival } from "./lane-intake.ts";
 import { ReceiveCounts } from "./receive-counts.ts";
 import type { ReceivingLink, Settlement } from "./receiving-link.ts";
+import { SetAside, type Letter } from "./set-aside.ts";
 
 export interface AmqpQueueDeps extends BrokerQueueDeps {
   readonly receiving: AmqpLine;
@@ -43,7 +52,6 @@ interface Lane {
   readonly sender: ConfirmedSender;
 }
 
-type Letter = Omit<DeadLetter, "key" | "atMs">;
 type Unread = Omit<Arrival<Content>, "content">;
 
 interface Outgoing {
@@ -82,7 +90,8 @@ interface Outgoing {
  * refused, receipts are dead, `probe` says DOWN and why. One that is silent is noticed after two heartbeats. A message
  * sent and not confirmed is refused although the broker may have it: published again, it comes twice. A body that
  * cannot be read goes to the dead letters, first written there, then accepted here: a crash between the two leaves it
- * in both. The same holds for `deadLetter`.
+ * in both. The same holds for `deadLetter`. While they take nothing, unreadable messages are kept for a pause and given
+ * back, and the others are received (set-aside.ts).
  */
 export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly name: string;
@@ -97,6 +106,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly #held: HeldMessages;
   readonly #counts = new ReceiveCounts(limits.maxRememberedCounts);
   readonly #dead: AmqpDeadLetters;
+  readonly #setAside: SetAside;
   readonly #closing = new AbortController();
 
   constructor(deps: AmqpQueueDeps, config: BrokerQueueConfig, address: AmqpAddress) {
@@ -114,6 +124,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     for (const lane of address.lanes) this.#lanes.set(lane, this.#openLane(`${address.queue}.${lane}`));
     const sender = new ConfirmedSender(clock, publishing, address.dead);
     this.#dead = new AmqpDeadLetters({ clock, line: deps.receiving, sender }, address.dead);
+    this.#setAside = new SetAside({ ...deps, dead: this.#dead, signal: this.#closing.signal });
   }
 
   async publish(messages: readonly QueueMessage[]): Promise<readonly PublishResult[]> {
@@ -238,8 +249,22 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     );
   }
 
-  /** What cannot be read goes to the dead letters. */
-  #read(message: Message, arrival: Unread): Content | Promise<void> {
+  /** What cannot be read goes to the dead letters; so does what makes reading itself fail. */
+  #read(message: Incoming, arrival: Unread): Content | Promise<void> {
+    let letter: Letter;
+    try {
+      const read = this.#decode(message, arrival);
+      if ("receiveCount" in read) return read;
+      letter = read;
+    } catch (error) {
+      const reason = `MESSAGE_INVALID: it cannot be read: ${describeError(error)}`;
+      letter = { id: null, lane: null, reason, body: shownBodyOf(message) };
+    }
+    return this.#setAside.take(letter, arrival);
+  }
+
+  #decode(message: Incoming, arrival: Unread): Content | Letter {
+    if (message instanceof UndecodedMessage) throw new Error(`${message.fault} (its bytes are shown in base64)`);
     const text = textOf(message);
     const decoded = decodeMessage(text ?? "");
     if (text !== null && decoded.kind === "message") {
@@ -252,23 +277,7 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     }
     const { id, lane, code, faults } = decoded.kind === "malformed" ? decoded : unreadable;
     const reason = `${code}: ${text === null ? "the body is neither data nor text" : describeFaults(faults)}`;
-    return this.#setAside({ id, lane, reason, body: text ?? JSON.stringify(message.body) }, arrival);
-  }
-
-  /** While the dead-letter queue takes nothing, it is tried again slowly: given back, it would be here again. */
-  async #setAside(letter: Letter, { link, delivery, atMs }: Unread): Promise<void> {
-    const { clock, random, logger } = this.#deps;
-    for (let tries = 0; !link.isGone && clock.monotonicMs() < atMs + limits.holdMaxMs; tries++) {
-      try {
-        await this.#putDead(letter);
-        await link.settle([delivery], "accepted");
-        return;
-      } catch (error) {
-        if (tries === 0) logger.warn({ reason: describeError(error) }, "an unreadable message cannot be set aside");
-        await clock.sleep(backoffMs(setAsidePolicy, tries, random), this.#closing.signal);
-      }
-    }
-    await link.settle([delivery], "unseen");
+    return { id, lane, reason, body: shownBodyOf(message) };
   }
 
   #putDead(letter: Letter): Promise<void> {
@@ -310,7 +319,6 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   }
 }
 
-const setAsidePolicy = { baseMs: 250, capMs: 10_000 } as const;
 const unreadable = { id: null, lane: null, code: "MESSAGE_INVALID", faults: [] } as const;
 
 const notSent: PublishResult = { kind: "refused", detail: "not sent" };
@@ -334,5 +342,6 @@ function publishResult(result: SendResult | undefined): PublishResult {
   if (result === undefined) return notSent;
   if (result.kind === "sent") return { kind: "published" };
   if (result.kind === "refused") return result;
-  return { kind: "invalid", code: "MESSAGE_INVALID", detail: result.detail };
+  const code = result.isTooLarge ? "MESSAGE_TOO_LARGE" : "MESSAGE_INVALID";
+  return { kind: "invalid", code, detail: result.detail };
 }

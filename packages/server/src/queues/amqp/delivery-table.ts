@@ -7,12 +7,16 @@ import type { Delivery, Session } from "rhea";
  * settled deliveries in memory, and after 2048 of them nothing more would be received on the session. A table lets each
  * go when it is settled. How many there are is bounded by the credit that is given.
  *
+ * The library decodes a message before it hands it over, and what cannot be decoded would break the connection. It
+ * leaves alone what it does not know the format of; so that is what it is told of every delivery.
+ *
  * It stands where the library's own ring stands, with the five calls that the library makes of it.
  */
 export class DeliveryTable {
   readonly #byId = new Map<number, Delivery>();
 
   push(delivery: Delivery): void {
+    Reflect.set(delivery, "format", unknownFormat);
     this.#byId.set(delivery.id, delivery);
   }
 
@@ -37,6 +41,8 @@ export class DeliveryTable {
     return this.#byId.size;
   }
 }
+
+const unknownFormat = -1;
 
 /** Frames that the broker may send before it hears of us; the credit of the link is what limits messages. */
 const sessionWindow = 8_192;

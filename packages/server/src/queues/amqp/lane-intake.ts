@@ -1,7 +1,8 @@
 import { CodedError, type Clock } from "@flowcatalyst/foundation";
-import type { Delivery, Message } from "rhea";
+import type { Delivery } from "rhea";
 import { amqpQueueLimits as limits } from "./amqp-limits.ts";
 import type { AmqpLine, LiveConnection } from "./amqp-line.ts";
+import type { Incoming } from "./amqp-message.ts";
 import { ReceivingLink } from "./receiving-link.ts";
 
 /** A message that has come and was given to nobody yet, or is held by whom it was given to. */
@@ -17,7 +18,7 @@ export interface LaneIntakeDeps<Content> {
   readonly clock: Clock;
   readonly line: AmqpLine;
   /** A promise: nobody is to have it, and when that is over it was dealt with. It never rejects. */
-  read(message: Message, arrival: Omit<Arrival<Content>, "content">): Content | Promise<void>;
+  read(message: Incoming, arrival: Omit<Arrival<Content>, "content">): Content | Promise<void>;
   /** These go back to the broker, and nobody has seen them. */
   unseen(arrivals: readonly Arrival<Content>[]): void;
   /** A link is gone: what came through it belongs to the broker. */
@@ -125,7 +126,7 @@ export class LaneIntake<Content> {
     return link;
   }
 
-  #onMessage(link: ReceivingLink, message: Message, delivery: Delivery): void {
+  #onMessage(link: ReceivingLink, message: Incoming, delivery: Delivery): void {
     const arrival = { link, delivery, atMs: this.#deps.clock.monotonicMs() };
     const content = this.#deps.read(message, arrival);
     if (content instanceof Promise) void this.#afterwards(content);
@@ -133,9 +134,10 @@ export class LaneIntake<Content> {
     this.#gather();
   }
 
-  /** While unreadable messages are being set aside, no others are asked for in their place. */
+  /** Others are asked for in its place: unreadable messages that cannot be set aside do not stop a lane. */
   async #afterwards(setAside: Promise<void>): Promise<void> {
     this.#unreadable += 1;
+    this.#giveCredit();
     await setAside;
     this.#unreadable -= 1;
     this.#giveCredit();
@@ -160,7 +162,8 @@ export class LaneIntake<Content> {
     const link = this.#link;
     if (link === null || (link.credit > 0 && !link.live.broker.countsCredit)) return;
     const wanted = this.#questions.reduce((sum, { max }) => sum + max, 0);
-    link.addCredit(Math.min(wanted, this.#maxCredit) - link.credit - this.#waiting.length - this.#unreadable);
+    const room = Math.max(0, limits.maxUnreadableHeld - this.#unreadable);
+    link.addCredit(Math.min(wanted, this.#maxCredit, room) - link.credit - this.#waiting.length);
   }
 
   /** One turn of the event loop later, what has come by then answers the questions. */

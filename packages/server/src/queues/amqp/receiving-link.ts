@@ -1,15 +1,16 @@
 import type { Clock } from "@flowcatalyst/foundation";
-import rhea, { type Delivery, type EventContext, type Message, type Receiver, type Session } from "rhea";
+import rhea, { type Delivery, type EventContext, type Receiver, type Session } from "rhea";
 import type { ReceiptResult } from "../../ports/queue.ts";
 import { errorText, type LiveConnection } from "./amqp-line.ts";
 import { amqpQueueLimits as limits } from "./amqp-limits.ts";
+import { decodeIncoming, type Incoming } from "./amqp-message.ts";
 import { installDeliveryTable, type DeliveryTable } from "./delivery-table.ts";
 
 /** What becomes of a message: it is done; it failed here and comes again; it comes again as if it had never come. */
 export type Settlement = "accepted" | "failed" | "unseen";
 
 export interface ReceivingLinkHandlers {
-  message(message: Message, delivery: Delivery): void;
+  message(message: Incoming, delivery: Delivery): void;
   /** Nothing more comes, and what was received of it belongs to the broker again. */
   gone(reason: string): void;
   /** A settlement was not confirmed in time. */
@@ -26,6 +27,8 @@ interface Settling {
   readonly delivery: Delivery;
   readonly position: number;
   readonly call: SettleCall;
+  /** By the monotonic clock. */
+  readonly atMs: number;
 }
 
 interface SettleCall {
@@ -118,8 +121,9 @@ export class ReceivingLink {
     if (settlement !== "accepted") return Promise.resolve(this.#giveBack(deliveries, settlement));
     const { promise, resolve } = Promise.withResolvers<readonly ReceiptResult[]>();
     const call: SettleCall = { results: deliveries.map(() => "dead"), left: deliveries.length, resolve };
+    const atMs = this.#clock.monotonicMs();
     for (const [position, delivery] of deliveries.entries()) {
-      this.#settling.set(delivery.id, { delivery, position, call });
+      this.#settling.set(delivery.id, { delivery, position, call, atMs });
       delivery.update(false, accepted);
     }
     this.#cancelTimer ??= this.#clock.setTimer(limits.settleMs, () => this.#onTimer());
@@ -144,10 +148,12 @@ export class ReceivingLink {
     this.#end("closed");
   }
 
+  /** The library hands the bytes over as they came: see delivery-table.ts. */
   #onMessage({ message, delivery }: EventContext): void {
-    if (message === undefined || delivery === undefined || this.#isGone) return;
+    const bytes: unknown = message;
+    if (!Buffer.isBuffer(bytes) || delivery === undefined || this.#isGone) return;
     this.#credit -= 1;
-    this.#handlers.message(message, delivery);
+    this.#handlers.message(decodeIncoming(bytes), delivery);
   }
 
   #onDrained(): void {
@@ -173,9 +179,14 @@ export class ReceivingLink {
     this.#cancelTimer = null;
   }
 
+  /** The first of them is the oldest: one that waits too long is a fault, however many after it were answered. */
   #onTimer(): void {
     this.#cancelTimer = null;
-    this.#handlers.stuck("it does not confirm settlements");
+    const oldest = this.#settling.values().next().value;
+    if (oldest === undefined) return;
+    const leftMs = oldest.atMs + limits.settleMs - this.#clock.monotonicMs();
+    if (leftMs > 0) this.#cancelTimer = this.#clock.setTimer(leftMs, () => this.#onTimer());
+    else this.#handlers.stuck("it does not confirm settlements");
   }
 
   #end(reason: string): void {

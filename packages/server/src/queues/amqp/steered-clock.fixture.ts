@@ -23,7 +23,16 @@ export class SteeredClock implements Clock {
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return this.#real.sleep(ms, signal);
+    if (signal?.aborted === true) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      const cancel = this.setTimer(ms, end);
+      signal?.addEventListener("abort", end, { once: true });
+    });
   }
 
   setTimer(ms: number, fn: () => void): () => void {
