@@ -37,8 +37,8 @@ export async function readConfigFile(path: string, context: FileContext): Promis
 
 /**
  * A file that is a document of its own and no layer of settings: its content with each `${NAME}` in a text taken from
- * the environment. Whoever must not trust the file reads it by `readText`. `root` is undefined when the file cannot be read or parsed. Faults name the place within the file,
- * never a value.
+ * the environment. Whoever must not trust the file reads it by `readText`. `root` is undefined when the file cannot be
+ * read or parsed. Faults name the place within the file, never a value.
  */
 export async function readDocumentFile(
   path: string,

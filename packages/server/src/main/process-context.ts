@@ -11,6 +11,8 @@ export interface ProcessContext {
   readonly clock: Clock;
   /** For `${NAME}` in files that are read later than the configuration; absent: there are no names. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Whether FC_ROUTER_CONFIG_URL may name files as queues, which only tests do; absent: it may not. */
+  readonly opensToldFiles?: boolean;
   /** Aborts when the process is told to stop: for what a start waits for. Services have a signal of their own. */
   readonly stopping?: AbortSignal;
   /** Sets the wall time of `clock`: instances that share a database go by its time. */

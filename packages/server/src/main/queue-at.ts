@@ -136,7 +136,7 @@ type OpenBroker = (deps: BrokerQueueDeps, config: BrokerQueueConfig) => Promise<
 
 /** A process loads only the clients of the brokers it uses. */
 async function brokerOf(url: string): Promise<OpenBroker> {
-  const scheme = url.slice(0, url.indexOf(":")).toLowerCase();
+  const scheme = routerQueueOf(url).queueName.toLowerCase();
   switch (scheme) {
     case "nats":
     case "tls":

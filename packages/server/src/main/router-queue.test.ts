@@ -11,6 +11,9 @@ test("routers are told of a queue without whatever opens it", () => {
   const nats = "nats://a-token@n1:4222,n2:4222/STREAM?replicas=3";
   expect(routerQueueOf(nats)).toEqual({ queueName: "nats", queueUri: "nats://n1:4222,n2:4222/STREAM?replicas=3" });
   expect(routerQueueOf("amqp://me:p@ss/w#rd@broker").queueUri).not.toContain("ss");
+  for (const garbage of ["garbage SECRET@x", "SECRET:SECRET@x", "postgres:SECRET@x", "sqlite://me:SECRET@x"]) {
+    expect(JSON.stringify(routerQueueOf(garbage))).not.toContain("SECRET");
+  }
 });
 
 test("a queue is the same whoever opens it and however it is used", () => {

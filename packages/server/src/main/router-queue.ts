@@ -38,6 +38,19 @@ function addressOf(text: string): Address | null {
   return { scheme, userInfo, hosts, path, parameters: query.split("&").filter((parameter) => parameter !== "") };
 }
 
+/** A queue without an address: the store's own, and a file. */
+const localShape = /^(db|sqlite):(?!\/\/)/;
+
+/** Why a queue that an address has told of is not opened, without anything of it, for it may hold a password. */
+export function toldQueueFault(queueUri: string, { opensFiles }: { readonly opensFiles: boolean }): string | null {
+  // Whoever answers there could have files made and opened anywhere on this machine.
+  if (/^sqlite:/i.test(queueUri)) {
+    return opensFiles ? null : "is a file, and files are opened only from FC_QUEUE_URL: name a queue on the network";
+  }
+  if (addressOf(queueUri) !== null || localShape.test(queueUri)) return null;
+  return "has an address that cannot be read: it must begin with a scheme and a host, as nats://host does";
+}
+
 function textOf({ scheme, userInfo, hosts, path, parameters }: Address): string {
   return scheme + userInfo + hosts + path + (parameters.length === 0 ? "" : `?${parameters.join("&")}`);
 }
@@ -53,18 +66,21 @@ function nameOf(parameter: string): string {
 
 /** A queue as `/api/config/router` tells routers of it: without user and password, which they have themselves. */
 export function routerQueueOf(queueUrl: string): RouterQueue {
-  const queueName = queueUrl.slice(0, queueUrl.indexOf(":"));
   const address = addressOf(queueUrl);
-  // What is no address as we know them may have a password in any place up to the last `@`.
-  if (address === null) return { queueName, queueUri: queueUrl.replace(/:\/\/.*@/s, "://") };
+  const queueName = localShape.exec(queueUrl)?.[1] ?? /^([a-z][a-z0-9+.-]*):\/\//i.exec(queueUrl)?.[1] ?? "unreadable";
+  // What is no address as we know them may have a password in any place.
+  if (address === null) return { queueName, queueUri: localShape.test(queueUrl) ? queueUrl : "(unreadable)" };
   const parameters = address.parameters.filter((parameter) => !isSecret(parameter));
   return { queueName, queueUri: textOf({ ...address, userInfo: "", parameters }) };
 }
 
-/** The same queue has the same key, whoever's user and password stand in its address, and however it is to be used. */
+/**
+ * The same queue has the same key, whoever's user and password stand in its address, and however it is to be used. Not
+ * to be told to anybody: of what is no address it is the text itself.
+ */
 export function queueKeyOf(queueUrl: string): string {
   const address = addressOf(queueUrl);
-  if (address === null) return routerQueueOf(queueUrl).queueUri;
+  if (address === null) return queueUrl;
   const parameters = address.parameters.filter((parameter) => placeParameters.has(nameOf(parameter))).toSorted();
   return textOf({ ...address, userInfo: "", parameters });
 }

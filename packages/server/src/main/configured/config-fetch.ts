@@ -78,10 +78,21 @@ function shaped(text: string, fail: (what: string) => CodedError): RouterConfigA
   } catch {
     throw fail("answers what is no JSON");
   }
-  const read = readConfigAnswer(body);
+  const read = readOrNull(body);
+  if (read === null) throw fail("answers what cannot be read: it is too deep");
   if (read.kind === "shaped") return read.value;
   const told = read.faults.slice(0, configFetchLimits.faultsTold).map(({ path, message }) => `${path} ${message}`);
   throw fail(`answers what cannot be taken: ${told.join("; ")}`);
+}
+
+/** Null: it is nested so deep that it overflows the stack. */
+function readOrNull(body: unknown): ReturnType<typeof readConfigAnswer> | null {
+  try {
+    return readConfigAnswer(body);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 /** What the fault was, without the address that some runtimes put into it. */

@@ -39,7 +39,8 @@ export interface Bench {
   readonly folder: string;
   readonly target: Target;
   configServer(): ConfigServer;
-  start(env: Readonly<Record<string, string>>, isAwaited?: boolean): Promise<RunningRouter>;
+  /** Queues that it is told of may be files here, as they may not be anywhere else, unless the last says otherwise. */
+  start(env: Readonly<Record<string, string>>, isAwaited?: boolean, opensToldFiles?: boolean): Promise<RunningRouter>;
   /** Messages in a file that nobody has open. */
   fill(path: string, ids: readonly string[], fields?: object): Promise<void>;
   /** What is left in a file that nobody has open. */
@@ -81,8 +82,8 @@ export function openBench(): Bench {
     folder,
     target,
     configServer: () => startConfigServer(ends),
-    start: async (env, isAwaited = true) => {
-      const router = await startRouter(env, isAwaited);
+    start: async (env, isAwaited = true, opensToldFiles = true) => {
+      const router = await startRouter(env, { isAwaited, opensToldFiles });
       ends.push(() => router.stop());
       return router;
     },
@@ -156,7 +157,15 @@ function startConfigServer(ends: (() => unknown)[]): ConfigServer {
   return configServer;
 }
 
-async function startRouter(env: Readonly<Record<string, string>>, isAwaited: boolean): Promise<RunningRouter> {
+interface StartOptions {
+  readonly isAwaited: boolean;
+  readonly opensToldFiles: boolean;
+}
+
+async function startRouter(
+  env: Readonly<Record<string, string>>,
+  { isAwaited, opensToldFiles }: StartOptions,
+): Promise<RunningRouter> {
   const all = {
     FC_ROUTER_PORT: "0",
     FC_METRICS_PORT: "0",
@@ -171,6 +180,7 @@ async function startRouter(env: Readonly<Record<string, string>>, isAwaited: boo
   const context: ProcessContext = {
     version: "1.2.3",
     env: all,
+    opensToldFiles,
     holder: "here:1:1",
     clock: systemClock(),
     steerClock: () => undefined,

@@ -127,6 +127,29 @@ describe("FC_ROUTER_CONFIG_URL", () => {
     await until("readiness", async () => (await router.ready()).status === "UP");
   });
 
+  test("may not name files, and what it names that is no address is not quoted", async () => {
+    const config = bench.configServer();
+    const garbage = ["garbage SECRETa@x", "SECRETb:SECRETc@x", "nats://me:SECRETd@n/a#b@c", "postgres:SECRETe@x"];
+    const queues = garbage.map((queueUri, at) => ({ queueName: `garbage${at}`, queueUri }));
+    config.answer = () => Response.json({ queues: [...queues, named("a"), { queueName: "b", queueUri: "SQLite:b" }] });
+    const env = { FC_QUEUE_URL: queueAt("own.db"), FC_ROUTER_CONFIG_URL: config.url };
+    const router = await bench.start(env, true, false);
+    const faults = /garbage0: .*garbage1: .*garbage2: .*garbage3: .*a: is a file.*b: is a file/;
+    await until("all faults", async () => faults.test(await readyReason(router, "queue")));
+    const told = JSON.stringify([await router.warnings(), await router.ready()]);
+    expect(told).toContain("must begin with a scheme");
+    expect(told).not.toContain("SECRET");
+    expect(await Bun.file(fileAt("a.db")).exists()).toBe(false);
+  });
+
+  test("an answer that is too deep cannot be read, which is not the line's fault", async () => {
+    const config = bench.configServer();
+    config.answer = () => new Response(`${"[".repeat(200_000)}${"]".repeat(200_000)}`);
+    const router = await bench.start({ FC_ROUTER_CONFIG_URL: config.url }, false);
+    await until("the fault", async () => (await readyReason(router, "configuration")).includes("answers what"));
+    expect(await readyReason(router, "configuration")).not.toContain("cannot be reached");
+  });
+
   test("an address that fails, or answers nonsense, keeps what it said last", async () => {
     const config = bench.configServer();
     config.answer = () => Response.json({ processingPools: [{ code: "A", concurrency: 3 }], queues: [named("a")] });

@@ -1,9 +1,10 @@
+import { CodedError } from "@flowcatalyst/foundation";
 import type { DeliveryControl } from "../../ports/delivery-control.ts";
 import type { Warnings } from "../../router/warnings.ts";
 import type { RouterConfig } from "../process-config.ts";
 import type { ProcessContext } from "../process-context.ts";
 import { openQueueAt, type OpenQueue } from "../queue-at.ts";
-import { withOwnCredentials } from "../router-queue.ts";
+import { toldQueueFault, withOwnCredentials } from "../router-queue.ts";
 import type { RouterHome } from "../router-home.ts";
 import type { ConfiguredParts } from "../router-service.ts";
 import { ConfiguredControl } from "./configured-control.ts";
@@ -80,11 +81,13 @@ function depsOf(
 }
 
 /** Its user and password are those of FC_QUEUE_URL on the same host, unless it has its own. */
-function openConfiguredQueue(
+async function openConfiguredQueue(
   { name, uri, connections, visibilityMs }: ConfiguredQueue,
   { config, home, ownUrls }: ConfiguredPlan,
   context: ProcessContext,
 ): Promise<OpenQueue> {
+  const fault = toldQueueFault(uri, { opensFiles: context.opensToldFiles === true });
+  if (fault !== null) throw new CodedError("CONFIG_INVALID", { message: fault });
   const place = {
     url: withOwnCredentials(uri, ownUrls),
     name,
