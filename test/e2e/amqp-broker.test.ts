@@ -1,4 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { isCodedError, silentLogger, systemClock, systemRandom } from "@flowcatalyst/foundation";
 import type { MessageId, PoolCode } from "../../packages/server/src/domain/ids.ts";
 import type { StandaloneMessage } from "../../packages/server/src/domain/message.ts";
@@ -153,4 +156,52 @@ function brokerCases(create: () => Promise<BrokerServer>): void {
 }
 
 describeWithActivemq("ActiveMQ", () => brokerCases(() => createActivemqServer()));
-describeWithRabbit("RabbitMQ", () => brokerCases(() => createRabbitServer()));
+describeWithRabbit("RabbitMQ", () => {
+  brokerCases(() => createRabbitServer());
+
+  test(
+    "a queue that is full by its policy refuses and never calls a message invalid, and takes more when there is room",
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), "fc-rabbit-policy-"));
+      closing.push(() => rm(folder, { recursive: true, force: true }));
+      const definitions = join(folder, "definitions.json");
+      await writeFile(definitions, JSON.stringify({ vhosts: [{ name: "/" }], policies: [fullAfterThree], ...guest }));
+      // The server reads it under an account of its own.
+      await chmod(folder, 0o755);
+      const settings = { load_definitions: definitions };
+      const { queue } = await open(await start(() => createRabbitServer({ settings })));
+      const kinds: string[] = [];
+      const rejected: string[] = [];
+      for (let at = 0; at < 6; at++) {
+        const [result] = await queue.publish([message(`m${at}`)]);
+        kinds.push(result?.kind ?? "none");
+        if (result?.kind === "refused") rejected.push(result.detail);
+      }
+      expect(kinds.slice(0, 3)).toEqual(["published", "published", "published"]);
+      expect(kinds.slice(3)).toEqual(["refused", "refused", "refused"]);
+      // Before the time for confirming is over. Version 3.10 says it by closing the connection.
+      expect(rejected.filter((detail) => detail.includes("not confirmed"))).toEqual([]);
+      const held = await queue.receive({ lane, max: 3, waitMs: deadlineMs }, new AbortController().signal);
+      await queue.ack(held.map(({ receipt }) => receipt));
+      await eventually("room", async () => {
+        const [result] = await queue.publish([message("more")]);
+        return result?.kind === "published" ? true : undefined;
+      });
+    },
+    3 * deadlineMs,
+  );
+});
+
+const fullAfterThree = {
+  vhost: "/",
+  name: "full",
+  pattern: "^kill",
+  "apply-to": "queues",
+  definition: { "max-length": 3, overflow: "reject-publish" },
+  priority: 0,
+};
+/** With definitions of its own a server makes no account by itself. */
+const guest = {
+  users: [{ name: "guest", password: "guest", tags: "administrator" }],
+  permissions: [{ user: "guest", vhost: "/", configure: ".*", write: ".*", read: ".*" }],
+};
