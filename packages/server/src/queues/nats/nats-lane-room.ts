@@ -51,7 +51,7 @@ export class LaneRoom {
       const most = info.config.max_ack_pending ?? 0;
       const isFull = most > 0 && info.num_ack_pending >= most && info.num_pending > 0;
       this.#fault = isFull
-        ? `the lane ${this.#token} has ${most} unsettled messages, its max_ack_pending: others wait until some are settled`
+        ? `the lane ${this.#token} has ${most} unsettled messages, its max_ack_pending: others wait for them`
         : null;
     } catch (error) {
       this.#fault = null;

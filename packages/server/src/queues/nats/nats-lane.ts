@@ -75,10 +75,7 @@ export class NatsLane {
         const isGone = answer.end === "gone" || answer.end === "lost";
         if (isGone) this.#made = null;
         const mayRepeat = leftMs > 0 || (isGone && isFirst);
-        if (!mayRepeat || clock.monotonicMs() >= untilMs + natsQueueLimits.busyPauseMs) {
-          if (!signal.aborted) await this.#room.nothingCame();
-          return [];
-        }
+        if (!mayRepeat || clock.monotonicMs() >= untilMs + natsQueueLimits.busyPauseMs) return await this.#none(signal);
         // Nothing, and at once, although there was time to wait: whatever the reason, the server is not to be hammered.
         const isSoon = clock.monotonicMs() - askedAtMs < natsQueueLimits.busyPauseMs;
         if (answer.end !== "done" || isSoon) await clock.sleep(natsQueueLimits.busyPauseMs, signal);
@@ -102,6 +99,11 @@ export class NatsLane {
     for (const question of this.#questions) question.discard();
     this.#cancelKeeping();
     return this.#kept.splice(0);
+  }
+
+  async #none(signal: AbortSignal): Promise<readonly Msg[]> {
+    if (!signal.aborted) await this.#room.nothingCame();
+    return [];
   }
 
   async #ask(request: PullRequest, signal: AbortSignal): Promise<PullAnswer> {

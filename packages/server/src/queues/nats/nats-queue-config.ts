@@ -80,6 +80,8 @@ export const natsQueueLimits = {
   roomLookEveryMs: 60_000,
   /** A full lane that gave nothing for so long is an error of who asks. */
   roomQuietMs: 3_000,
+  /** Subjects that name no lane: of how many a message is set aside at each look. */
+  straysAtOnce: 100,
   readyLanesMaxAgeMs: 1_000,
   /** Lanes beyond it that nobody waits for are forgotten here. */
   maxLanes: 20_000,

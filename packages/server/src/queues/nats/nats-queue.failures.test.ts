@@ -324,6 +324,22 @@ describeWithNats("the queue on NATS when something fails", () => {
     listening.unsubscribe();
   });
 
+  test("what lies on a subject that names no lane is set aside as well", async () => {
+    const { queue } = await nats.open();
+    const subject = `${nats.names.lanePrefix}=zz`;
+    for (const body of ["one", "two"]) nats.connection.publish(subject, body);
+    await queue.publish([message("a")]);
+    await nats.connection.flush();
+    while (((await queue.metrics()).dead ?? 0) < 2) {
+      expect(await queue.readyLanes()).toEqual([lane]);
+      await systemClock().sleep(50);
+    }
+    const { letters } = await queue.listDeadLetters({ limit: 10, after: null });
+    expect(letters.map(({ body }) => body).toSorted()).toEqual(["one", "two"]);
+    expect(letters[0]?.reason).toContain(`the subject ${subject} names no lane`);
+    expect(idsOf(await receive(queue))).toEqual(["a"]);
+  }, 20_000);
+
   test("closing is no reason to warn", async () => {
     const warned: unknown[] = [];
     const logger: Logger = { ...silentLogger(), warn: (...told: unknown[]) => warned.push(told) };

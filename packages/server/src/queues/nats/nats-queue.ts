@@ -29,6 +29,7 @@ import { NatsPublishing } from "./nats-publishing.ts";
 import { natsQueueLimits, type NatsQueueSettings } from "./nats-queue-config.ts";
 import { parseReceipt } from "./nats-receipt.ts";
 import { NatsSettling } from "./nats-settling.ts";
+import { NatsStrays } from "./nats-strays.ts";
 import { ensureStreams } from "./nats-streams.ts";
 
 export interface NatsQueueParts {
@@ -56,7 +57,7 @@ export interface NatsQueueParts {
  * a question that was aborted is kept for the next one, a second at most, and then given back.
  *
  * **Unsettled messages** of a lane are at most 200,000 (`max_ack_pending`), delayed ones included; then the lane gives
- * nothing new until some are settled, which whoever asks is told (nats-lane-room.ts). A router holds at most 20 messages
+ * nothing new until some are settled, and whoever asks is told (nats-lane-room.ts). A router holds at most 20 messages
  * for each call a pool may make at once, so what routers hold is bounded by their pools, 20,000 for ten routers with a
  * pool of a hundred. The rest is for delayed ones: a target that is down has its messages come again later, and those
  * of the healthy targets beside it must not wait for them. Each costs the server about 100 bytes; it walks through all
@@ -87,6 +88,7 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   readonly #publishing: NatsPublishing;
   readonly #settling: NatsSettling;
   readonly #dead: NatsDeadLetters;
+  readonly #strays: NatsStrays;
   readonly #lanes = new Map<PoolCode, NatsLane>();
   readonly #stopWatching: () => void;
   readonly #closing = new AbortController();
@@ -104,6 +106,7 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     this.#publishing = new NatsPublishing(link, names, capabilities.maxMessageBytes);
     this.#settling = new NatsSettling(link, names, config.visibilityMs);
     this.#dead = new NatsDeadLetters({ link, names, ensureStreams: () => ensureStreams(link, names, settings) });
+    this.#strays = new NatsStrays({ link, names, dead: this.#dead });
     this.#stopWatching = link.onDown(() => {
       for (const lane of this.#lanes.values()) lane.lose();
     });
@@ -244,8 +247,16 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     const { streams } = this.#link.manager;
     const question = { subjects_filter: this.#names.laneSubjects, deleted_details: false };
     const { state } = await this.#link.call(() => streams.info(this.#names.stream, question));
-    const lanes = Object.keys(state.subjects ?? {}).map((subject) => this.#laneOf(subject));
-    return new Set(lanes.filter((lane) => lane !== null));
+    const lanes = new Set<PoolCode>();
+    const strays: string[] = [];
+    for (const subject of Object.keys(state.subjects ?? {})) {
+      const lane = this.#laneOf(subject);
+      if (lane === null) strays.push(subject);
+      else lanes.add(lane);
+    }
+    // Nobody waits for it, and it never rejects.
+    void this.#strays.setAside(strays);
+    return lanes;
   }
 
   #laneOf(subject: string): PoolCode | null {
