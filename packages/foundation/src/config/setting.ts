@@ -189,6 +189,7 @@ export function urls<const S extends SettingSpec<readonly string[]> & UrlListLim
         const fault = addressFault(address, spec, describe);
         if (fault !== undefined) return { ok: false, reason: fault };
       }
+      if (value.length === 0) return { ok: false, reason: `is empty; must be ${describe}` };
       if (new Set(value).size < value.length) return { ok: false, reason: "names an address twice" };
       return { ok: true, value };
     },

@@ -170,7 +170,7 @@ async function replayed(
   { queue, dryRun }: { readonly queue: DeadLetterQueue; readonly dryRun: boolean },
 ): Promise<Verdict> {
   const { id } = letter;
-  const decoded = decodeMessage(letter.body);
+  const decoded = decodeMessage(letter.body, letter.lane ?? undefined);
   if (decoded.kind === "malformed") {
     return { id, status: "UNREADABLE", code: decoded.code, error: describeFaults(decoded.faults) };
   }

@@ -119,9 +119,9 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     this.capabilities = amqpCapabilities(address);
     const prefix = Buffer.from(random.bytes(8)).toString("hex");
     this.#held = new HeldMessages({ clock, prefix, onDue: (due) => void this.#release(due) });
-    this.#shared = this.#openLane(address.queue);
+    this.#shared = this.#openLane(address.queue, defaultPoolCode);
     this.#lanes.set(defaultPoolCode, this.#shared);
-    for (const lane of address.lanes) this.#lanes.set(lane, this.#openLane(`${address.queue}.${lane}`));
+    for (const lane of address.lanes) this.#lanes.set(lane, this.#openLane(`${address.queue}.${lane}`, lane));
     const sender = new ConfirmedSender(clock, publishing, address.dead);
     this.#dead = new AmqpDeadLetters({ clock, line: deps.receiving, sender }, address.dead);
     this.#setAside = new SetAside({ ...deps, dead: this.#dead, signal: this.#closing.signal });
@@ -228,18 +228,18 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     return this.#lanes.get(lane) ?? this.#shared;
   }
 
-  #openLane(queue: string): Lane {
+  #openLane(queue: string, lane: PoolCode): Lane {
     const { clock, publishing } = this.#deps;
-    return { intake: this.#createIntake(queue), sender: new ConfirmedSender(clock, publishing, queue) };
+    return { intake: this.#createIntake(queue, lane), sender: new ConfirmedSender(clock, publishing, queue) };
   }
 
-  #createIntake(queue: string): LaneIntake<Content> {
+  #createIntake(queue: string, lane: PoolCode): LaneIntake<Content> {
     const { clock, receiving: line } = this.#deps;
     return new LaneIntake<Content>(
       {
         clock,
         line,
-        read: (message, arrival) => this.#read(message, arrival),
+        read: (message, arrival) => this.#read(message, lane, arrival),
         unseen: (arrivals) => {
           for (const { content } of arrivals) this.#counts.remember(content.message.id, content.receiveCount - 1);
         },
@@ -250,10 +250,10 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
   }
 
   /** What cannot be read goes to the dead letters; so does what makes reading itself fail. */
-  #read(message: Incoming, arrival: Unread): Content | Promise<void> {
+  #read(message: Incoming, lane: PoolCode, arrival: Unread): Content | Promise<void> {
     let letter: Letter;
     try {
-      const read = this.#decode(message, arrival);
+      const read = this.#decode(message, lane, arrival);
       if ("receiveCount" in read) return read;
       letter = read;
     } catch (error) {
@@ -263,10 +263,10 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
     return this.#setAside.take(letter, arrival);
   }
 
-  #decode(message: Incoming, arrival: Unread): Content | Letter {
+  #decode(message: Incoming, lane: PoolCode, arrival: Unread): Content | Letter {
     if (message instanceof UndecodedMessage) throw new Error(`${message.fault} (its bytes are shown in base64)`);
     const text = textOf(message);
-    const decoded = decodeMessage(text ?? "");
+    const decoded = decodeMessage(text ?? "", lane);
     if (text !== null && decoded.kind === "message") {
       const told = receiveCountOf(message, arrival.link.live.broker);
       return {
@@ -275,9 +275,10 @@ export class AmqpQueue implements QueuePublisher, QueueConsumer, DeadLetters {
         publishedAtMs: creationTimeOf(message) ?? this.#deps.clock.now(),
       };
     }
-    const { id, lane, code, faults } = decoded.kind === "malformed" ? decoded : unreadable;
+    const unread = decoded.kind === "malformed" ? decoded : unreadable;
+    const { id, code, faults } = unread;
     const reason = `${code}: ${text === null ? "the body is neither data nor text" : describeFaults(faults)}`;
-    return { id, lane, reason, body: shownBodyOf(message) };
+    return { id, lane: unread.lane, reason, body: shownBodyOf(message) };
   }
 
   #putDead(letter: Letter): Promise<void> {

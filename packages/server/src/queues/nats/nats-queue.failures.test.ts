@@ -251,6 +251,14 @@ describeWithNats("the queue on NATS when something fails", () => {
     expect(idsOf(await receive(queue)).toSorted()).toEqual(ids.toSorted());
   });
 
+  test("a stranger's message that names no pool is of the pool whose lane it came through", async () => {
+    const { queue } = await nats.open();
+    const partners = "PARTNERS" as PoolCode;
+    await nats.putRaw(partners, JSON.stringify({ id: "f", target: "https://example.test/", payload: 1 }));
+    const [received] = await queue.receive({ lane: partners, max: 10, waitMs: soonMs }, never);
+    expect(received!.message).toMatchObject({ id: "f", lane: partners });
+  });
+
   test("a stranger's body that cannot be read is set aside, however large it is", async () => {
     const { queue } = await nats.open();
     const largest = nats.connection.info?.max_payload ?? 0;

@@ -215,7 +215,7 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
       const receipt = (raw.reply ?? "") as Receipt;
       const parts = parseReceipt(receipt);
       if (parts === null) continue;
-      const decoded = decode(raw);
+      const decoded = decode(raw, lane);
       const { receiveCount, publishedAtMs, seq } = parts;
       if (decoded.kind === "message") {
         this.#settling.hold(seq, receipt);
@@ -293,9 +293,9 @@ export class NatsQueue implements QueuePublisher, QueueConsumer, DeadLetters {
 }
 
 /** What the codec does not survive is set aside like everything else that cannot be read. */
-function decode(stored: { string(): string }): DecodedMessage {
+function decode(stored: { string(): string }, lane?: PoolCode): DecodedMessage {
   try {
-    return decodeMessage(stored.string());
+    return decodeMessage(stored.string(), lane);
   } catch (error) {
     const faults = [{ path: "", message: `cannot be read: ${describeError(error)}` }];
     return { kind: "malformed", code: "MESSAGE_INVALID", faults, id: null, lane: null };
