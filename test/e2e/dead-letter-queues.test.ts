@@ -1,20 +1,27 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { describeWith, type NeededService } from "../../packages/server/src/ports/needs-services.fixture.ts";
 import { recordedCase } from "../../packages/server/src/ports/queue-matrix.fixture.ts";
+import { openTestPostgres } from "../../packages/server/src/postgres/test-database.fixture.ts";
+import { queueMigrations } from "../../packages/server/src/queues/postgres/index.ts";
 import { callApi } from "../harness/api.ts";
 import { createCommandLine } from "../harness/command-line.ts";
 import { eventually } from "../harness/eventually.ts";
 import { startQueueBroker, type QueueBrokerKind } from "../harness/queue-brokers.ts";
 import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
 
-/** Dead letters of a router on each kind of broker, by its command line: what failed is delivered after all. */
+/** Dead letters of a router on each kind of queue, by its command line: what failed is delivered after all. */
 
 const caseTimeoutMs = 90_000;
 const suite = "dead letters of a router";
 const title = "are listed, replayed to their target, and discarded";
 const count = 12;
 
-const neededBy: Readonly<Record<QueueBrokerKind, NeededService>> = {
+type QueueKind = QueueBrokerKind | "sqlite" | "postgres";
+
+const neededBy: Readonly<Record<QueueKind, NeededService | null>> = {
+  sqlite: null,
+  postgres: "postgres",
   nats: "nats",
   "sqs-fifo": "sqs",
   "sqs-standard": "sqs",
@@ -45,11 +52,22 @@ function startTarget() {
   return target;
 }
 
-async function replaysAndDiscards(kind: QueueBrokerKind): Promise<void> {
+/** A queue that nobody else uses, as the environment of a router. */
+async function queueOf(kind: QueueKind): Promise<Readonly<Record<string, string>>> {
+  if (kind === "sqlite") return { FC_QUEUE_URL: `sqlite:${join(sandbox.dataDir(), "queue.db")}` };
+  if (kind === "postgres") {
+    const database = await openTestPostgres([queueMigrations]);
+    sandbox.defer(() => database.close());
+    return { FC_QUEUE_URL: database.url };
+  }
   const broker = await startQueueBroker(kind);
   sandbox.defer(() => broker.server.remove());
+  return { ...broker.env, FC_QUEUE_URL: broker.queueUrl };
+}
+
+async function replaysAndDiscards(kind: QueueKind): Promise<void> {
+  const env = { ...(await queueOf(kind)), FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8" };
   const target = startTarget();
-  const env = { ...broker.env, FC_QUEUE_URL: broker.queueUrl, FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8" };
   const router = await sandbox.start({ args: ["router"], env });
   const commandLine = createCommandLine(sandbox.dataDir(), { FC_ROUTER_URL: router.routerUrl });
   const run = (line: string) => commandLine.run(`flowcatalyst dead-letter ${line}`);
@@ -85,9 +103,11 @@ async function replaysAndDiscards(kind: QueueBrokerKind): Promise<void> {
   expect(await listed()).toEqual([]);
 }
 
-for (const [kind, service] of Object.entries(neededBy) as [QueueBrokerKind, NeededService][]) {
-  describeWith([service], `dead letters on ${kind}`, () => {
+for (const [kind, service] of Object.entries(neededBy) as [QueueKind, NeededService | null][]) {
+  const body = (): void => {
     const run = recordedCase({ adapter: kind, suite, title }, () => replaysAndDiscards(kind), caseTimeoutMs);
     test(title, run, caseTimeoutMs);
-  });
+  };
+  if (service === null) describe(`dead letters on ${kind}`, body);
+  else describeWith([service], `dead letters on ${kind}`, body);
 }

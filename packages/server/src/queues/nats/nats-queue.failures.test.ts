@@ -325,6 +325,8 @@ describeWithNats("the queue on NATS when something fails", () => {
     const listening = nats.connection.subscribe(`$JS.API.STREAM.MSG.DELETE.${nats.names.deadStream}`, {
       callback: (_, question) => void asked.push(question.json<unknown>()),
     });
+    // The queue has a connection of its own: the server must know of the listener before it is asked.
+    await nats.connection.flush();
     const keys = letters.map(({ key }) => key);
     expect(await queue.settleDeadLetters(keys, async () => "remove")).toEqual(["removed"]);
     await nats.connection.flush();
