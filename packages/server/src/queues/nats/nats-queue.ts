@@ -60,7 +60,7 @@ export interface NatsQueueParts {
  * nothing new until some are settled, and whoever asks is told (nats-lane-room.ts). A router holds at most 20 messages
  * for each call a pool may make at once, so what routers hold is bounded by their pools, 20,000 for ten routers with a
  * pool of a hundred. The rest is for delayed ones: a target that is down has its messages come again later, and those
- * of the healthy targets beside it must not wait for them. Each costs the server about 100 bytes; it walks through all
+ * of the healthy targets beside it must not wait for them. Each costs the server some memory; it walks through all
  * of a consumer's unsettled messages when one comes back, and writes them down together, so there is a limit.
  *
  * **Guarantees.** What was answered as published is in the server's file. An ack is done when the server has taken it
