@@ -82,17 +82,33 @@ async function startLoad(place: JobsPlace, receiver: LedgerReceiver, name: strin
     close: async () => {
       stop.abort();
       const published = await publishing;
-      await eventually(
+      const all = eventually(
         "all deliveries",
         () => (delivered() >= published * targets.length ? true : undefined),
         drainsWithinMs,
       );
+      await all.catch(async (error: unknown) => {
+        const counts = targets.map((target) => `${target}: ${JSON.stringify(receiver.summary(target))}`);
+        throw new Error(`of ${published}: ${counts.join("; ")}; ${await jobsByStatus(place)}`, { cause: error });
+      });
       for (const target of targets) {
         expect(receiver.summary(target)).toMatchObject({ delivered: published, inverted: 0, badSignatures: 0 });
       }
       expect(place.vanished()).toEqual([]);
     },
   };
+}
+
+/** Where the jobs stand that were not delivered, and what the processes said last: for whoever reads a failure. */
+async function jobsByStatus(place: JobsPlace): Promise<string> {
+  const count = async (status: string): Promise<string> => {
+    const path = `/api/bff/dispatch-jobs?status=${status}&limit=3`;
+    const page = await callApi<{ totalItems: number; items: unknown[] }>(place.apiUrl(), { method: "GET", path });
+    return `${status} ${page.totalItems} ${JSON.stringify(page.items)}`;
+  };
+  const states = ["PENDING", "QUEUED", "PROCESSING", "FAILED"];
+  const counts = await Promise.all(states.map((status) => count(status).catch(String)));
+  return `${counts.join("\n")}\n${place.output().slice(-20_000)}`;
 }
 
 async function goesOn(load: Load, what: string): Promise<void> {
