@@ -12,7 +12,7 @@ const server = (folders) => `^packages/server/src/(${folders})(/|\\.ts$)`;
 const pkg = (names) => `^packages/(${names})/`;
 
 const STAGES = "outbox|stream|scheduler|router|maintenance";
-const FAMILIES = "stores|queues|leases|remote|net";
+const FAMILIES = "stores|queues|leases|outbox-sources|remote|net";
 
 /** A row of the table: files under `from` may import of ours nothing but `to`, which names their own folder too. */
 function wall(name, comment, { from, to, testsToo = false }) {
@@ -79,21 +79,24 @@ const walls = [
     name: "postgres-for-its-engines",
     comment: "only the adapters of PostgreSQL know the way to it",
     severity: "error",
-    from: { path: "^packages/server/src/(stores|queues|leases|remote|net)/(?!postgres/)", pathNot: TEST_FILES },
+    from: {
+      path: "^packages/server/src/(stores|queues|leases|outbox-sources|remote|net)/(?!postgres/)",
+      pathNot: TEST_FILES,
+    },
     to: { path: server("postgres") },
   },
   {
     name: "engines-apart",
     comment: "an engine's adapter does not import another engine's",
     severity: "error",
-    from: { path: "^packages/server/src/(stores|queues|leases)/([^/.]+)/", pathNot: TEST_FILES },
+    from: { path: "^packages/server/src/(stores|queues|leases|outbox-sources)/([^/.]+)/", pathNot: TEST_FILES },
     to: { path: "^packages/server/src/$1/[^/]+/", pathNot: "^packages/server/src/$1/$2/" },
   },
   {
     name: "family-files-below-engines",
     comment: "what the engines of a family share knows none of them",
     severity: "error",
-    from: { path: "^packages/server/src/(stores|queues|leases)/[^/]+\\.ts$", pathNot: TEST_FILES },
+    from: { path: "^packages/server/src/(stores|queues|leases|outbox-sources)/[^/]+\\.ts$", pathNot: TEST_FILES },
     to: { path: "^packages/server/src/$1/[^/]+/" },
   },
   wall("main-within-server", "main and the server's index import server, contracts, foundation", {
@@ -106,7 +109,7 @@ const walls = [
     severity: "error",
     from: { path: server("main"), pathNot: [TEST_FILES, server("main/(postgres|sqlite)")] },
     to: {
-      path: server("stores|queues|leases|remote|postgres|main/(postgres|sqlite)"),
+      path: server("stores|queues|leases|outbox-sources|remote|postgres|main/(postgres|sqlite)"),
       dynamic: false,
       dependencyTypesNot: ["type-only"],
     },
@@ -197,11 +200,13 @@ const hygiene = [
 
 /** A library is imported only in the places that are there to use it. Left: the library. Right: where it may appear. */
 const LIBRARIES = {
-  "bun:sqlite": [server("stores/sqlite|queues/sqlite|leases")],
+  "bun:sqlite": [server("stores/sqlite|queues/sqlite|outbox-sources/sqlite|leases")],
   ioredis: [server("leases/redis")],
   "@nats-io": [server("queues/nats")],
   "(@aws-sdk|@smithy)": [server("queues/sqs")],
   rhea: [server("queues/amqp")],
+  mysql2: [server("outbox-sources/mysql")],
+  "(mongodb|bson)": [server("outbox-sources/mongodb")],
   "(@hono/[^/]+|hono|swagger-ui-dist)": [server("http|platform|router|receiver|main")],
   "(ajv|ajv-formats)": [server("platform|domain")],
   "@marcbachmann/cel-js": [server("domain")],

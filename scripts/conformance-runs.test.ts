@@ -9,6 +9,8 @@ const FAMILY_BY_PORT: Readonly<Record<string, string>> = {
   queue: "queues",
   transport: "net",
   "standby-lease": "leases",
+  "outbox-source": "outbox-sources",
+  "outbox-publisher": "remote",
 };
 
 const filesOf = (folder: string) => (existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String) : []);

@@ -79,7 +79,7 @@ const fileName: Rule = {
 /** The folders of the server that the import walls know; a file elsewhere would stand outside them all. */
 const SERVER_FOLDERS = new Set([
   ..."main domain ports platform outbox stream scheduler router maintenance".split(" "),
-  ..."stores queues leases remote postgres net receiver http".split(" "),
+  ..."stores queues leases outbox-sources remote postgres net receiver http".split(" "),
 ]);
 
 const serverFolder: Rule = {

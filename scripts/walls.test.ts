@@ -84,6 +84,15 @@ const FIXTURES: readonly Fixture[] = [
     imports: [at("@nats-io/jetstream"), at("@aws-sdk/client-sqs"), at("rhea")],
     breaks: ["library-aws-sdk-smithy", "library-nats-io", "library-rhea"],
   },
+  { file: `${SRC}/outbox-sources/mysql/a.ts`, imports: [at("mysql2")], breaks: [] },
+  { file: `${SRC}/outbox-sources/mongodb/a.ts`, imports: [at("mongodb")], breaks: [] },
+  {
+    file: `${SRC}/outbox-sources/sqlite/a.ts`,
+    imports: [at("bun:sqlite"), at("mysql2"), at("mongodb")],
+    breaks: ["library-mongodb-bson", "library-mysql2"],
+  },
+  { file: `${SRC}/outbox-sources/mongodb/b.ts`, imports: [at("../mysql/a.ts")], breaks: ["engines-apart"] },
+  { file: `${SRC}/outbox/a.ts`, imports: [at("../outbox-sources/mysql/a.ts")], breaks: ["stages-apart"] },
   { file: `${SRC}/leases/redis/a.ts`, imports: [at("ioredis")], breaks: [] },
   { file: `${SRC}/leases/a.ts`, imports: [at("ioredis")], breaks: ["library-ioredis"] },
   { file: `${SRC}/main/d.ts`, imports: [at("../remote/client.ts")], breaks: ["adapters-lazily"] },
@@ -167,7 +176,7 @@ function write(path: string, text: string) {
 
 /** A repository of empty lawful files, one file per fixture, and a stub for each library. */
 function writeFixtureTree() {
-  const brokers = ["@nats-io/jetstream", "@aws-sdk/client-sqs", "rhea"];
+  const brokers = ["@nats-io/jetstream", "@aws-sdk/client-sqs", "rhea", "mysql2", "mongodb"];
   const others = ["hono", "ioredis", "ajv", "@marcbachmann/cel-js", "ipaddr.js", "pino", "commander", "prom-client"];
   const libraries = [...others, ...brokers];
   for (const name of libraries) {

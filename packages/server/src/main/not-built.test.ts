@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { notBuilt, refuse } from "./not-built.ts";
-import { requireProcessConfig, type ProcessName } from "./process-config.ts";
+import { requireProcessConfig, type ProcessName as AnyProcess } from "./process-config.ts";
 
+type ProcessName = Exclude<AnyProcess, "outbox">;
 const facts = { isTerminal: false, hostName: "here", pid: 1 };
 const postgres = { FC_DATABASE_URL: "postgres://db/fc", FC_APP_KEY: "x" };
 
@@ -35,7 +36,6 @@ test("what this build has is not refused", async () => {
 test("what this build does not have is refused, all of it at once, with the setting's name and place", async () => {
   const elsewhere = { FC_DATABASE_URL: "mongodb://db/fc", FC_QUEUE_URL: "nats://broker" };
   expect(await keysRefused("dev", elsewhere)).toEqual(["FC_DATABASE_URL"]);
-  expect(await keysRefused("outbox", { FC_OUTBOX_DB_URL: "postgres://app/db" })).toEqual(["FC_OUTBOX_DB_URL"]);
   const faults = await faultsOf("dev", elsewhere);
   expect(faults.every(({ source }) => source !== "")).toBe(true);
   expect(() => refuse(faults)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));

@@ -8,20 +8,18 @@ import { configInvalid, type ConfigEntry, type ConfigFault } from "@flowcatalyst
 /** What any process may have been asked for. */
 interface Asked {
   readonly databaseUrl?: string | undefined;
-  readonly outboxDbUrl?: string;
 }
 
 const databaseSchemes = ["sqlite:", "postgres:", "postgresql:"] as const;
 
 export function notBuilt(config: Asked, entries: readonly ConfigEntry[]): readonly ConfigFault[] {
-  const { databaseUrl, outboxDbUrl } = config;
+  const { databaseUrl } = config;
   const faults: [key: string, isAsked: boolean, reason: string][] = [
     [
       "FC_DATABASE_URL",
       databaseUrl !== undefined && !isOneOf(databaseUrl, databaseSchemes),
       "names a database this build does not have; use postgres://… or, for flowcatalyst dev, sqlite:PATH",
     ],
-    ["FC_OUTBOX_DB_URL", outboxDbUrl !== undefined, "is of the outbox processor, which is not built yet"],
   ];
   return faults.flatMap(([key, isAsked, reason]) => {
     if (!isAsked) return [];

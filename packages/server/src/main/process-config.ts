@@ -25,6 +25,7 @@ import {
   maintenanceSettings,
   optionalDatabaseSettings,
   optionalPlatformAccessSettings,
+  optionalOutboxSettings,
   outboxSettings,
   platformAccessSettings,
   platformSettings,
@@ -143,6 +144,27 @@ function portsDiffer(config: {
   return { property: "metricsPort", reason: "and the other ports of this process must all be different" } as const;
 }
 
+/** The kind of database is told by its address; FC_OUTBOX_DB_TYPE may only say the same. */
+function outboxTypeIsOfItsUrl(config: {
+  readonly outboxDbUrl: string | undefined;
+  readonly outboxDbType: OutboxEngine | undefined;
+}) {
+  const { outboxDbUrl, outboxDbType } = config;
+  if (outboxDbUrl === undefined || outboxDbType === undefined) return undefined;
+  const engine = outboxEngineOf(outboxDbUrl);
+  if (engine === outboxDbType) return undefined;
+  return { property: "outboxDbType", reason: `is ${outboxDbType}, and FC_OUTBOX_DB_URL is of ${engine}` } as const;
+}
+
+export type OutboxEngine = "postgres" | "mysql" | "mongodb" | "sqlite";
+
+/** The engine that an address accepted by FC_OUTBOX_DB_URL is of. */
+export function outboxEngineOf(url: string): OutboxEngine {
+  if (isPostgres(url)) return "postgres";
+  if (url.startsWith("mongodb")) return "mongodb";
+  return url.startsWith("sqlite:") ? "sqlite" : "mysql";
+}
+
 const platformSchema = defineConfig({
   ...NAMES,
   settings: {
@@ -210,8 +232,8 @@ const routerSchema = defineConfig({
 
 const outboxSchema = defineConfig({
   ...NAMES,
-  settings: { ...generalSettings, ...outboxSettings, ...platformAccessSettings, ...standbySettings("outbox") },
-  rules: [leaseOutlivesRenewal],
+  settings: { ...generalSettings, ...outboxSettings, ...platformAccessSettings },
+  rules: [outboxTypeIsOfItsUrl],
 });
 
 const devSchema = defineConfig({
@@ -230,8 +252,9 @@ const devSchema = defineConfig({
     ...securitySettings,
     ...secretsSettings,
     ...targetSettings(DEV_TARGET_CIDRS),
+    ...optionalOutboxSettings,
   },
-  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer],
+  rules: [hostNeedsTokens, authModeIsBuilt, portsDiffer, outboxTypeIsOfItsUrl],
 });
 
 /** `flowcatalyst migrate`, which ends when it is done. */
@@ -258,6 +281,7 @@ export type StreamConfig = ProcessConfig<"stream">;
 export type SchedulerConfig = ProcessConfig<"scheduler">;
 export type MigrateConfig = ProcessConfig<"migrate">;
 export type RouterConfig = ProcessConfig<"router">;
+export type OutboxConfig = ProcessConfig<"outbox">;
 export type DevConfig = ProcessConfig<"dev">;
 
 /** Variables that belong to settings but are no setting themselves, or to the command line in the same environment. */

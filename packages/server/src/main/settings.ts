@@ -278,26 +278,48 @@ export const optionalPlatformAccessSettings = {
   apiToken: platformAccessSettings.apiToken,
 };
 
-export const outboxSettings = {
+const outboxUrl = {
+  key: "OUTBOX_DB_URL",
+  section: "Outbox",
+  schemes: ["postgres", "postgresql", "mysql", "mariadb", "mongodb", "mongodb+srv", "sqlite"],
+  description: "The application's database that holds the outbox table; `dev` runs the processor if it is given.",
+  aliases: ["OUTBOX_DB_URL"],
+} as const;
+
+const outboxBehaviourSettings = {
   outboxDbType: choice(["postgres", "mysql", "mongodb", "sqlite"], {
     key: "OUTBOX_DB_TYPE",
     section: "Outbox",
-    description: "Kind of the application's database that holds the outbox table.",
-    default: "postgres",
+    description: "Kind of that database; its address says it, so it need not be given.",
     aliases: ["OUTBOX_DB_TYPE"],
   }),
-  outboxDbUrl: url({
-    key: "OUTBOX_DB_URL",
+  outboxMode: choice(["platform", "router"], {
+    key: "OUTBOX_MODE",
     section: "Outbox",
-    description: "Address of that database.",
-    schemes: ["postgres", "postgresql", "mysql", "mongodb", "mongodb+srv", "sqlite"],
-    required: true,
-    aliases: ["OUTBOX_DB_URL"],
+    description:
+      "`platform`: rows of `outbox_messages` go to the platform. `router`: rows of the older table `outbox` go to the " +
+      "router.",
+    default: "platform",
+    aliases: ["OUTBOX_MODE"],
+  }),
+  outboxTable: text({
+    key: "OUTBOX_TABLE",
+    section: "Outbox",
+    description: "Name of the table or collection, with its schema if need be.",
+    defaultText: "`outbox_messages`, or `outbox` in the mode `router`",
+    aliases: ["OUTBOX_TABLE"],
+  }),
+  outboxRouterUrl: url({
+    key: "OUTBOX_ROUTER_URL",
+    section: "Outbox",
+    description: "The router's API, in the mode `router`.",
+    schemes: ["http", "https"],
+    default: "http://localhost:8081",
   }),
   outboxPollIntervalMs: int({
     key: "OUTBOX_POLL_INTERVAL_MS",
     section: "Outbox",
-    description: "Pause between two looks at the table.",
+    description: "Pause between two looks at the table when no wake-up comes.",
     default: 1_000,
     min: 10,
     max: 60_000,
@@ -307,23 +329,61 @@ export const outboxSettings = {
   outboxBatchSize: int({
     key: "OUTBOX_BATCH_SIZE",
     section: "Outbox",
-    description: "Rows taken at once.",
+    description: "Rows sent in one request at most.",
     default: 500,
     min: 1,
-    max: 1_000,
+    max: 500,
     unit: "rows",
     aliases: ["OUTBOX_BATCH_SIZE"],
   }),
   outboxConcurrency: int({
     key: "OUTBOX_CONCURRENCY",
     section: "Outbox",
-    description: "Groups sent at once.",
+    description: "Requests under way at once; no two of them have rows of one group.",
     default: 10,
     min: 1,
-    max: 1_000,
-    unit: "groups",
+    max: 100,
+    unit: "requests",
     aliases: ["OUTBOX_CONCURRENCY"],
   }),
+  outboxMaxRetries: int({
+    key: "OUTBOX_MAX_RETRIES",
+    section: "Outbox",
+    description: "How often a row is tried again; then it waits for an operator.",
+    default: 10,
+    min: 0,
+    max: 1_000,
+    unit: "retries",
+    aliases: ["OUTBOX_MAX_RETRIES"],
+  }),
+  outboxBlockOnError: bool({
+    key: "OUTBOX_BLOCK_ON_ERROR",
+    section: "Outbox",
+    description: "A row that failed holds those behind it in its group, until it is taken, skipped or refused.",
+    default: true,
+    aliases: ["OUTBOX_BLOCK_ON_ERROR"],
+  }),
+  outboxRetentionHours: int({
+    key: "OUTBOX_RETENTION_HOURS",
+    section: "Outbox",
+    description: "Rows that were taken are deleted after that; 0 keeps them for ever.",
+    default: 24,
+    min: 0,
+    max: 8_760,
+    unit: "hours",
+    aliases: ["OUTBOX_RETENTION_HOURS"],
+  }),
+};
+
+export const outboxSettings = {
+  outboxDbUrl: url({ ...outboxUrl, required: true }),
+  ...outboxBehaviourSettings,
+};
+
+/** The outbox processor inside `flowcatalyst dev`, which starts it when there is a table to read. */
+export const optionalOutboxSettings = {
+  outboxDbUrl: url(outboxUrl),
+  ...outboxBehaviourSettings,
 };
 
 export function standbySettings(service: string) {
