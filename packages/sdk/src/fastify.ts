@@ -1,0 +1,2 @@
+/** Receives webhooks in Fastify. */
+export {};

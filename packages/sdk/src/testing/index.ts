@@ -1,0 +1,2 @@
+/** For tests of applications: signed requests, receivers and clients in memory. */
+export {};
