@@ -47,13 +47,16 @@ export const commandLinePage: Generator = {
   },
 };
 
+/** Groups that do something without one of their commands. */
+const actsItself: readonly string[] = ["replay", "outbox"];
+
 /** Commands that do something themselves, in the order of `--help`. */
 function leavesOf(command: Command): readonly Command[] {
   return command.commands.flatMap((child) => {
     const isHidden = !command.createHelp().visibleCommands(command).includes(child);
     if (isHidden) return [];
     const below = leavesOf(child);
-    return below.length === 0 || child.name() === "replay" ? [child, ...below] : below;
+    return below.length === 0 || actsItself.includes(child.name()) ? [child, ...below] : below;
   });
 }
 

@@ -27,10 +27,12 @@ test("a service is recognised behind the program's own options", () => {
     "platform",
     "stream",
     "scheduler",
+    "outbox",
+    "outbox --database sqlite:app.db",
   ]) {
     expect(startsService(line.split(" "))).toBe(true);
   }
-  for (const line of ["", "--version", "events dev", "--url dev events", "publish router.started"]) {
+  for (const line of ["", "--version", "events dev", "--url dev events", "publish router.started", "outbox status"]) {
     expect(startsService(line.split(" "))).toBe(false);
   }
 });

@@ -36,12 +36,17 @@ export function commandLineOf(invocation: Invocation): readonly string[] {
   return args;
 }
 
-/** Services that go on running in this process; the outbox processor says that it is not built. */
-const services: ReadonlySet<string> = new Set(["platform", "stream", "scheduler", "router", "dev"]);
+/** Services that go on running in this process. */
+const services: ReadonlySet<string> = new Set(["platform", "stream", "scheduler", "router", "outbox", "dev"]);
+
+/** Of `outbox`, which starts the processor without one. They end by themselves. */
+export const outboxActs = ["init", "status", "list", "pause", "resume", "skip", "retry"] as const;
 
 /** Whether a command line starts a service that goes on running in this process. */
 export function startsService(args: readonly string[]): boolean {
   let at = 0;
   while (args[at]?.startsWith("-") === true) at += valueOptions.has(args[at] ?? "") ? 2 : 1;
-  return services.has(args[at] ?? "");
+  const name = args[at] ?? "";
+  if (name === "outbox" && outboxActs.some((act) => args.includes(act, at))) return false;
+  return services.has(name);
 }

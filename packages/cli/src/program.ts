@@ -17,6 +17,7 @@ import { addHealthCommand } from "./commands/health.ts";
 import { addJobCommands } from "./commands/jobs.ts";
 import { addListenCommand } from "./commands/listen.ts";
 import { addMigrateCommand } from "./commands/migrate.ts";
+import { addOutboxCommand } from "./commands/outbox.ts";
 import { addPoolCommands } from "./commands/pools.ts";
 import { addPublishCommand } from "./commands/publish.ts";
 import { addReplayCommand } from "./commands/replay.ts";
@@ -45,6 +46,7 @@ export function createProgram(environment: Environment, version: string): Comman
       writeErr: (text) => program.opts<{ json?: boolean }>().json === true || environment.err(text.replace(/\n$/, "")),
     });
   addServiceCommands(program, environment);
+  addOutboxCommand(program, environment);
   addMigrateCommand(program, environment);
   addPublishCommand(program, environment);
   addTriggerCommand(program, environment);

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { exitCodes } from "@flowcatalyst/foundation";
 import type { ServiceName } from "@flowcatalyst/server";
 import { withExamples, type Environment } from "../context.ts";
+import { startService } from "../start-service.ts";
 
 interface ServiceOptions {
   readonly apiPort?: string;
@@ -19,16 +19,11 @@ interface ServiceOptions {
   readonly migrate?: boolean;
 }
 
-/** A service of the production topology that this build does not have yet. */
-const notBuilt = ["outbox"] as const;
 const databaseUrl = "postgres://fc@localhost/flowcatalyst";
 /** Services of their own do not share a host's port 9090. */
 const metricsPorts = { platform: 9090, stream: 9091, scheduler: 9092, router: 9093 } as const;
 
-/**
- * Commands that start a service in this process. The server is imported only then, so that other commands start
- * quickly.
- */
+/** Commands that start a service in this process; the outbox processor's is in outbox.ts, with what belongs to it. */
 export function addServiceCommands(program: Command, environment: Environment): void {
   const dev = withCommonFlags(program.command("dev"))
     .summary("start everything in one process, on embedded storage")
@@ -87,20 +82,9 @@ export function addServiceCommands(program: Command, environment: Environment): 
     "flowcatalyst router --queue sqlite:./queue.db",
     "flowcatalyst router --queue sqlite:./queue.db --queue sqlite:./second.db --pools pools.toml",
   ]);
-
-  for (const name of notBuilt) {
-    program
-      .command(name, { hidden: true })
-      .allowUnknownOption()
-      .argument("[arguments...]")
-      .action(() => {
-        environment.err(`flowcatalyst ${name}: not built yet; publish through the API or an SDK`);
-        process.exitCode = exitCodes.failed;
-      });
-  }
 }
 
-function withCommonFlags(command: Command): Command {
+export function withCommonFlags(command: Command): Command {
   return command
     .option("--host <address>", "address of all ports (127.0.0.1)")
     .option("--metrics-port <port>", "health and metrics (9090)")
@@ -125,21 +109,9 @@ interface Given {
 }
 
 async function start(name: ServiceName, { options, command }: Given, environment: Environment): Promise<void> {
-  const { runService } = await import("@flowcatalyst/server");
   const { queue, pools, configUrl, database, migrate, ...same } = options;
   const queueUrls = typeof queue === "string" ? queue : queue?.join(" ");
   const named = { queueUrls, routerPoolsPath: pools, routerConfigUrls: configUrl, databaseUrl: database };
-  const flags: Record<string, string> = migrate === true ? { migrate: "true" } : {};
-  for (const [property, value] of Object.entries({ ...same, ...named })) {
-    if (typeof value === "string") flags[property] = value;
-  }
-  process.exitCode = await runService(name, {
-    version: command.parent?.version() ?? "",
-    env: environment.variables,
-    flags,
-    isTerminal: environment.isTerminal,
-    json: command.optsWithGlobals<{ json?: boolean }>().json === true,
-    print: environment.out,
-    printError: environment.err,
-  });
+  const flags = { ...same, ...named, ...(migrate === true ? { migrate: "true" } : {}) };
+  await startService(name, { command, flags }, environment);
 }

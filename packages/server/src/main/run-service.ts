@@ -60,7 +60,7 @@ const echoMs = 250;
 const holderNumbers = 1_000_000;
 
 /** Processes that go on until they are told to stop. */
-export const serviceNames = ["platform", "stream", "scheduler", "router", "dev"] as const;
+export const serviceNames = ["platform", "stream", "scheduler", "router", "outbox", "dev"] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
 /** Runs a service until it is told to stop; gives the exit code. */
@@ -92,6 +92,10 @@ async function run(name: ServiceName, input: ServiceInput): Promise<number> {
     case "router":
       return start(await requireProcessConfig(name, sources), input, async (config, context) =>
         (await import("./router.ts")).composeRouter(config, context),
+      );
+    case "outbox":
+      return start(await requireProcessConfig(name, sources), input, async (config, context) =>
+        (await import("./outbox.ts")).composeOutbox(config, context),
       );
     case "dev":
       return start(await requireProcessConfig(name, sources), input, async (config, context) =>

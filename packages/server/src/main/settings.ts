@@ -295,6 +295,7 @@ const outboxBehaviourSettings = {
   }),
   outboxMode: choice(["platform", "router"], {
     key: "OUTBOX_MODE",
+    flag: "--mode",
     section: "Outbox",
     description:
       "`platform`: rows of `outbox_messages` go to the platform. `router`: rows of the older table `outbox` go to the " +
@@ -304,6 +305,7 @@ const outboxBehaviourSettings = {
   }),
   outboxTable: text({
     key: "OUTBOX_TABLE",
+    flag: "--table",
     section: "Outbox",
     description: "Name of the table or collection, with its schema if need be.",
     defaultText: "`outbox_messages`, or `outbox` in the mode `router`",
@@ -376,7 +378,7 @@ const outboxBehaviourSettings = {
 };
 
 export const outboxSettings = {
-  outboxDbUrl: url({ ...outboxUrl, required: true }),
+  outboxDbUrl: url({ ...outboxUrl, flag: "--database", required: true }),
   ...outboxBehaviourSettings,
 };
 
