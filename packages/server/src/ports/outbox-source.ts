@@ -12,6 +12,8 @@ import type {
  *
  * Order: of a group, rows are claimed by `(created_at, id)`, and while one of them is in progress nobody gets another:
  * the rows of one claim are the only ones of their groups that are under way. Ids break ties; they are no positions.
+ * A row is given only if its claim gives every earlier row of its group as well that is pending, or waits (waiting ones
+ * do not count without `blockOnError`), wherever the look began. So the earliest row of a group is held by none.
  *
  * Failures: a call throws a CodedError (STORE_UNAVAILABLE, when the database cannot be asked) and has then done all of
  * its work or none. What a crash leaves in progress comes back by `recover`.
@@ -30,9 +32,9 @@ export interface OutboxSource {
    * in progress. Ids that are not there are passed over.
    */
   settle(results: readonly OutboxResult[]): Promise<void>;
-  /** Back to where they were before they were claimed, for rows that were not sent. Only rows in progress. */
+  /** Makes pending what was claimed and not sent, with the retries it has. Only rows in progress. */
   release(rows: readonly OutboxRow[]): Promise<void>;
-  /** Makes pending what has been in progress for so long (0: all of it); how many those were. */
+  /** Makes pending what has been in progress for so long (0: all of it), and keeps its retries; how many those were. */
   recover(inProgressForMs: number): Promise<number>;
   /** Deletes SUCCESS rows that were settled so long ago, at most `limit`; how many those were. */
   deleteFinished(settledForMs: number, limit: number): Promise<number>;
@@ -63,10 +65,13 @@ export interface OutboxRetryRule {
 
 export interface OutboxClaim extends OutboxRetryRule {
   readonly epoch: number;
-  /** `new`: pending rows, in the order of all. `retries`: rows whose delay is over (outboxRetryDelayMs). */
+  /**
+   * `new`: pending rows, in the order of all. `retries`: waiting rows whose delay is over (outboxRetryDelayMs), if they
+   * have retries left; those of them that may not go become pending, so that they hide nobody.
+   */
   readonly which: "new" | "retries";
   readonly maxRows: number;
-  /** Of all payloads together; one row is given whatever its size. */
+  /** Of all payloads that are read, together; one row is given whatever its size. */
   readonly maxBytes: number;
   /** A larger payload is not read: its row comes with null. */
   readonly payloadMaxBytes: number;
@@ -81,9 +86,12 @@ export type OutboxClaimAnswer =
       readonly kind: "claimed";
       /** In order. */
       readonly rows: readonly OutboxRow[];
-      /** The last row looked at, from which the next look goes on; null: there were none behind it. */
+      /**
+       * Of `new`: the last row looked at, given or passed over, from which the next look goes on. Null: there was none
+       * behind `after`. Of `retries`: null.
+       */
       readonly next: OutboxPosition | null;
-      /** Rows looked at that may not go yet, because another one of their group is under way or waits. */
+      /** Rows looked at, up to `next`, that may not go yet: another one of their group is under way or before them. */
       readonly passedOver: number;
     }
   | { readonly kind: "paused"; readonly reason: string }

@@ -1,13 +1,15 @@
 import { appendFileSync } from "node:fs";
 
 /**
- * What became of each case of each queue, for the matrix that `npm test` prints (scripts/conformance-matrix.ts).
+ * What became of each case of each queue and outbox source, for the matrices that `npm test` prints (scripts/conformance-matrix.ts).
  *
  * Cases run in many files and processes, so each writes what happened to it as one line to the file that
  * FC_TEST_MATRIX names; where it is not set nothing is written. A case is entered when it begins and again when it has
  * passed, and one that only began has failed, however its process ended.
  */
 export interface MatrixCase {
+  /** The matrix it stands in; absent: that of queues. */
+  readonly family?: string;
   /** The column: the name under which the queue is tested, such as `nats` or `sqs-fifo`. */
   readonly adapter: string;
   /** The cases it stands among, such as `core` or `platform jobs`. */
@@ -20,6 +22,7 @@ export type MatrixLine =
   /** Written once a queue's suite really runs: the cases it is asked for; null: not declared. */
   | {
       readonly kind: "suite";
+      readonly family?: string;
       readonly adapter: string;
       readonly suite: string;
       readonly cases: readonly string[] | null;
