@@ -1,0 +1,58 @@
+import type { OutboxDriver, SyncOutboxDriver } from "./outbox-driver.ts";
+import type { OutboxRow } from "./outbox-entry.ts";
+import { chunksOf, insertStatement, insertValues } from "./sql-insert.ts";
+
+/** The tag `sql` of `drizzle-orm`: it makes the statement, with the parameters of whatever database this is. */
+export type DrizzleSql<Statement> = (strings: TemplateStringsArray, ...values: unknown[]) => Statement;
+
+/** What `db.transaction(async (tx) => …)` hands over on PostgreSQL, MySQL and MariaDB. */
+export interface DrizzleTransaction<Statement> {
+  execute(query: Statement): PromiseLike<unknown>;
+  rollback(): never;
+}
+
+/** What `db.transaction((tx) => …)` hands over on SQLite. */
+export interface DrizzleSqliteTransaction<Statement> {
+  run(query: Statement): unknown;
+  rollback(): never;
+}
+
+const noTransaction = "tx: is no transaction; give what db.transaction((tx) => …) hands over";
+
+/**
+ * The outbox for `drizzle-orm` on PostgreSQL, MySQL and MariaDB.
+ *
+ * @example
+ * ```ts
+ * import { sql } from "drizzle-orm";
+ * const outbox = createOutbox(drizzleDriver(sql), { source: "shop" });
+ * ```
+ */
+export function drizzleDriver<Statement>(sql: DrizzleSql<Statement>): OutboxDriver<DrizzleTransaction<Statement>> {
+  return {
+    kind: "async",
+    async insert(tx, table, rows) {
+      if (typeof tx.rollback !== "function") throw new TypeError(noTransaction);
+      for (const chunk of chunksOf(rows)) await tx.execute(statementOf(sql, table, chunk));
+    },
+  };
+}
+
+/** The outbox for `drizzle-orm` on SQLite by a synchronous library (`bun-sqlite`, `better-sqlite3`). */
+export function drizzleSqliteDriver<Statement>(
+  sql: DrizzleSql<Statement>,
+): SyncOutboxDriver<DrizzleSqliteTransaction<Statement>> {
+  return {
+    kind: "sync",
+    insert(tx, table, rows) {
+      if (typeof tx.rollback !== "function") throw new TypeError(noTransaction);
+      for (const row of rows) tx.run(statementOf(sql, table, [row]));
+    },
+  };
+}
+
+/** The shared INSERT, cut where its parameters stand. */
+function statementOf<Statement>(sql: DrizzleSql<Statement>, table: string, rows: readonly OutboxRow[]): Statement {
+  const strings = insertStatement(table, rows.length, "marks").split("?");
+  return sql(Object.assign(strings, { raw: strings }), ...insertValues(rows));
+}

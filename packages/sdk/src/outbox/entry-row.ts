@@ -1,0 +1,165 @@
+import {
+  byteLength,
+  checkData,
+  checkMembers,
+  jsonAt,
+  optionalKey,
+  optionalText,
+  optionalTime,
+  requiredText,
+} from "./entry-check.ts";
+import type { OutboxAuditLog, OutboxEventCommon, OutboxJob, OutboxRow, OutboxRowType } from "./outbox-entry.ts";
+import { outboxLimits } from "./outbox-limits.ts";
+
+/**
+ * Rows of entries. Message group and client stand in columns of their own, where the outbox processor keeps order by
+ * them and puts them into the request; all else is the payload, which is the request's item.
+ */
+export interface RowContext {
+  readonly path: string;
+  readonly id: string;
+  readonly now: string;
+  readonly source: string | undefined;
+  readonly clientId: string | undefined;
+}
+
+/** An event of whatever map of types. */
+export type AnyEvent = OutboxEventCommon & { readonly type: string; readonly data?: unknown };
+
+const membersOf = <Entry>(members: { readonly [Member in keyof Required<Entry>]: true }): ReadonlySet<string> =>
+  new Set(Object.keys(members));
+
+/** All that an event may have; a test holds them to the platform's schema. */
+export const eventMembers = membersOf<AnyEvent>({
+  type: true,
+  source: true,
+  subject: true,
+  time: true,
+  data: true,
+  dataContentType: true,
+  dataSchema: true,
+  messageGroup: true,
+  correlationId: true,
+  causationId: true,
+  deduplicationId: true,
+  clientId: true,
+  contextData: true,
+});
+
+/** All that a job may have. */
+export const jobMembers = membersOf<OutboxJob>({
+  targetUrl: true,
+  payload: true,
+  contentType: true,
+  eventId: true,
+  subscriptionId: true,
+  code: true,
+  clientId: true,
+  messageGroup: true,
+  mode: true,
+  dispatchPoolId: true,
+  scheduledFor: true,
+  idempotencyKey: true,
+  headers: true,
+  metadata: true,
+  timeoutSeconds: true,
+  maxRetries: true,
+  retry: true,
+  maxAgeSeconds: true,
+  secretRef: true,
+  legacySignature: true,
+});
+
+/** All that an audit log may have. */
+export const auditLogMembers = membersOf<OutboxAuditLog>({
+  entityType: true,
+  entityId: true,
+  operation: true,
+  performedBy: true,
+  principalId: true,
+  performedAt: true,
+  clientId: true,
+  data: true,
+});
+
+export function eventRow(event: AnyEvent, context: RowContext): OutboxRow {
+  const { path } = context;
+  checkMembers(event, eventMembers, path);
+  checkData(event.data, `${path}.data`);
+  const { messageGroup, clientId, ...rest } = event;
+  const payload = {
+    ...rest,
+    type: requiredText(event.type, `${path}.type`, outboxLimits.eventTypeMaxChars),
+    source: requiredText(event.source ?? context.source, `${path}.source`, outboxLimits.sourceMaxChars),
+    subject: optionalText(event.subject, `${path}.subject`, outboxLimits.subjectMaxChars),
+    // The platform would take the time of its arrival, which may be long after.
+    time: optionalTime(event.time, `${path}.time`) ?? context.now,
+    correlationId: optionalKey(event.correlationId, `${path}.correlationId`),
+    causationId: optionalKey(event.causationId, `${path}.causationId`),
+    deduplicationId: optionalKey(event.deduplicationId, `${path}.deduplicationId`),
+  };
+  if ((event.contextData?.length ?? 0) > outboxLimits.contextDataMaxItems) {
+    throw new RangeError(`${path}.contextData: at most ${outboxLimits.contextDataMaxItems} items are taken`);
+  }
+  return rowOf("EVENT", payload, { context, messageGroup, clientId });
+}
+
+export function jobRow(job: OutboxJob, context: RowContext): OutboxRow {
+  const { path } = context;
+  checkMembers(job, jobMembers, path);
+  if (job.payload === undefined) throw new TypeError(`${path}.payload: must be given`);
+  checkData(job.payload, `${path}.payload`);
+  const { messageGroup, clientId, ...rest } = job;
+  const payload = {
+    ...rest,
+    targetUrl: requiredText(job.targetUrl, `${path}.targetUrl`, outboxLimits.urlMaxChars),
+    scheduledFor: optionalTime(job.scheduledFor, `${path}.scheduledFor`),
+    eventId: optionalKey(job.eventId, `${path}.eventId`),
+    subscriptionId: optionalKey(job.subscriptionId, `${path}.subscriptionId`),
+    idempotencyKey: optionalKey(job.idempotencyKey, `${path}.idempotencyKey`),
+  };
+  return rowOf("DISPATCH_JOB", payload, { context, messageGroup, clientId });
+}
+
+export function auditLogRow(auditLog: OutboxAuditLog, context: RowContext): OutboxRow {
+  const { path } = context;
+  checkMembers(auditLog, auditLogMembers, path);
+  checkData(auditLog.data, `${path}.data`);
+  const { clientId, ...rest } = auditLog;
+  const payload = {
+    ...rest,
+    entityType: requiredText(auditLog.entityType, `${path}.entityType`, outboxLimits.keyMaxChars),
+    entityId: requiredText(auditLog.entityId, `${path}.entityId`, outboxLimits.keyMaxChars),
+    operation: requiredText(auditLog.operation, `${path}.operation`, outboxLimits.keyMaxChars),
+    performedBy: optionalKey(auditLog.performedBy, `${path}.performedBy`),
+    principalId: optionalKey(auditLog.principalId, `${path}.principalId`),
+    performedAt: optionalTime(auditLog.performedAt, `${path}.performedAt`) ?? context.now,
+  };
+  return rowOf("AUDIT_LOG", payload, { context, messageGroup: null, clientId });
+}
+
+interface RowColumns {
+  readonly context: RowContext;
+  readonly messageGroup: string | null | undefined;
+  readonly clientId: string | null | undefined;
+}
+
+function rowOf(type: OutboxRowType, item: object, { context, messageGroup, clientId }: RowColumns): OutboxRow {
+  const payload = jsonAt(item, context.path) ?? "";
+  const payloadSize = byteLength(payload);
+  if (payloadSize > outboxLimits.payloadMaxBytes) {
+    throw new RangeError(
+      `${context.path}: ${payloadSize} bytes of JSON; at most ${outboxLimits.payloadMaxBytes} are taken`,
+    );
+  }
+  // Null is a choice: of the platform. Only what is absent is the outbox's own.
+  const client = clientId === undefined ? context.clientId : clientId;
+  return {
+    id: context.id,
+    type,
+    messageGroup: optionalKey(messageGroup, `${context.path}.messageGroup`) ?? null,
+    payload,
+    clientId: optionalKey(client, `${context.path}.clientId`, outboxLimits.clientIdMaxChars) ?? null,
+    payloadSize,
+  };
+}
