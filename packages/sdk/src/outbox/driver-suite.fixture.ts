@@ -73,14 +73,13 @@ export function driverSuite<Tx>({ name, driver, skip, open }: DriverCase<Tx>): v
       let ids: readonly string[] = [];
       const from = (await world.rows()).length;
       await world.transact(async (tx) => {
-        const event = { type: "order.created", messageGroup: "order-'1'", data: awkward };
-        // A transaction of SQLite ends with the first await, so there is none before the last entry.
-        const answers = [
-          outbox.enqueue(tx, event),
-          outbox.enqueueJobs(tx, { targetUrl: "https://example.test/", payload: awkward, clientId: null }),
-          outbox.enqueueAuditLogs(tx, { entityType: "Order", entityId: "1", operation: "Paid" }),
+        const job = { targetUrl: "https://example.test/", payload: awkward, clientId: null };
+        const auditLog = { entityType: "Order", entityId: "1", operation: "Paid" };
+        ids = [
+          ...(await outbox.enqueue(tx, { type: "order.created", messageGroup: "order-'1'", data: awkward })),
+          ...(await outbox.enqueueJobs(tx, job)),
+          ...(await outbox.enqueueAuditLogs(tx, auditLog)),
         ];
-        ids = (await Promise.all(answers)).flat();
       });
       const rows = (await world.rows()).slice(from);
       assert.deepEqual(

@@ -29,10 +29,11 @@ export type AnyEvent = OutboxEventCommon & { readonly type: string; readonly dat
 const membersOf = <Entry>(members: { readonly [Member in keyof Required<Entry>]: true }): ReadonlySet<string> =>
   new Set(Object.keys(members));
 
-/** All that an event may have; a test holds them to the platform's schema. */
-export const eventMembers = membersOf<AnyEvent>({
+/** All that an event may have; the type holds it to the platform's. */
+const eventMembers = membersOf<AnyEvent>({
   type: true,
   source: true,
+  specVersion: true,
   subject: true,
   time: true,
   data: true,
@@ -47,7 +48,7 @@ export const eventMembers = membersOf<AnyEvent>({
 });
 
 /** All that a job may have. */
-export const jobMembers = membersOf<OutboxJob>({
+const jobMembers = membersOf<OutboxJob>({
   targetUrl: true,
   payload: true,
   contentType: true,
@@ -71,14 +72,14 @@ export const jobMembers = membersOf<OutboxJob>({
 });
 
 /** All that an audit log may have. */
-export const auditLogMembers = membersOf<OutboxAuditLog>({
+const auditLogMembers = membersOf<OutboxAuditLog>({
   entityType: true,
   entityId: true,
   operation: true,
-  performedBy: true,
   principalId: true,
   performedAt: true,
   clientId: true,
+  messageGroup: true,
   data: true,
 });
 
@@ -125,17 +126,16 @@ export function auditLogRow(auditLog: OutboxAuditLog, context: RowContext): Outb
   const { path } = context;
   checkMembers(auditLog, auditLogMembers, path);
   checkData(auditLog.data, `${path}.data`);
-  const { clientId, ...rest } = auditLog;
+  const { messageGroup, clientId, ...rest } = auditLog;
   const payload = {
     ...rest,
     entityType: requiredText(auditLog.entityType, `${path}.entityType`, outboxLimits.keyMaxChars),
     entityId: requiredText(auditLog.entityId, `${path}.entityId`, outboxLimits.keyMaxChars),
     operation: requiredText(auditLog.operation, `${path}.operation`, outboxLimits.keyMaxChars),
-    performedBy: optionalKey(auditLog.performedBy, `${path}.performedBy`),
     principalId: optionalKey(auditLog.principalId, `${path}.principalId`),
     performedAt: optionalTime(auditLog.performedAt, `${path}.performedAt`) ?? context.now,
   };
-  return rowOf("AUDIT_LOG", payload, { context, messageGroup: null, clientId });
+  return rowOf("AUDIT_LOG", payload, { context, messageGroup, clientId });
 }
 
 interface RowColumns {

@@ -9,7 +9,6 @@ export type {
   OutboxAuditLog,
   OutboxEvent,
   OutboxEventCommon,
-  OutboxEventTypes,
   OutboxJob,
   OutboxRow,
   OutboxRowType,

@@ -19,9 +19,10 @@
  *
  * Failures: TypeError and RangeError are faults of the caller. Whatever the library throws comes through as it is.
  */
+import type { AnyEvents } from "../event-types.ts";
 import { auditLogRow, eventRow, jobRow, type RowContext } from "./entry-row.ts";
 import type { OutboxDriver, SyncOutboxDriver } from "./outbox-driver.ts";
-import type { OutboxAuditLog, OutboxEvent, OutboxEventTypes, OutboxJob, OutboxRow } from "./outbox-entry.ts";
+import type { OutboxAuditLog, OutboxEvent, OutboxJob, OutboxRow } from "./outbox-entry.ts";
 import { outboxLimits } from "./outbox-limits.ts";
 import { createUlids } from "./ulid.ts";
 
@@ -40,20 +41,20 @@ export interface OutboxOptions {
 }
 
 /** Writes entries into the outbox table by the transaction it is given. Each answers the ids of the rows, in order. */
-export interface Outbox<Tx, Events extends OutboxEventTypes = OutboxEventTypes> {
+export interface Outbox<Tx, Events extends object = AnyEvents> {
   enqueue(tx: Tx, events: OutboxEvent<Events> | readonly OutboxEvent<Events>[]): Promise<readonly string[]>;
   enqueueJobs(tx: Tx, jobs: OutboxJob | readonly OutboxJob[]): Promise<readonly string[]>;
   enqueueAuditLogs(tx: Tx, auditLogs: OutboxAuditLog | readonly OutboxAuditLog[]): Promise<readonly string[]>;
   /** The same outbox, taking only events of these types, each with its own data. */
-  withEventTypes<Types extends OutboxEventTypes>(): Outbox<Tx, Types>;
+  withEventTypes<Types extends object>(): Outbox<Tx, Types>;
 }
 
 /** The same for synchronous transactions: a promise inside one would be settled after its commit. */
-export interface SyncOutbox<Tx, Events extends OutboxEventTypes = OutboxEventTypes> {
+export interface SyncOutbox<Tx, Events extends object = AnyEvents> {
   enqueue(tx: Tx, events: OutboxEvent<Events> | readonly OutboxEvent<Events>[]): readonly string[];
   enqueueJobs(tx: Tx, jobs: OutboxJob | readonly OutboxJob[]): readonly string[];
   enqueueAuditLogs(tx: Tx, auditLogs: OutboxAuditLog | readonly OutboxAuditLog[]): readonly string[];
-  withEventTypes<Types extends OutboxEventTypes>(): SyncOutbox<Tx, Types>;
+  withEventTypes<Types extends object>(): SyncOutbox<Tx, Types>;
 }
 
 /**
@@ -89,7 +90,7 @@ function asyncOutbox<Tx>(driver: OutboxDriver<Tx>, table: string, rowsOf: RowMak
     enqueue: async (tx, events) => insert(tx, rowsOf("events", events, eventRow)),
     enqueueJobs: async (tx, jobs) => insert(tx, rowsOf("jobs", jobs, jobRow)),
     enqueueAuditLogs: async (tx, auditLogs) => insert(tx, rowsOf("auditLogs", auditLogs, auditLogRow)),
-    withEventTypes: <Types extends OutboxEventTypes>() => outbox as unknown as Outbox<Tx, Types>,
+    withEventTypes: <Types extends object>() => outbox as unknown as Outbox<Tx, Types>,
   };
   return outbox;
 }
@@ -103,7 +104,7 @@ function syncOutbox<Tx>(driver: SyncOutboxDriver<Tx>, table: string, rowsOf: Row
     enqueue: (tx, events) => insert(tx, rowsOf("events", events, eventRow)),
     enqueueJobs: (tx, jobs) => insert(tx, rowsOf("jobs", jobs, jobRow)),
     enqueueAuditLogs: (tx, auditLogs) => insert(tx, rowsOf("auditLogs", auditLogs, auditLogRow)),
-    withEventTypes: <Types extends OutboxEventTypes>() => outbox as unknown as SyncOutbox<Tx, Types>,
+    withEventTypes: <Types extends object>() => outbox as unknown as SyncOutbox<Tx, Types>,
   };
   return outbox;
 }
