@@ -40,7 +40,7 @@ export function optionalTime(value: unknown, path: string): string | undefined {
 /** JSON of it; undefined if there is none (undefined, a function). */
 export function jsonAt(value: unknown, path: string): string | undefined {
   try {
-    return JSON.stringify(value) as string | undefined;
+    return JSON.stringify(value);
   } catch (error) {
     // A circle, or a BigInt.
     throw new TypeError(`${path}: cannot be written as JSON: ${String(error)}`, { cause: error });
