@@ -24,7 +24,7 @@ function checkTransaction(
 ): void {
   if (typeof tx.totalCount === "number") {
     throw new TypeError(
-      "tx: is a pool, which runs each query on a connection of its own; give the client that ran BEGIN (pool.connect())",
+      "tx: is a pool, which runs each query on a connection of its own; give the client that ran BEGIN",
     );
   }
   // Known from version 8.17 on: I is idle, T in a transaction, E in a failed one.

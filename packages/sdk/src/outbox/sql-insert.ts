@@ -7,7 +7,7 @@ export type SqlValue = string | number | null;
 export type Placeholders = "numbered" | "marks";
 
 /** What the SDK sets; `status`, `retry_count`, `created_at` and `updated_at` have defaults in the table. */
-export const outboxColumns = ["id", "type", "message_group", "payload", "client_id", "payload_size"] as const;
+const outboxColumns = ["id", "type", "message_group", "payload", "client_id", "payload_size"] as const;
 
 /** Few numbers of rows, so that few statements are prepared. */
 const chunkSizes = [64, 8, 1] as const;
@@ -15,8 +15,9 @@ const chunkSizes = [64, 8, 1] as const;
 const chunkMaxBytes = 4_194_304;
 
 export function insertStatement(table: string, rowCount: number, placeholders: Placeholders): string {
-  const tuple = (row: number): string =>
-    `(${outboxColumns.map((_, at) => (placeholders === "marks" ? "?" : `$${row * outboxColumns.length + at + 1}`)).join(", ")})`;
+  const place = (row: number, column: number): string =>
+    placeholders === "marks" ? "?" : `$${row * outboxColumns.length + column + 1}`;
+  const tuple = (row: number): string => `(${outboxColumns.map((_, column) => place(row, column)).join(", ")})`;
   const tuples = Array.from({ length: rowCount }, (_, row) => tuple(row));
   return `INSERT INTO ${table} (${outboxColumns.join(", ")}) VALUES ${tuples.join(", ")}`;
 }
