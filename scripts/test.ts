@@ -2,13 +2,13 @@
  * The README's test command: `npm test`, or `npm test -- packages/foundation` for a part.
  *
  * Tests beside the code run in two processes with a fresh global object per file; tests under test/ start servers and
- * measure time, so they run one after another. `--all` names each test that passes, other flags go to `bun test`
- * (`-t PATTERN`). The last line is `N passed, N failed`, with `, N skipped` if there were any, whose names stand before
- * it; the exit code is 1 unless everything else passed. Tests that need a server are skipped where its FC_TEST_*_URL is
- * not set (`scripts/services run -- npm test` sets them). What each case came to on each queue is printed as a matrix,
- * if any of them ran.
+ * measure time, so they run one after another, but for those of test/brokers, which wait most of theirs and run in two
+ * processes too. `--all` names each test that passes, other flags go to `bun test` (`-t PATTERN`). The last line is `N
+ * passed, N failed`, with `, N skipped` if there were any, whose names stand before it; the exit code is 1 unless
+ * everything else passed. Tests that need a server are skipped where its FC_TEST_*_URL is not set (`scripts/services
+ * run -- npm test` sets them). What each case came to on each queue is printed as a matrix, if any of them ran.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatMatrix, readMatrix } from "./conformance-matrix.ts";
@@ -18,7 +18,10 @@ import { addCounts, formatCounts, NO_TESTS, parseBunSummary, type TestCounts } f
 
 const UNIT_FOLDERS = ["packages", "scripts"];
 const SERIAL_FOLDER = "test";
-const UNIT_PROCESSES = 2;
+const BROKER_FOLDER = "test/brokers";
+/** Those of `test` but the brokers' own. */
+const SERIAL_FOLDERS = readdirSync(join(ROOT, SERIAL_FOLDER)).map((name) => `${SERIAL_FOLDER}/${name}`);
+const PROCESSES = 2;
 const TEST_TIMEOUT_MS = 20_000;
 const SERIAL_TEST_TIMEOUT_MS = 60_000;
 const RUN_TIMEOUT_MS = 20 * 60_000;
@@ -34,18 +37,24 @@ function planRuns(args: readonly string[]): readonly TestRun[] {
   const paths = firstFlag < 0 ? args : args.slice(0, firstFlag);
   const passedOn = (firstFlag < 0 ? [] : args.slice(firstFlag)).filter((arg) => arg !== "--all");
 
-  const chosen = paths.length > 0 ? paths : [...UNIT_FOLDERS, SERIAL_FOLDER];
-  const isSerial = (path: string) => path === SERIAL_FOLDER || path.startsWith(`${SERIAL_FOLDER}/`);
+  const asked = paths.length > 0 ? paths : [...UNIT_FOLDERS, SERIAL_FOLDER];
+  const chosen = asked.flatMap((path) => (path === SERIAL_FOLDER ? SERIAL_FOLDERS : [path]));
+  const isBrokers = (path: string) => path === BROKER_FOLDER || path.startsWith(`${BROKER_FOLDER}/`);
+  const isSerial = (path: string) => path.startsWith(`${SERIAL_FOLDER}/`) && !isBrokers(path);
   const common = [...(showAll ? [] : ["--only-failures"]), ...passedOn];
   const unit: TestRun = {
-    paths: chosen.filter((path) => !isSerial(path)),
-    flags: [`--timeout=${TEST_TIMEOUT_MS}`, `--parallel=${UNIT_PROCESSES}`, ...common],
+    paths: chosen.filter((path) => !isSerial(path) && !isBrokers(path)),
+    flags: [`--timeout=${TEST_TIMEOUT_MS}`, `--parallel=${PROCESSES}`, ...common],
   };
   const serial: TestRun = {
     paths: chosen.filter(isSerial),
     flags: [`--timeout=${SERIAL_TEST_TIMEOUT_MS}`, ...common],
   };
-  return [unit, serial].filter((run) => run.paths.length > 0);
+  const brokers: TestRun = {
+    paths: chosen.filter(isBrokers),
+    flags: [`--timeout=${SERIAL_TEST_TIMEOUT_MS}`, `--parallel=${PROCESSES}`, ...common],
+  };
+  return [unit, serial, brokers].filter((run) => run.paths.length > 0);
 }
 
 interface TestOutcome {

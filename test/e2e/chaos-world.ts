@@ -1,6 +1,6 @@
 import { subscribe } from "../harness/api.ts";
 import { startCluster, type Cluster, type ClusterPlan } from "../harness/cluster.ts";
-import { startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-receiver.ts";
+import { failingOnce, startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-receiver.ts";
 import { createPostgresServer, type PostgresServer } from "../harness/postgres-server.ts";
 import { publishAll } from "../harness/publisher.ts";
 
@@ -130,7 +130,7 @@ async function addTarget(
     targetUrl: `${receiver.url}/${name}`,
     ...(ordered ? {} : { mode: "IMMEDIATE" }),
   });
-  const answer = fails ? ({ n }: { n: number }) => (n % failsEach === 0 ? 500 : 200) : () => 200;
+  const answer = fails ? failingOnce(failsEach, 500) : () => 200;
   receiver.target(name, { secret, ordered, answer });
 }
 

@@ -5,11 +5,13 @@
  * ends the server with SIGKILL at random moments, starts it again on the same data, and lets it drain. The ledger must
  * close each time: every accepted event delivered, no order inverted, every signature right. The data folder is kept
  * through all rounds, so that each starts on what the one before left.
+ *
+ * With `--outbox` the path begins in an application's database: see kill-outbox.ts.
  */
 import { parseArgs } from "node:util";
 import { seededRandom } from "@flowcatalyst/foundation";
 import { subscribe } from "../harness/api.ts";
-import { startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-receiver.ts";
+import { failingOnce, startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-receiver.ts";
 import { publishAll } from "../harness/publisher.ts";
 import {
   freePorts,
@@ -34,10 +36,23 @@ interface World {
   readonly random: { next(): number };
 }
 
-const { values } = parseArgs({ options: { rounds: { type: "string" }, seed: { type: "string" } } });
-const rounds = Number(values.rounds ?? 5);
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string" },
+    seed: { type: "string" },
+    outbox: { type: "boolean", default: false },
+    "outage-seconds": { type: "string", default: "90" },
+  },
+});
 const seed = Number(values.seed ?? Date.now() % 1_000_000_000);
 console.log(`seed ${seed} (repeat with --seed ${seed})`);
+if (values.outbox) {
+  const { killOutbox } = await import("./kill-outbox.ts");
+  const outageMs = Number(values["outage-seconds"]) * 1_000;
+  const problems = await killOutbox({ rounds: Number(values.rounds ?? 1), random: seededRandom(seed), outageMs });
+  process.exit(problems === 0 ? 0 : 1);
+}
+const rounds = Number(values.rounds ?? 5);
 
 const dataDir = temporaryDataDir();
 const ports = await freePorts();
@@ -104,7 +119,7 @@ async function addTarget(world: World, target: { name: string; type: string }): 
     targetUrl: `${world.receiver.url}/${target.name}`,
     ...(free ? { mode: "IMMEDIATE" } : {}),
   });
-  const answer = failing ? ({ n }: { n: number }) => (n % 50 === 0 ? 500 : 200) : () => 200;
+  const answer = failing ? failingOnce(50, 500) : () => 200;
   world.receiver.target(target.name, { secret, answer, ordered: !free });
 }
 

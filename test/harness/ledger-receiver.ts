@@ -26,6 +26,20 @@ export interface TargetOptions {
   readonly delayMs?: number;
 }
 
+/**
+ * Answers one request in so many with this status, but none twice for one event: after three failures in a row the
+ * default retry policy waits a minute, which no test has time for.
+ */
+export function failingOnce(each: number, status: number): NonNullable<TargetOptions["answer"]> {
+  const failed = new Set<string>();
+  return ({ n, group, place }) => {
+    const event = `${group}.${place}`;
+    if (n % each !== 0 || failed.has(event)) return 200;
+    failed.add(event);
+    return status;
+  };
+}
+
 interface Target {
   readonly ledger: Ledger;
   readonly options: TargetOptions;

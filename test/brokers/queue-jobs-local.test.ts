@@ -1,0 +1,3 @@
+import { testPlatformJobs } from "./queue-jobs-suite.ts";
+
+testPlatformJobs(["sqlite", "postgres"]);
