@@ -134,7 +134,7 @@ export async function startReceiver(): Promise<Receiver> {
 
 /** Runs a load generator to its end. */
 export async function runGenerator<Result>(
-  file: "generator.ts" | "queue-generator.ts",
+  file: "generator.ts" | "queue-generator.ts" | "outbox-generator.ts",
   plan: object,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Result> {

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { queueNames } from "./bench-broker.ts";
 import { machineLine, print } from "./report.ts";
 import { backlog, hanging, latency } from "./scenarios-latency.ts";
+import { outbox } from "./scenarios-outbox.ts";
 import { startup } from "./scenarios-process.ts";
 import { router } from "./scenarios-router.ts";
 import { failing, fanout, groups, origins, pipeline, restart, subscriptions, type Scenario } from "./scenarios.ts";
@@ -25,6 +26,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   failing,
   backlog,
   router,
+  outbox,
   startup,
   restart,
 };
@@ -103,7 +105,8 @@ function refusalOf(scenario: string, values: { store: string; queue: string; ser
   }
   if (queue !== "db" && !onBrokers.includes(scenario)) return `${scenario} is measured with --queue db only`;
   if (services && store !== "postgres") return "services of their own need --store postgres";
-  if (store === "postgres" && ["router", "startup"].includes(scenario)) return `${scenario} does not measure a store`;
+  if (store === "postgres" && ["router", "outbox", "startup"].includes(scenario))
+    return `${scenario} does not measure a store`;
   return null;
 }
 

@@ -143,7 +143,7 @@ async function openRouterBench(kind: BenchBroker["kind"], options: ScenarioOptio
 }
 
 /** At one moment. */
-interface Usage {
+export interface Usage {
   readonly processes: Record<string, ProcessUsage>;
   /** CPU seconds of everything on the machine. */
   readonly machineSeconds: number;
@@ -242,7 +242,7 @@ function usageNow(bench: RouterBench): Usage {
 }
 
 /** What others use of the machine meanwhile is said too: a run beside other work is not one to quote. */
-function phaseReport(phase: { before: Usage; after: Usage; seconds: number }): PhaseReport {
+export function phaseReport(phase: { before: Usage; after: Usage; seconds: number }): PhaseReport {
   const { before, after, seconds } = phase;
   const used = Object.entries(usedSince(before.processes, after.processes));
   const ours = used.reduce((total, [, { cpuSeconds }]) => total + cpuSeconds, 0);
@@ -254,7 +254,7 @@ function phaseReport(phase: { before: Usage; after: Usage; seconds: number }): P
   return { seconds: Number(seconds.toFixed(2)), cores, bound: boundOf(cores, cpus().length) };
 }
 
-function usedSince(
+export function usedSince(
   before: Readonly<Record<string, ProcessUsage>>,
   after: Readonly<Record<string, ProcessUsage>>,
 ): Record<string, ProcessUsage> {

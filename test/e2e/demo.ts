@@ -1,5 +1,5 @@
 /**
- * The demonstration: `npm run demo`, or `npm run demo -- --queue nats`.
+ * The demonstration: `npm run demo`, `npm run demo -- --queue nats`, or `npm run demo -- --outbox` (demo-outbox.ts).
  *
  * Starts a server of its own on free ports with an empty data folder, publishes 1,000 events of 50 groups to three
  * subscriptions (one target fails at first, one pool is rate limited), kills the process with SIGKILL in the middle,
@@ -24,7 +24,10 @@ const drainWithinMs = 120_000;
 const names = ["orders", "fails-at-first", "rate-limited"] as const;
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { queue: { type: "string" } } });
+  const { values } = parseArgs({
+    options: { queue: { type: "string" }, outbox: { type: "boolean", default: false } },
+  });
+  if (values.outbox) return (await import("./demo-outbox.ts")).demonstrateOutbox(say);
   const queue = await openDemoQueue(values.queue ?? "db");
   say(`queue: ${queue.title}`);
   try {
