@@ -1,6 +1,12 @@
 import type { Command } from "commander";
 import { exitCodes } from "@flowcatalyst/foundation";
-import { signWebhook, verifyWebhook, webhookToleranceSeconds, type Verification } from "@flowcatalyst/sdk";
+import {
+  signWebhook,
+  verifyWebhook,
+  webhookToleranceSeconds,
+  type RefusalReason,
+  type Verification,
+} from "@flowcatalyst/sdk";
 import { readText, wholeNumber } from "../arguments.ts";
 import { contextOf, usageError, withExamples, type Environment } from "../context.ts";
 
@@ -68,14 +74,12 @@ function addVerify(group: Command, environment: Environment): void {
       const { terminal } = contextOf(command, environment);
       const body = await readText(given, environment);
       const { id, signature = "", timestamp, tolerance, secret } = options;
-      const verification = await withSecret(() =>
-        verifyWebhook(
-          body,
-          { id, timestamp: String(timestamp), signature },
-          { secrets: [secret], toleranceSeconds: tolerance === 0 ? Infinity : tolerance },
-        ),
-      );
-      terminal.answer(verification, () => verdict(verification));
+      const headers = { "webhook-id": id, "webhook-timestamp": String(timestamp), "webhook-signature": signature };
+      const toleranceSeconds = tolerance === 0 ? Infinity : tolerance;
+      const verification = await withSecret(() => verifyWebhook({ headers, body }, secret, { toleranceSeconds }));
+      const { kind } = verification;
+      const answer = kind === "verified" ? { kind } : { kind, reason: verification.reason };
+      terminal.answer(answer, () => verdict(verification));
       process.exitCode = verification.kind === "verified" ? exitCodes.ok : exitCodes.failed;
     });
   withExamples(verify, [
@@ -85,17 +89,16 @@ function addVerify(group: Command, environment: Environment): void {
   ]);
 }
 
-const reasons: Readonly<Record<Extract<Verification, { kind: "refused" }>["reason"], string>> = {
+const reasons: Readonly<Partial<Record<RefusalReason, string>>> = {
   MISSING_HEADERS: "id, timestamp or signature is empty",
-  BAD_TIMESTAMP: "the timestamp is no Unix time in seconds",
   TOO_OLD: "the timestamp is too old; --tolerance 0 leaves that out",
   TOO_NEW: "the timestamp is in the future; --tolerance 0 leaves that out",
-  NO_MATCH: "the signature is of another body, id, timestamp or secret",
 };
 
 function verdict(verification: Verification): string {
   if (verification.kind === "verified") return "the signature verifies";
-  return `refused: ${reasons[verification.reason]} (${verification.reason})`;
+  const { reason, message } = verification;
+  return `refused: ${reasons[reason] ?? message} (${reason})`;
 }
 
 async function withSecret<Answer>(use: () => Promise<Answer>): Promise<Answer> {

@@ -1,8 +1,30 @@
-/** Signs and verifies webhooks. */
+/**
+ * Receives webhooks: verifies their signatures, and answers what the platform understands. For Hono, Express and
+ * Fastify there are entries of their own.
+ */
+export { signLegacyWebhook, signWebhook, type LegacyContent, type StandardContent } from "./signature.ts";
 export {
-  signWebhook,
   verifyWebhook,
+  verifyWebhookOrThrow,
+  webhookMaxBodyBytes,
+  WebhookRefusedError,
   webhookToleranceSeconds,
+  type FoundSecrets,
+  type ReceivedHeaders,
+  type ReceivedWebhook,
+  type Refusal,
+  type RefusalReason,
+  type SecretSource,
   type Verification,
-  type WebhookHeaders,
-} from "../webhook.ts";
+  type VerifyOptions,
+} from "./verify-webhook.ts";
+export {
+  webhookHandler,
+  type HandleWebhook,
+  type NotYet,
+  type OwnStatus,
+  type WebhookAnswer,
+  type WebhookHandlerOptions,
+} from "./webhook-handler.ts";
+export type { ReadableRequest } from "./received-body.ts";
+export type { CloudEventEnvelope, SignatureScheme, Webhook, WebhookParts } from "./webhook.ts";
