@@ -1,9 +1,12 @@
 import type { OutboxDriver, SyncOutboxDriver } from "./outbox-driver.ts";
 import type { OutboxRow } from "./outbox-entry.ts";
-import { chunksOf, insertStatement, insertValues } from "./sql-insert.ts";
+import { chunksOf, insertValues, outboxColumns } from "./sql-insert.ts";
 
-/** The tag `sql` of `drizzle-orm`: it makes the statement, with the parameters of whatever database this is. */
-export type DrizzleSql<Statement> = (strings: TemplateStringsArray, ...values: unknown[]) => Statement;
+/** The tag `sql` of `drizzle-orm`: it makes the statement, with the quotes and parameters of whatever database this is. */
+export interface DrizzleSql<Statement> {
+  (strings: TemplateStringsArray, ...values: unknown[]): Statement;
+  identifier(name: string): unknown;
+}
 
 /** What `db.transaction(async (tx) => …)` hands over on PostgreSQL, MySQL and MariaDB. */
 export interface DrizzleTransaction<Statement> {
@@ -51,8 +54,11 @@ export function drizzleSqliteDriver<Statement>(
   };
 }
 
-/** The shared INSERT, cut where its parameters stand. */
 function statementOf<Statement>(sql: DrizzleSql<Statement>, table: string, rows: readonly OutboxRow[]): Statement {
-  const strings = insertStatement(table, rows.length, "marks").split("?");
-  return sql(Object.assign(strings, { raw: strings }), ...insertValues(rows));
+  const names = table.split(".").map((name) => sql.identifier(name));
+  const tuple = `(${outboxColumns.map(() => "?").join(", ")})`;
+  const places = `${names.map(() => "?").join(".")} (${outboxColumns.join(", ")}) VALUES ${rows.map(() => tuple).join(", ")}`;
+  // What a template literal would be, cut where its values stand.
+  const strings = `INSERT INTO ${places}`.split("?");
+  return sql(Object.assign(strings, { raw: strings }), ...names, ...insertValues(rows));
 }

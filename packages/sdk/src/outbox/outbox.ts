@@ -141,10 +141,10 @@ function randomBytes(count: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(count));
 }
 
-/** It goes into statements as it is, and a database may give letters another case. */
+/** It goes into statements; the names of indexes are made of it, hence 40 characters. */
 function checkedTable(table: string): string {
-  if (/^[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?$/.test(table)) return table;
+  if (/^([A-Za-z_]\w{0,39}\.)?[A-Za-z_]\w{0,39}$/.test(table)) return table;
   throw new TypeError(
-    `table: ${table}: letters, digits and underscores, with at most one dot, as in app.outbox_messages`,
+    `table: ${table}: must be letters, digits and underscores, at most 40, with at most one dot, as in app.outbox_messages`,
   );
 }

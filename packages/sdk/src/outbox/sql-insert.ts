@@ -7,19 +7,22 @@ export type SqlValue = string | number | null;
 export type Placeholders = "numbered" | "marks";
 
 /** What the SDK sets; `status`, `retry_count`, `created_at` and `updated_at` have defaults in the table. */
-const outboxColumns = ["id", "type", "message_group", "payload", "client_id", "payload_size"] as const;
+export const outboxColumns = ["id", "type", "message_group", "payload", "client_id", "payload_size"] as const;
 
 /** Few numbers of rows, so that few statements are prepared. */
 const chunkSizes = [64, 8, 1] as const;
 /** Servers bound what one statement may carry: MySQL 16 MiB unless set. */
 const chunkMaxBytes = 4_194_304;
 
+/** The table is quoted, so that its letters keep their case. SQLite takes the marks of MySQL too. */
 export function insertStatement(table: string, rowCount: number, placeholders: Placeholders): string {
+  const mark = placeholders === "marks" ? "`" : '"';
+  const quoted = table.split(".").map((name) => `${mark}${name}${mark}`);
   const place = (row: number, column: number): string =>
     placeholders === "marks" ? "?" : `$${row * outboxColumns.length + column + 1}`;
   const tuple = (row: number): string => `(${outboxColumns.map((_, column) => place(row, column)).join(", ")})`;
   const tuples = Array.from({ length: rowCount }, (_, row) => tuple(row));
-  return `INSERT INTO ${table} (${outboxColumns.join(", ")}) VALUES ${tuples.join(", ")}`;
+  return `INSERT INTO ${quoted.join(".")} (${outboxColumns.join(", ")}) VALUES ${tuples.join(", ")}`;
 }
 
 export function insertValues(rows: readonly OutboxRow[]): SqlValue[] {
