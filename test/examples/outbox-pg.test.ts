@@ -1,0 +1,3 @@
+import { provesOutboxExample } from "./outbox-example.ts";
+
+provesOutboxExample("outbox-pg", "postgres");
