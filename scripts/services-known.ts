@@ -6,6 +6,14 @@ import {
 } from "../test/harness/activemq-server.ts";
 import { amqpVersion } from "../test/harness/amqp-greeting.ts";
 import { stopBrokerAt } from "../test/harness/broker-process.ts";
+import { createMariadbServer, findMariadb, forgetfulMariadb, mariadbVersion } from "../test/harness/mariadb-server.ts";
+import {
+  createMongoServer,
+  fetchMongo,
+  findMongo,
+  hasJavaCompiler,
+  mongoVersion,
+} from "../test/harness/mongo-server.ts";
 import { createNatsServer, findNats, natsVersion } from "../test/harness/nats-server.ts";
 import {
   answersPostgres,
@@ -22,9 +30,10 @@ import { createSqsServer, sqsVersion } from "../test/harness/sqs-server.ts";
 /**
  * The services that `scripts/services` knows, each by its name there.
  *
- * PostgreSQL runs without fsync here: a crash of the machine may cost the data of a test. Benchmarks and chaos tests
- * start their own instances (test/harness), with the server's defaults. ActiveMQ needs more than Debian has, and Maven
- * to fetch it. The emulator of SQS comes with the packages of npm.
+ * PostgreSQL and MariaDB run without fsync here: a crash of the machine may cost the data of a test. Benchmarks and
+ * chaos tests start their own instances (test/harness), with the server's defaults. ActiveMQ needs more than Debian
+ * has, and Maven to fetch it; so does the server for MongoDB, which is all from there. The emulator of SQS comes with
+ * the packages of npm.
  */
 export interface Instance {
   readonly url: string;
@@ -114,6 +123,30 @@ export const services = {
     hasPackages: () => true,
     create: (outlives) => createSqsServer({ outlives }),
     answers: async ({ url }) => (await sqsVersion(url)) !== null,
+    stop: stopBroker,
+  },
+  mariadb: {
+    title: "MariaDB",
+    packages: ["mariadb-server"],
+    variable: "FC_TEST_MARIADB_URL",
+    isInstalled: () => findMariadb() !== null,
+    hasPackages: () => findMariadb() !== null,
+    create: (outlives) => createMariadbServer({ outlives, settings: forgetfulMariadb }),
+    answers: async ({ url }) => (await mariadbVersion(url)) !== null,
+    stop: stopBroker,
+  },
+  mongodb: {
+    title: "a server for MongoDB's protocol",
+    packages: ["default-jdk-headless", "maven"],
+    variable: "FC_TEST_MONGO_URL",
+    isInstalled: findMongo,
+    hasPackages: () => hasJavaCompiler() && Bun.which("mvn") !== null,
+    fetchRest: async (progress) => {
+      progress("fetching a server for MongoDB's protocol (mvn)");
+      await fetchMongo();
+    },
+    create: (outlives) => createMongoServer({ outlives }),
+    answers: async ({ url }) => (await mongoVersion(url)) !== null,
     stop: stopBroker,
   },
 } as const satisfies Record<string, Service>;

@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import pg from "pg";
 import { amqpVersion } from "../test/harness/amqp-greeting.ts";
+import { mariadbVersion } from "../test/harness/mariadb-server.ts";
+import { mongoVersion } from "../test/harness/mongo-server.ts";
 import { natsVersion } from "../test/harness/nats-server.ts";
 import { sqsVersion } from "../test/harness/sqs-server.ts";
 import { describeWith } from "../packages/server/src/ports/needs-services.fixture.ts";
@@ -43,6 +45,8 @@ const startOfAllMs = 120_000;
       const asked = `
         import pg from "pg";
         import { amqpVersion } from "${ROOT}/test/harness/amqp-greeting.ts";
+        import { mariadbVersion } from "${ROOT}/test/harness/mariadb-server.ts";
+        import { mongoVersion } from "${ROOT}/test/harness/mongo-server.ts";
         import { natsVersion } from "${ROOT}/test/harness/nats-server.ts";
         import { sqsVersion } from "${ROOT}/test/harness/sqs-server.ts";
         const url = (name) => process.env["FC_TEST_" + name + "_URL"];
@@ -51,15 +55,17 @@ const startOfAllMs = 120_000;
         const { rows } = await client.query("SELECT 1 AS one");
         const pong = await new Bun.RedisClient(url("REDIS")).ping();
         const amqp = [await amqpVersion(url("RABBITMQ")), await amqpVersion(url("ACTIVEMQ"))];
-        const answers = [rows, pong, await natsVersion(url("NATS")), ...amqp, await sqsVersion(url("SQS"))];
+        const databases = [await mariadbVersion(url("MARIADB")), await mongoVersion(url("MONGO"))];
+        const brokers = [await natsVersion(url("NATS")), ...amqp, await sqsVersion(url("SQS"))];
+        const answers = [rows, pong, ...brokers, ...databases];
         process.env.ANSWERS = JSON.stringify(answers);
         ${script}`;
       const { exitCode, stdout, stderr } = await services("run", "--", process.execPath, "-e", asked);
       expect({ exitCode, stderr }).toEqual({ exitCode: 7, stderr: expect.stringContaining("services: stopped") });
       const env = JSON.parse(stdout) as Record<string, string>;
       const version = expect.stringMatching(/^\d+\.\d+\.\d+$/);
-      expect(JSON.parse(env["ANSWERS"] ?? "")).toEqual([[{ one: 1 }], "PONG", version, version, version, version]);
-      expect(env["FC_TEST_REQUIRE"]).toBe("postgres,redis,nats,rabbitmq,activemq,sqs");
+      expect(JSON.parse(env["ANSWERS"] ?? "")).toEqual([[{ one: 1 }], "PONG", ...Array(6).fill(version)]);
+      expect(env["FC_TEST_REQUIRE"]).toBe("postgres,redis,nats,rabbitmq,activemq,sqs,mariadb,mongodb");
       const gone = await new pg.Client(env["FC_TEST_POSTGRES_URL"]).connect().catch(String);
       expect(gone).toContain("ECONNREFUSED");
       const brokers = [
@@ -67,8 +73,10 @@ const startOfAllMs = 120_000;
         amqpVersion(env["FC_TEST_RABBITMQ_URL"] ?? ""),
         amqpVersion(env["FC_TEST_ACTIVEMQ_URL"] ?? ""),
         sqsVersion(env["FC_TEST_SQS_URL"] ?? ""),
+        mariadbVersion(env["FC_TEST_MARIADB_URL"] ?? ""),
+        mongoVersion(env["FC_TEST_MONGO_URL"] ?? ""),
       ];
-      expect(await Promise.all(brokers)).toEqual([null, null, null, null]);
+      expect(await Promise.all(brokers)).toEqual(brokers.map(() => null));
     },
     startOfAllMs,
   );

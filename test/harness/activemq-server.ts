@@ -1,9 +1,8 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { createHash } from "node:crypto";
-import { homedir } from "node:os";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { amqpVersion } from "./amqp-greeting.ts";
 import { type BrokerServer, createBroker } from "./broker-process.ts";
+import { mavenJars } from "./maven-jars.ts";
 import { giveFile, giveFolder, ServiceFault } from "./private-service.ts";
 
 /**
@@ -32,26 +31,16 @@ export interface ActivemqSettings {
   readonly transport?: Readonly<Record<string, string>>;
 }
 
-interface Jar {
-  readonly artifact: string;
-  readonly file: string;
-  readonly sha256: string;
-}
-
-const transportJars: readonly Jar[] = [
+const transportJars = mavenJars("activemq", [
   {
     artifact: "org.apache.activemq:activemq-amqp:5.17.2",
-    file: "activemq-amqp-5.17.2.jar",
     sha256: "8de181cf88ff3f2d4b7ff29e96e0542bca4128a97f13e14bea65002b76d18abd",
   },
   {
     artifact: "org.apache.qpid:proton-j:0.33.10",
-    file: "proton-j-0.33.10.jar",
     sha256: "1fcddf5c76e70eff331900443c51e1a2c8d313b5ffc70611995fadfb6c36d96a",
   },
-];
-const mavenCopy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy";
-const fetchLimitMs = 180_000;
+]);
 const debianJars = ["/usr/share/activemq/lib", "/usr/share/activemq/lib/optional"];
 const largestFrameBytes = 100 * 1024 * 1024;
 
@@ -62,19 +51,12 @@ export function hasActivemqPackage(): boolean {
 
 /** True if all that a private instance needs is there. */
 export function findActivemq(): boolean {
-  return hasActivemqPackage() && transportJars.every((jar) => isGenuine(jar, cached(jar)));
+  return hasActivemqPackage() && transportJars.areThere();
 }
 
 /** Brings the transport for AMQP by Maven, from wherever Maven's settings point it. */
 export async function fetchActivemqTransport(): Promise<void> {
-  if (Bun.which("mvn") === null) throw new ServiceFault("there is no mvn to fetch ActiveMQ's transport for AMQP with");
-  const incoming = `${cacheFolder()}-${process.pid}`;
-  try {
-    for (const jar of transportJars.filter((wanted) => !isGenuine(wanted, cached(wanted))))
-      await fetchJar(jar, incoming);
-  } finally {
-    rmSync(incoming, { recursive: true, force: true });
-  }
+  await transportJars.fetch();
 }
 
 export async function createActivemqServer(options: ActivemqServerOptions = {}): Promise<BrokerServer> {
@@ -113,13 +95,8 @@ export async function createActivemqServer(options: ActivemqServerOptions = {}):
   });
 }
 
-/** The transport is copied: the account that runs the broker cannot read another user's cache. */
 function classPath(folder: string): string {
-  const own = transportJars.map((jar) => {
-    const copy = join(folder, jar.file);
-    copyFileSync(cached(jar), copy);
-    return copy;
-  });
+  const own = transportJars.copyTo(folder);
   const debian = debianJars.flatMap((path) => readdirSync(path).map((name) => join(path, name)));
   return [...debian.filter((path) => path.endsWith(".jar")), ...own].join(":");
 }
@@ -171,37 +148,4 @@ function attributes(values: Readonly<Record<string, string>>): string {
   return Object.entries(values)
     .map(([name, value]) => `${name}="${Bun.escapeHTML(value)}"`)
     .join(" ");
-}
-
-async function fetchJar(jar: Jar, incoming: string): Promise<void> {
-  mkdirSync(incoming, { recursive: true });
-  const goal = [mavenCopy, `-Dartifact=${jar.artifact}`, `-DoutputDirectory=${incoming}`];
-  const child = Bun.spawn(["mvn", "--batch-mode", "--quiet", ...goal], {
-    cwd: incoming,
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: fetchLimitMs,
-  });
-  const [out, exitCode] = await Promise.all([child.stdout.text(), child.exited]);
-  const fetched = join(incoming, jar.file);
-  if (exitCode !== 0 || !existsSync(fetched)) {
-    const reason = out.split("\n").find((line) => line.includes("ERROR")) ?? `mvn ended with ${exitCode}`;
-    throw new ServiceFault(`${jar.artifact} was not fetched: ${reason}`);
-  }
-  if (!isGenuine(jar, fetched)) throw new ServiceFault(`${jar.artifact} is not the one expected: wrong SHA-256`);
-  mkdirSync(cacheFolder(), { recursive: true });
-  renameSync(fetched, cached(jar));
-}
-
-function cacheFolder(): string {
-  const { XDG_CACHE_HOME: place = "" } = process.env;
-  return join(place === "" ? join(homedir(), ".cache") : place, "flowcatalyst-activemq");
-}
-
-function cached(jar: Jar): string {
-  return join(cacheFolder(), jar.file);
-}
-
-function isGenuine(jar: Jar, path: string): boolean {
-  if (!existsSync(path)) return false;
-  return createHash("sha256").update(readFileSync(path)).digest("hex") === jar.sha256;
 }

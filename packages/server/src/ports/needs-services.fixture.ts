@@ -15,6 +15,8 @@ const variables = {
   rabbitmq: "FC_TEST_RABBITMQ_URL",
   activemq: "FC_TEST_ACTIVEMQ_URL",
   sqs: "FC_TEST_SQS_URL",
+  mariadb: "FC_TEST_MARIADB_URL",
+  mongodb: "FC_TEST_MONGO_URL",
 } as const;
 
 export type NeededService = keyof typeof variables;
@@ -25,6 +27,8 @@ export const testNatsUrl = urlOf("nats");
 export const testRabbitUrl = urlOf("rabbitmq");
 export const testActivemqUrl = urlOf("activemq");
 export const testSqsUrl = urlOf("sqs");
+export const testMariadbUrl = urlOf("mariadb");
+export const testMongoUrl = urlOf("mongodb");
 
 /** `describe` for tests that need all of these services. */
 export function describeWith(services: readonly NeededService[], name: string, body: () => void): void {

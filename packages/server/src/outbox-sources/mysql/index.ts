@@ -1,7 +1,10 @@
-import { CodedError } from "@flowcatalyst/foundation";
 import type { OutboxAdmin } from "../../ports/outbox-source.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
+import { createMysqlAdmin } from "./mysql-admin.ts";
+import { createMysqlDatabase } from "./mysql-database.ts";
+import { mysqlTable } from "./mysql-table.ts";
 
+/** Outbox tables in MySQL and MariaDB. Connects with the first call. */
 export async function openMysqlOutbox(config: OutboxSourceConfig): Promise<OutboxAdmin> {
-  throw new CodedError("INTERNAL", { context: { reason: `not written yet: ${config.table}` } });
+  return createMysqlAdmin(createMysqlDatabase(config.url), mysqlTable(config));
 }
