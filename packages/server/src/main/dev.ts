@@ -14,6 +14,9 @@
  * the router, or what waited for that receiver would find it closed. Stop: in reverse, so nothing more is matched and
  * scheduled, then the router lets calls under way finish, and the database is closed last.
  *
+ * With FC_OUTBOX_DB_URL the outbox processor runs too, and sends to the API (or the router) of this process. It starts
+ * last, and its table must be there (`flowcatalyst outbox init`).
+ *
  * With `--queue nats` and no NATS_URL the NATS server is a child of this process (local-nats.ts), started before all
  * else and ended last.
  *
@@ -21,7 +24,8 @@
  * message. Later faults of the store are the stages' own affair (each tries again); readiness tells of them, by a write
  * that is tried at most once a second.
  */
-import { CodedError, createSecretBox, loadOrCreateAppKey } from "@flowcatalyst/foundation";
+import { CodedError, createSecretBox, loadOrCreateAppKey, type Service } from "@flowcatalyst/foundation";
+import type { OutboxSource } from "../ports/outbox-source.ts";
 import { createFetchTransport } from "../net/index.ts";
 import { createSignatureCheck } from "../receiver/received-signature.ts";
 import { createWebhookReceiver } from "../receiver/webhook-receiver.ts";
@@ -64,7 +68,8 @@ export async function composeDev(config: DevConfig, context: ProcessContext): Pr
       const connections = { parallelReceives: config.routerQueueConnections, poolSize: config.databasePoolSize };
       const place = { ...connections, visibilityMs, migrates: true, store };
       const queues = await openQueuesAt(queueUrlsOf(config), place, context);
-      return await compose({ store, nats, queues }, config, context);
+      const outbox = await ownOutbox(config, context);
+      return await compose({ store, nats, queues, outbox }, config, context);
     } catch (error) {
       await nats?.close();
       throw error;
@@ -82,14 +87,36 @@ async function ownNats({ queueUrls, natsUrl, dataDir }: DevConfig, context: Proc
   return startLocalNats({ dataDir, port: localNatsPort }, context);
 }
 
+/** Null: there is no table to read. */
+async function ownOutbox(config: DevConfig, context: ProcessContext): Promise<OutboxSource | null> {
+  const { outboxDbUrl } = config;
+  if (outboxDbUrl === undefined) return null;
+  const { openVerifiedOutbox } = await import("./outbox.ts");
+  return (await openVerifiedOutbox({ ...config, outboxDbUrl }, context)).source;
+}
+
+/** Sends to this process, where it listens. */
+async function outboxServices(
+  source: OutboxSource | null,
+  { addresses, config }: { readonly addresses: Addresses; readonly config: DevConfig },
+  context: ProcessContext,
+): Promise<readonly Service[]> {
+  if (source === null) return [];
+  const { createOutboxService } = await import("./outbox-service.ts");
+  const target = (): string => (config.outboxMode === "platform" ? addresses.api : addresses.router);
+  const targetUrl = (): string => target().replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+  return [await createOutboxService({ source, targetUrl, token: config.apiTokens[0] ?? null }, config, context)];
+}
+
 interface Opened {
   readonly store: OpenStore;
   readonly nats: LocalNats | null;
   readonly queues: readonly OpenQueue[];
+  readonly outbox: OutboxSource | null;
 }
 
 async function compose(
-  { store, nats, queues }: Opened,
+  { store, nats, queues, outbox }: Opened,
   config: DevConfig,
   context: ProcessContext,
 ): Promise<Composition> {
@@ -144,11 +171,13 @@ async function compose(
       { name: "replays", run: (signal) => replays.run(signal) },
       { name: "stream", run: (signal) => stream.run(signal) },
       maintenanceService(store, config, context),
+      ...(await outboxServices(outbox, { addresses, config }, context)),
       // Told first: what the receiver holds back on purpose would hold up the router's stop.
       { name: "receiver", run: (signal) => aborted(signal).then(() => stopping.abort()) },
     ],
     started: () => announceDev({ addresses, store, lines }, config, context),
     close: async () => {
+      await outbox?.close();
       await closeQueues(queues);
       await nats?.close();
       await store.close();

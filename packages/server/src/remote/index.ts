@@ -17,6 +17,7 @@
  * started before it was asked for. Why that is enough for order is written down in
  * docs/decisions/0018-router-without-a-database.md.
  */
+export { createOutboxPublisher } from "./outbox-publisher.ts";
 export { createPlatformClient } from "./platform-client.ts";
 export { createRemoteAttemptSink } from "./remote-attempt-sink.ts";
 export { createRemoteDeliveryCheck } from "./remote-delivery-check.ts";

@@ -1,0 +1,107 @@
+import { backoffMs, type BackoffPolicy, type Clock, type Random } from "@flowcatalyst/foundation";
+
+/**
+ * Whether anything may be sent now.
+ *
+ * ```mermaid
+ * stateDiagram-v2
+ *   [*] --> OPEN
+ *   OPEN --> CLOSED : no answer, 401, 429, 502, 503, 504
+ *   CLOSED --> PROBING : the wait is over
+ *   PROBING --> OPEN : any answer
+ *   PROBING --> CLOSED : again none, and the wait doubles
+ * ```
+ *
+ * After a fault of the other side (500) it stays open and rests a little, longer with each in a row.
+ */
+export interface GateDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** The gate has closed, or has opened for more. */
+  readonly changed: () => void;
+}
+
+const closedFor: BackoffPolicy = { baseMs: 1_000, capMs: 60_000, jitter: "none" };
+const restFor: BackoffPolicy = { baseMs: 25, capMs: 5_000, jitter: "equal" };
+
+export class Gate {
+  readonly #deps: GateDeps;
+  #state: "open" | "closed" | "probing" = "open";
+  #closings = 0;
+  #faults = 0;
+  #restUntilMs = 0;
+  #reason: string | null = null;
+  #cancel: () => void = () => undefined;
+
+  constructor(deps: GateDeps) {
+    this.#deps = deps;
+  }
+
+  get state(): "open" | "closed" | "probing" {
+    return this.#state;
+  }
+
+  /** Why it is not open; null: it is. */
+  get reason(): string | null {
+    return this.#reason;
+  }
+
+  /** Requests that may be under way. */
+  capacity(concurrency: number): number {
+    switch (this.#state) {
+      case "open":
+        return this.#deps.clock.monotonicMs() < this.#restUntilMs ? 0 : concurrency;
+      case "probing":
+        return 1;
+      case "closed":
+        return 0;
+    }
+  }
+
+  /** The other side has answered and is well. True: it was not known to be. */
+  answered(): boolean {
+    this.#faults = 0;
+    return this.#open();
+  }
+
+  /** It has answered that something is wrong with it. */
+  faulted(): void {
+    const { clock, random } = this.#deps;
+    this.#open();
+    const restMs = backoffMs(restFor, this.#faults++, random);
+    this.#restUntilMs = clock.monotonicMs() + restMs;
+    this.#cancel();
+    this.#cancel = clock.setTimer(restMs, this.#deps.changed);
+  }
+
+  /** It cannot be reached. True: that is news. */
+  unreachable(reason: string, retryAfterMs: number | null): boolean {
+    if (this.#state === "closed") return false;
+    const isNews = this.#reason === null;
+    const waitMs = retryAfterMs ?? backoffMs(closedFor, this.#closings, this.#deps.random);
+    this.#closings++;
+    this.#state = "closed";
+    this.#reason = reason;
+    this.#cancel();
+    this.#cancel = this.#deps.clock.setTimer(waitMs, () => {
+      this.#state = "probing";
+      this.#deps.changed();
+    });
+    this.#deps.changed();
+    return isNews;
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+
+  #open(): boolean {
+    // What was under way when it closed says nothing about now.
+    if (this.#state !== "probing") return false;
+    this.#state = "open";
+    this.#closings = 0;
+    this.#reason = null;
+    this.#deps.changed();
+    return true;
+  }
+}
