@@ -7,7 +7,7 @@ import { ROOT } from "./run-command.ts";
 import { EXEMPTIONS, type Exemption } from "./tidy-exemptions.ts";
 import { RULES, type Violation } from "./tidy-rules.ts";
 
-const SKIPPED_PLACES = /^(\.git|data|dist)\/|(^|\/)node_modules\//;
+const SKIPPED_PLACES = /^(\.git|data|dist|packages\/sdk\/dist[^/]*)\/|(^|\/)node_modules\//;
 const TEXT_FILE =
   /\.(ts|mjs|cjs|js|json|md|toml|yml|yaml|css|html|vue|sh|sql|txt)$|^(\.ci\/run|scripts\/services)$|^\.[a-z]+$/;
 

@@ -121,10 +121,10 @@ const FIXTURES: readonly Fixture[] = [
   {
     file: "packages/sdk/src/a.ts",
     imports: [typed("@flowcatalyst/contracts"), at("@flowcatalyst/foundation")],
-    breaks: ["sdk-thin", "sdk-without-runtime"],
+    breaks: ["sdk-alone", "sdk-without-runtime"],
   },
   { file: "packages/sdk/src/b.ts", imports: [at("node:fs")], breaks: ["sdk-without-runtime"] },
-  { file: "packages/sdk/src/c.ts", imports: [typed("@flowcatalyst/contracts")], breaks: [] },
+  { file: "packages/sdk/src/c.ts", imports: [typed("@flowcatalyst/contracts")], breaks: ["sdk-alone"] },
   {
     file: "packages/cli/src/a.ts",
     imports: [lazy("../../server/src/router/router.ts")],

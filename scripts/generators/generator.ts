@@ -6,6 +6,14 @@ export interface Generator {
   readonly produce: () => Promise<string>;
 }
 
+/** A folder of such files: all that is in it is written by code, and a file that is no longer written is removed. */
+export interface FolderGenerator {
+  /** From the root of the repository. */
+  readonly folder: string;
+  /** The texts of its files, by their path within the folder. */
+  readonly produceFiles: () => Promise<ReadonlyMap<string, string>>;
+}
+
 /** First line of generated Markdown: tells a reader where to make the change instead. */
 export function generatedFrom(source: string): string {
   return `<!-- Generated from ${source} by \`npm run generate\`. Change it there. -->\n`;

@@ -1,4 +1,4 @@
-import type { TimelineEntry } from "@flowcatalyst/contracts";
+import type { TimelineEntry } from "@flowcatalyst/sdk";
 import type { CommandContext } from "./context.ts";
 import { pause } from "./pause.ts";
 

@@ -1,7 +1,12 @@
 import type { Command } from "commander";
-import type { DeadLetterSettlement, SettleDeadLetters, SettleDeadLettersAnswer } from "@flowcatalyst/contracts";
 import { CodedError, exitCodes } from "@flowcatalyst/foundation";
-import { FlowCatalystError, type RouterClient } from "@flowcatalyst/sdk";
+import {
+  FlowCatalystError,
+  type DeadLetterSettlement,
+  type RouterClient,
+  type SettleDeadLetters,
+  type SettleDeadLettersAnswer,
+} from "@flowcatalyst/sdk";
 import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
 import {
   contextOf,
@@ -74,7 +79,7 @@ function addShow(group: Command, environment: Environment): void {
     .option("-q, --queue <name>", "the queue it is of; needed where the router has several")
     .action(async (key: string, { queue }: FilterOptions, command: Command) => {
       const { terminal } = contextOf(command, environment);
-      const letter = await asked(routerClientOf(command, environment).deadLetters.get(key, queue));
+      const letter = await asked(routerClientOf(command, environment).deadLetters.get(key, { queue }));
       terminal.answer(letter, () => details(letter));
     });
   withExamples(show, ["flowcatalyst dead-letter show '<dead-letter-key>'"]);

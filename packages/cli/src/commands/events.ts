@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Event } from "@flowcatalyst/contracts";
+import type { Event } from "@flowcatalyst/sdk";
 import { positiveInteger, wholeNumber } from "../arguments.ts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
 import { details } from "../terminal.ts";

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import type { HeldGroupOut } from "@flowcatalyst/contracts";
-import type { FlowCatalystClient } from "@flowcatalyst/sdk";
+import type { FlowCatalystClient, HeldGroup } from "@flowcatalyst/sdk";
 import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
 import { contextOf, usageError, withExamples, type Environment } from "../context.ts";
 import { printPages, withPaging, type PagingOptions } from "../paging.ts";
@@ -48,7 +47,7 @@ export function addGroupCommands(program: Command, environment: Environment): vo
         const stopped = await stoppedBefore({ what, preview: { action, group } }, options, { context, environment });
         if (stopped !== null) return void (process.exitCode = stopped);
       }
-      const answer = await context.client.groups.unblock(key, action);
+      const answer = await context.client.groups.unblock(key, { action });
       const done = action === "skip" ? "its head is cancelled" : "its head is delivered again";
       context.terminal.answer(answer, () => `${key} goes on; ${done}`);
     });
@@ -59,7 +58,7 @@ export function addGroupCommands(program: Command, environment: Environment): vo
 }
 
 /** Null where it is not among those looked at: the unblocking itself says then whether it exists. */
-async function heldGroup(client: FlowCatalystClient, key: string): Promise<HeldGroupOut | null> {
+async function heldGroup(client: FlowCatalystClient, key: string): Promise<HeldGroup | null> {
   let cursor: string | undefined;
   for (let pages = 0; pages < lookPagesMax; pages += 1) {
     const page = await client.groups.list({ limit: lookPageItems, cursor });

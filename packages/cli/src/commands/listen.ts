@@ -10,8 +10,7 @@
  * Retry-After. A target that cannot be reached is a 502, so the server tries again by the retry policy.
  */
 import type { Command } from "commander";
-import type { SubscriptionOut } from "@flowcatalyst/contracts";
-import { FlowCatalystError } from "@flowcatalyst/sdk";
+import { FlowCatalystError, type Subscription } from "@flowcatalyst/sdk";
 import { webAddress } from "../arguments.ts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
 import { pause } from "../pause.ts";
@@ -86,7 +85,7 @@ async function listen(session: Session): Promise<void> {
   }
 }
 
-async function subscribe({ context, options, targetUrl }: Session): Promise<SubscriptionOut> {
+async function subscribe({ context, options, targetUrl }: Session): Promise<Subscription> {
   const { client, terminal } = context;
   const subscription = await client.subscriptions.create({
     name: `listen-${crypto.randomUUID()}`,
@@ -104,13 +103,15 @@ async function subscribe({ context, options, targetUrl }: Session): Promise<Subs
 }
 
 /** Renews the lease, however long the server is away; gives the subscription that holds from then on. */
-async function renew(session: Session, subscription: SubscriptionOut): Promise<SubscriptionOut> {
+async function renew(session: Session, subscription: Subscription): Promise<Subscription> {
   const { client, terminal, signal } = session.context;
   let isGone = false;
   let saidAway = false;
   while (!signal.aborted) {
     try {
-      return isGone ? await subscribe(session) : await client.subscriptions.renewLease(subscription.id, leaseSeconds);
+      return isGone
+        ? await subscribe(session)
+        : await client.subscriptions.renewLease(subscription.id, { leaseSeconds });
     } catch (error) {
       if (signal.aborted) break;
       const meaning = meaningOf(error, isGone);

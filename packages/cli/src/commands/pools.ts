@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { UpdateDispatchPool } from "@flowcatalyst/contracts";
+import type { UpdateDispatchPool } from "@flowcatalyst/sdk";
 import { positiveInteger } from "../arguments.ts";
 import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
 import { contextOf, usageError, withExamples, type Environment } from "../context.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { exitCodes } from "@flowcatalyst/foundation";
-import type { CreateReplay, ReplayOut } from "@flowcatalyst/contracts";
+import type { CreateReplay, Replay } from "@flowcatalyst/sdk";
 import { positiveInteger } from "../arguments.ts";
 import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
@@ -79,7 +79,7 @@ async function run(context: CommandContext, options: ReplayOptions, environment:
   const filter = await filterOf(context, options);
   const preview = await client.replays.preview(filter);
   const what = `deliver ${preview.count} ${preview.count === 1 ? "job" : "jobs"} again`;
-  const stopped = await stoppedBefore({ what, preview }, options, { context, environment });
+  const stopped = await stoppedBefore({ what, preview: { ...preview } }, options, { context, environment });
   if (stopped !== null) return stopped;
   const started = await client.replays.start(filter);
   const finished = await progress(context, started);
@@ -87,7 +87,7 @@ async function run(context: CommandContext, options: ReplayOptions, environment:
   return finished.status === "COMPLETED" ? exitCodes.ok : exitCodes.failed;
 }
 
-async function progress({ client, terminal, signal }: CommandContext, started: ReplayOut): Promise<ReplayOut> {
+async function progress({ client, terminal, signal }: CommandContext, started: Replay): Promise<Replay> {
   let now = started;
   let pollMs = firstPollMs;
   try {

@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import type { SubscriptionOut, UpdateSubscription } from "@flowcatalyst/contracts";
+import type { Subscription, UpdateSubscription } from "@flowcatalyst/sdk";
 import { headerLine, positiveInteger, webAddress, wholeNumber } from "../arguments.ts";
 import { contextOf, usageError, withExamples, type CommandContext, type Environment } from "../context.ts";
 import { subscriptionNamed } from "../subscription-named.ts";
@@ -78,7 +78,7 @@ function withSettings(command: Command, { isNew }: { readonly isNew: boolean }):
     .option("--header <line>", "'name: value' sent along; may be repeated", headerLine);
 }
 
-function show({ terminal }: CommandContext, subscription: SubscriptionOut): void {
+function show({ terminal }: CommandContext, subscription: Subscription): void {
   terminal.answer(subscription, () => {
     const { warnings: _told, eventTypes, ...others } = subscription;
     return details({ ...others, eventTypes: eventTypes.map((binding) => binding.eventTypeCode).join(", ") });

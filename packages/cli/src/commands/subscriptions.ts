@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import type { SubscriptionOut, SubscriptionStats } from "@flowcatalyst/contracts";
+import type { Subscription, SubscriptionStats } from "@flowcatalyst/sdk";
 import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
-import { contextOf, withExamples, type Environment } from "../context.ts";
+import { contextOf, usageError, withExamples, type Environment } from "../context.ts";
 import { printPages, withPaging, type PagingOptions } from "../paging.ts";
 import { subscriptionNamed } from "../subscription-named.ts";
 import { details } from "../terminal.ts";
@@ -23,13 +23,21 @@ export function addSubscriptionCommands(program: Command, environment: Environme
   addSecret(group, environment);
 }
 
+const statuses: readonly Subscription["status"][] = ["ACTIVE", "PAUSED", "ARCHIVED"];
+
+function statusNamed(given: string | undefined): Subscription["status"] | undefined {
+  const status = statuses.find((name) => name === given?.toUpperCase());
+  if (given !== undefined && status === undefined) throw usageError(`--status is one of ${statuses.join(", ")}`);
+  return status;
+}
+
 function addReading(group: Command, environment: Environment): void {
   const list = withPaging(group.command("list"))
     .summary("list subscriptions")
     .option("--status <status>", "ACTIVE, PAUSED or ARCHIVED")
     .action(async (options: PagingOptions & { status?: string }, command: Command) => {
       const context = contextOf(command, environment);
-      const status = options.status?.toUpperCase();
+      const status = statusNamed(options.status);
       await printPages(context, options, {
         fetch: (query) => context.client.subscriptions.list({ ...query, status }),
         header: ["ID", "NAME", "STATUS", "EVENT TYPES", "TARGET"],
@@ -144,6 +152,6 @@ function faultText({ count, lastReason, lastEventId, lastAt }: FilterFaults): st
   return `${count}, the last: ${lastReason} (${lastEventId}, ${lastAt})`;
 }
 
-function patterns(subscription: SubscriptionOut): string {
+function patterns(subscription: Subscription): string {
   return subscription.eventTypes.map((binding) => binding.eventTypeCode).join(", ");
 }

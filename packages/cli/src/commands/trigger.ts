@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { exitCodes } from "@flowcatalyst/foundation";
-import type { CreateEvent, TimelineEntry } from "@flowcatalyst/contracts";
+import type { CreateEvent, TimelineEntry } from "@flowcatalyst/sdk";
 import { positiveInteger, readJson } from "../arguments.ts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
 import { timelineUntil } from "../event-timeline.ts";
