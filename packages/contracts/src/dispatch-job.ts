@@ -55,6 +55,11 @@ export const createDispatchJobBatchSchema = z
   .strictObject({ jobs: z.array(createDispatchJobSchema).min(1).max(wireLimits.jobBatchMaxJobs) })
   .meta({ id: "CreateDispatchJobBatch" });
 
+/** For outbox processors: each item is answered for itself, by position. */
+export const createDispatchJobItemsSchema = z
+  .strictObject({ items: z.array(createDispatchJobSchema).min(1).max(wireLimits.jobBatchMaxJobs) })
+  .meta({ id: "CreateDispatchJobItems" });
+
 const nullableText = z.string().nullable();
 
 export const dispatchJobSchema = z
@@ -214,6 +219,7 @@ export const unblockGroupSchema = z
 export type JobStatusName = z.infer<typeof jobStatusSchema>;
 export type CreateDispatchJob = z.input<typeof createDispatchJobSchema>;
 export type CreateDispatchJobBatch = z.input<typeof createDispatchJobBatchSchema>;
+export type CreateDispatchJobItems = z.input<typeof createDispatchJobItemsSchema>;
 export type DispatchJobOut = z.infer<typeof dispatchJobSchema>;
 export type DispatchJobBatchAnswer = z.infer<typeof dispatchJobBatchAnswerSchema>;
 export type DispatchJobList = z.infer<typeof dispatchJobListSchema>;

@@ -108,7 +108,10 @@ export const itemResultSchema = z
   .object({ id: z.string().optional(), status: itemStatusSchema, error: z.string().optional() })
   .meta({ id: "ItemResult", description: "INTERNAL_ERROR may be sent again; the others will not get better." });
 
-export const eventItemsAnswerSchema = z.object({ results: z.array(itemResultSchema) }).meta({ id: "EventItemsAnswer" });
+/** The answer to `items`, whatever they are. */
+export const itemsAnswerSchema = z
+  .object({ results: z.array(itemResultSchema).meta({ description: "By position." }) })
+  .meta({ id: "ItemsAnswer" });
 
 export const timelineEntrySchema = z
   .object({
@@ -207,7 +210,7 @@ export type AcceptedEvent = z.infer<typeof acceptedEventSchema>;
 export type EventBatchAnswer = z.infer<typeof eventBatchAnswerSchema>;
 export type ItemStatus = z.infer<typeof itemStatusSchema>;
 export type ItemResult = z.infer<typeof itemResultSchema>;
-export type EventItemsAnswer = z.infer<typeof eventItemsAnswerSchema>;
+export type ItemsAnswer = z.infer<typeof itemsAnswerSchema>;
 export type TimelineEntry = z.infer<typeof timelineEntrySchema>;
 export type Timeline = z.infer<typeof timelineSchema>;
 export type EventSearchQuery = z.infer<typeof eventSearchQuerySchema>;

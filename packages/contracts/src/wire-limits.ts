@@ -41,6 +41,8 @@ export const wireLimits = {
   searchDefaultItems: 20,
   searchMaxItems: 100,
   jobBatchMaxJobs: 500,
+  auditLogBatchMaxItems: 500,
+  auditLogDataMaxBytes: 262_144,
   attemptReportsMax: 256,
   /** What 256 messages of 32 jobs name. */
   deliveryChecksMax: 8_192,

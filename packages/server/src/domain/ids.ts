@@ -12,6 +12,7 @@ export type EventTypeId = Branded<string, "EventTypeId">;
 export type ClientId = Branded<string, "ClientId">;
 export type PrincipalId = Branded<string, "PrincipalId">;
 export type ReplayId = Branded<string, "ReplayId">;
+export type AuditLogId = Branded<string, "AuditLogId">;
 export type MessageId = Branded<string, "MessageId">;
 
 /** The code of a dispatch pool; a lane of the queue bears the same name. */
@@ -23,6 +24,9 @@ export type EventPosition = Branded<number, "EventPosition">;
 /** Place in the job table, ascending in insertion order. */
 export type JobPosition = Branded<number, "JobPosition">;
 
+/** Place among the audit logs, ascending. */
+export type AuditLogPosition = Branded<number, "AuditLogPosition">;
+
 /** The text in front of the thirteen base32 characters of every id. */
 export const idPrefixes = {
   event: "evt_",
@@ -32,6 +36,7 @@ export const idPrefixes = {
   eventType: "typ_",
   client: "cli_",
   replay: "rpl_",
+  auditLog: "aud_",
 } as const;
 
 /** Makes new ids; built once in `main` from the TSID generator and handed to whoever creates entities. */
@@ -42,6 +47,7 @@ export interface IdSource {
   pool(): PoolId;
   eventType(): EventTypeId;
   replay(): ReplayId;
+  auditLog(): AuditLogId;
 }
 
 /** `next` gives thirteen characters of Crockford base32, unique among live processes. */
@@ -53,6 +59,7 @@ export function createIdSource(next: () => string): IdSource {
     pool: () => (idPrefixes.pool + next()) as PoolId,
     eventType: () => (idPrefixes.eventType + next()) as EventTypeId,
     replay: () => (idPrefixes.replay + next()) as ReplayId,
+    auditLog: () => (idPrefixes.auditLog + next()) as AuditLogId,
   };
 }
 

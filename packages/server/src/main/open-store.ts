@@ -1,5 +1,6 @@
 import type { HealthResult, SecretBox, Service } from "@flowcatalyst/foundation";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
+import type { AuditLogs } from "../ports/audit-log.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
 import type { EventAppender, EventFeed, EventReader } from "../ports/event-log.ts";
@@ -26,6 +27,7 @@ export interface StorePorts {
   readonly events: EventAppender;
   readonly eventFeed: EventFeed;
   readonly eventReader: EventReader;
+  readonly auditLogs: AuditLogs;
   readonly subscriptions: SubscriptionRepository;
   readonly subscriptionReader: SubscriptionReader;
   readonly pools: DispatchPoolRepository;

@@ -197,6 +197,15 @@ export const maintenanceSettings = {
     max: 3_650,
     unit: "days",
   }),
+  auditRetentionDays: int({
+    key: "AUDIT_RETENTION_DAYS",
+    section: "Scheduler",
+    description: "Audit logs older than this are deleted.",
+    default: 365,
+    min: 1,
+    max: 36_500,
+    unit: "days",
+  }),
 };
 
 export const streamSettings = {

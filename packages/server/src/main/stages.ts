@@ -94,13 +94,13 @@ export function replayRunner(store: StorePorts, context: ProcessContext): Replay
 
 export function maintenanceService(
   store: StorePorts,
-  { retentionDays }: { readonly retentionDays: number },
+  { retentionDays, auditRetentionDays }: { readonly retentionDays: number; readonly auditRetentionDays: number },
   context: ProcessContext,
 ): Service {
   const { clock, logger, metrics, holder } = context;
   const maintenance = createMaintenance(
     { housekeeping: store.housekeeping, leases: store.leases, clock, logger, metrics },
-    { ...maintenanceDefaults, holder, retentionDays },
+    { ...maintenanceDefaults, holder, retentionDays, auditRetentionDays },
   );
   return { name: "maintenance", run: (signal) => maintenance.run(signal) };
 }

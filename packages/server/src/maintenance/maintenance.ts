@@ -6,8 +6,9 @@ import { createLeaseKeeper, type LeaseEpoch, type LeaseKeeper, type LeaseStore }
  * Housekeeping: what accumulates and must go.
  *
  * Purpose: nothing in the store grows for ever. History older than the retention, deduplication keys and idempotency
- * keys whose window has passed, groups without jobs, profiles no job refers to, and temporary subscriptions whose
- * lease nobody renewed. Subscriptions archived longer ago than the retention go with their last job, ended replays too.
+ * keys whose window has passed, audit logs older than theirs, groups without jobs, profiles no job refers to, and
+ * temporary subscriptions whose lease nobody renewed. Subscriptions archived longer ago than the retention go with
+ * their last job, ended replays too.
  *
  * Where the store keeps history by months, those to come are prepared here.
  *
@@ -49,6 +50,8 @@ export interface MaintenanceConfig {
   readonly leaseTtlMs: number;
   /** Events, final jobs and attempts older than this go. */
   readonly retentionDays: number;
+  /** Audit logs older than this go. */
+  readonly auditRetentionDays: number;
   /** Rows one step removes at most. */
   readonly stepMaxRows: number;
   /** Pause between two steps of a chore that has more to do. */
@@ -66,6 +69,7 @@ const dayMs = 86_400_000;
 export const maintenanceDefaults = {
   leaseTtlMs: 10_000,
   retentionDays: 90,
+  auditRetentionDays: 365,
   stepMaxRows: 500,
   stepPauseMs: 50,
   tickMs: 5_000,
@@ -83,6 +87,7 @@ const restMs = {
   groups: 10 * minuteMs,
   profiles: hourMs,
   archived: hourMs,
+  auditLogs: 10 * minuteMs,
   subscriptions: 5_000,
 } as const;
 
@@ -175,7 +180,7 @@ class Housekeeper implements Maintenance {
 }
 
 function choresOf({ housekeeping, clock }: MaintenanceDeps, config: MaintenanceConfig): readonly Chore[] {
-  const { stepMaxRows, retentionDays, groupIdleMs } = config;
+  const { stepMaxRows, retentionDays, auditRetentionDays, groupIdleMs } = config;
   const steps: Readonly<Record<ChoreName, Chore["step"]>> = {
     // Months are made ahead: nothing goes, so there is nothing to count and never more to do right away.
     partitions: async (epoch) => {
@@ -188,6 +193,7 @@ function choresOf({ housekeeping, clock }: MaintenanceDeps, config: MaintenanceC
     idempotency: (epoch) => housekeeping.expireIdempotencyKeys(clock.now(), stepMaxRows, epoch),
     groups: (epoch) => housekeeping.dropIdleGroups(clock.now() - groupIdleMs, stepMaxRows, epoch),
     profiles: (epoch) => housekeeping.dropUnusedProfiles(stepMaxRows, epoch),
+    auditLogs: (epoch) => housekeeping.dropAuditLogs(clock.now() - auditRetentionDays * dayMs, stepMaxRows, epoch),
     archived: (epoch) => housekeeping.dropArchived(clock.now() - retentionDays * dayMs, stepMaxRows, epoch),
   };
   return (Object.keys(steps) as ChoreName[]).map((name) => ({

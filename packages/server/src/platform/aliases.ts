@@ -15,33 +15,48 @@ export function aliasPathsOf(path: string): readonly string[] {
     .map(([ours, alias]) => alias + path.slice(ours.length));
 }
 
-const targetUrlAliases = ["target", "endpoint"] as const;
+type Renames = readonly (readonly [ours: string, aliases: readonly string[]])[];
 
-/** Endpoints whose body names a target, and the member that holds a list of such bodies, if any. */
-const bodiesWithTarget: Readonly<Record<string, string | null>> = {
-  createSubscription: null,
-  replaceSubscription: null,
-  updateSubscription: null,
-  createDispatchJob: null,
-  createDispatchJobBatch: "jobs",
+const targetNames: Renames = [["targetUrl", ["target", "endpoint"]]];
+const auditLogNames: Renames = [
+  ["principalId", ["performedBy"]],
+  ["data", ["operationData"]],
+];
+
+/** Endpoints whose body has members with other names, and the members that hold lists of such bodies, if any. */
+const bodies: Readonly<Record<string, { readonly names: Renames; readonly lists: readonly string[] | null }>> = {
+  createSubscription: { names: targetNames, lists: null },
+  replaceSubscription: { names: targetNames, lists: null },
+  updateSubscription: { names: targetNames, lists: null },
+  createDispatchJob: { names: targetNames, lists: null },
+  createDispatchJobBatch: { names: targetNames, lists: ["jobs", "items"] },
+  createAuditLogBatch: { names: auditLogNames, lists: ["items"] },
 };
 
 /** The body with our names. What is not understood is left as it is, for the validation to refuse by name. */
 export function translateBody(endpointId: string, body: unknown): unknown {
-  const listMember = bodiesWithTarget[endpointId];
-  if (listMember === undefined || !isRecord(body)) return body;
-  if (listMember === null) return translateTarget(body);
-  const list = body[listMember];
-  if (!Array.isArray(list)) return body;
-  return { ...body, [listMember]: list.map((item: unknown) => (isRecord(item) ? translateTarget(item) : item)) };
+  const known = bodies[endpointId];
+  if (known === undefined || !isRecord(body)) return body;
+  const { names, lists } = known;
+  if (lists === null) return withOurNames(body, names);
+  const translated = { ...body };
+  for (const member of lists) {
+    const list = body[member];
+    if (!Array.isArray(list)) continue;
+    translated[member] = list.map((item: unknown) => (isRecord(item) ? withOurNames(item, names) : item));
+  }
+  return translated;
 }
 
-function translateTarget(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  if ("targetUrl" in body) return body;
-  const alias = targetUrlAliases.find((name) => name in body);
-  if (alias === undefined) return body;
-  const { [alias]: targetUrl, ...others } = body;
-  return { ...others, targetUrl };
+function withOurNames(body: Readonly<Record<string, unknown>>, names: Renames): Readonly<Record<string, unknown>> {
+  let translated = body;
+  for (const [ours, aliases] of names) {
+    const alias = ours in translated ? undefined : aliases.find((name) => name in translated);
+    if (alias === undefined) continue;
+    const { [alias]: value, ...others } = translated;
+    translated = { ...others, [ours]: value };
+  }
+  return translated;
 }
 
 /** Pool names that mean the default pool. */

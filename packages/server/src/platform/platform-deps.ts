@@ -2,6 +2,7 @@ import type { Clock, Logger, Metrics, Random } from "@flowcatalyst/foundation";
 import type { FilterFaults } from "../domain/filter-faults.ts";
 import type { IdSource, SubscriptionId } from "../domain/ids.ts";
 import type { AttemptSink } from "../ports/attempt-sink.ts";
+import type { AuditLogs } from "../ports/audit-log.ts";
 import type { DeliveryControl } from "../ports/delivery-control.ts";
 import type { DeliveryReader } from "../ports/delivery-reader.ts";
 import type { EventAppender, EventFeed, EventReader } from "../ports/event-log.ts";
@@ -27,6 +28,7 @@ export interface PlatformDeps {
   readonly metrics: Metrics;
   readonly events: EventAppender;
   readonly eventReader: EventReader;
+  readonly auditLogs: AuditLogs;
   readonly eventFeed: Pick<EventFeed, "newest">;
   /** How far the stream has come, and what it set aside; only the timeline asks. */
   readonly jobAppender: Pick<JobAppender, "checkpoint" | "poisonAt">;

@@ -1,5 +1,6 @@
 import type { Endpoint } from "../http/endpoint.ts";
 import { openApiDocument } from "../http/openapi.ts";
+import { auditLogEndpoints } from "./audit-logs/endpoints.ts";
 import { bffEndpoints } from "./bff/endpoints.ts";
 import { dispatchJobEndpoints } from "./dispatch-jobs/endpoints.ts";
 import { dispatchPoolEndpoints } from "./dispatch-pools/endpoints.ts";
@@ -21,6 +22,7 @@ export function platformEndpoints(): readonly Endpoint[] {
     dispatchJobEndpoints,
     replayEndpoints,
     groupEndpoints,
+    auditLogEndpoints,
     bffEndpoints,
     routerControlEndpoints,
     rootEndpoints,
@@ -41,6 +43,7 @@ export function platformOpenApi(): object {
       { name: "Dispatch jobs", description: "Deliveries owed, and their attempts." },
       { name: "Replays", description: "Bulk retries and their progress." },
       { name: "Groups", description: "Groups of ordered jobs that are held." },
+      { name: "Audit logs", description: "Who did what to which entity, as applications tell it." },
       { name: "Searches", description: "Numbered pages for user interfaces." },
       { name: "Router control", description: "For routers without a database." },
       { name: "Service", description: "The server itself." },

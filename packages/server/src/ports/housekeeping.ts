@@ -22,6 +22,8 @@ export interface Housekeeping {
    * Subscriptions archived before, of which no job and no group is left, with their secrets; replays that ended before.
    */
   dropArchived(beforeMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
+  /** Audit logs made before, the oldest first. */
+  dropAuditLogs(beforeMs: number, maxRows: number, epoch: LeaseEpoch): Promise<number>;
   /** Temporary subscriptions past their lease: archived, and their pending jobs cancelled. */
   archiveExpiredSubscriptions(nowMs: number, epoch: LeaseEpoch): Promise<number>;
 }

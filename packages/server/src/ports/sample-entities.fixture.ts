@@ -1,7 +1,8 @@
+import type { NewAuditLog } from "../domain/audit-log.ts";
 import type { DispatchPool } from "../domain/dispatch-pool.ts";
 import type { EventType } from "../domain/event-type.ts";
 import type { NewEvent } from "../domain/event.ts";
-import type { ClientId, EventId, EventTypeId, PoolCode, PoolId, SubscriptionId } from "../domain/ids.ts";
+import type { AuditLogId, ClientId, EventId, EventTypeId, PoolCode, PoolId, SubscriptionId } from "../domain/ids.ts";
 import type { Subscription } from "../domain/subscription.ts";
 
 /** Entities for conformance suites: valid, plain, and each with an id of its own. */
@@ -10,6 +11,7 @@ export interface SampleEntities {
   subscription(changes?: Partial<Subscription>): Subscription;
   pool(changes?: Partial<DispatchPool>): DispatchPool;
   eventType(changes?: Partial<EventType>): EventType;
+  auditLog(changes?: Partial<NewAuditLog>): NewAuditLog;
 }
 
 export const sampleTimeMs = Date.UTC(2026, 0, 1);
@@ -92,6 +94,20 @@ export function createSamples(): SampleEntities {
       version: 1,
       createdAtMs: sampleTimeMs,
       updatedAtMs: sampleTimeMs,
+      ...changes,
+    }),
+    auditLog: (changes) => ({
+      id: `aud_${next()}` as AuditLogId,
+      senderId: null,
+      clientId: null,
+      entityType: "Order",
+      entityId: `order-${counter}`,
+      operation: "CancelOrder",
+      principalId: null,
+      performedAtMs: sampleTimeMs + counter,
+      messageGroup: null,
+      createdAtMs: sampleTimeMs + counter,
+      data: null,
       ...changes,
     }),
   };

@@ -1,12 +1,14 @@
 import {
   attemptListSchema,
   createDispatchJobBatchSchema,
+  createDispatchJobItemsSchema,
   createDispatchJobSchema,
   createReplaySchema,
   dispatchJobBatchAnswerSchema,
   dispatchJobListQuerySchema,
   dispatchJobListSchema,
   dispatchJobSchema,
+  itemsAnswerSchema,
   listQuerySchema,
   replayPreviewSchema,
   replaySchema,
@@ -42,10 +44,16 @@ export const dispatchJobEndpoints = {
     method: "post",
     path: "/api/dispatch/jobs/batch",
     tag,
-    summary: "Create up to 500 jobs, all or none",
-    body: createDispatchJobBatchSchema,
+    summary: "Create up to 500 jobs",
+    description:
+      "With `jobs` all or nothing: one bad job refuses the batch. With `items` each item is answered for itself, by " +
+      "position; a known idempotencyKey is a success with the first job's id.",
+    body: z.union([createDispatchJobBatchSchema, createDispatchJobItemsSchema]),
     headers: ["idempotency-key"],
-    answers: { 201: { description: "By position.", schema: dispatchJobBatchAnswerSchema } },
+    answers: {
+      201: { description: "All accepted, by position.", schema: dispatchJobBatchAnswerSchema },
+      200: { description: "The answer to `items`.", schema: itemsAnswerSchema },
+    },
   }),
   replay: endpoint({
     id: "createReplay",

@@ -1,18 +1,29 @@
+import { createDispatchJobBatchSchema } from "@flowcatalyst/contracts";
 import { CodedError } from "@flowcatalyst/foundation";
 import type { JobId } from "../../domain/ids.ts";
+import type { Scope } from "../../domain/scope.ts";
+import { validated } from "../../http/validation.ts";
 import type { CommandResult } from "../../ports/job-store.ts";
+import { translateBody } from "../aliases.ts";
 import { createdAnswer, found, jsonAnswer, listAnswer, notFound } from "../answers.ts";
+import { answerJson, batchMembers, type BodyDeps } from "../batch-request.ts";
 import type { Mount } from "../mount.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 import { startReplay } from "../replays/start-replay.ts";
 import { dispatchJobEndpoints } from "./endpoints.ts";
 import { readJobCursor, writeJobCursor } from "./job-cursor.ts";
 import { jobSearchOf } from "./job-filter.ts";
+import { createJobItems } from "./job-items.ts";
 import { attemptOut, jobOut } from "./job-out.ts";
 import { createTaskMaker } from "./new-task.ts";
 
-export function mountDispatchJobs(mount: Mount, deps: PlatformDeps): void {
-  mountCreation(mount, deps);
+export interface JobRoutesDeps extends BodyDeps {
+  readonly platform: PlatformDeps;
+}
+
+export function mountDispatchJobs(mount: Mount, routes: JobRoutesDeps): void {
+  const { platform: deps } = routes;
+  mountCreation(mount, routes);
   mount.endpoint(dispatchJobEndpoints.replay, ({ body, scope }) => startReplay(deps, body, scope));
   mountReads(mount, deps);
   mount.endpoint(dispatchJobEndpoints.retry, async ({ param, scope }) => {
@@ -26,7 +37,8 @@ export function mountDispatchJobs(mount: Mount, deps: PlatformDeps): void {
   });
 }
 
-function mountCreation(mount: Mount, deps: PlatformDeps): void {
+function mountCreation(mount: Mount, routes: JobRoutesDeps): void {
+  const { platform: deps } = routes;
   mount.endpoint(dispatchJobEndpoints.create, async ({ body, scope }) => {
     const task = await createTaskMaker(deps, scope)(body);
     const [created] = await deps.jobCommands.createTasks([task]);
@@ -34,14 +46,26 @@ function mountCreation(mount: Mount, deps: PlatformDeps): void {
     const { kind, job } = created;
     return createdAnswer(jobOut(job), `/api/dispatch/jobs/${job.id}`, kind === "repeated");
   });
-  mount.endpoint(dispatchJobEndpoints.createBatch, async ({ body, scope }) => {
-    const make = createTaskMaker(deps, scope);
-    const tasks = [];
-    for (const [index, job] of body.jobs.entries()) tasks.push(await make(job).catch(atIndex(index)));
-    const created = await deps.jobCommands.createTasks(tasks);
-    const duplicateCount = created.filter(({ kind }) => kind === "repeated").length;
-    return jsonAnswer({ count: created.length, duplicateCount, jobs: created.map(({ job }) => jobOut(job)) }, 201);
-  });
+  mount.raw(dispatchJobEndpoints.createBatch, (c) =>
+    answerJson(routes, c, async (given) => {
+      const { scope } = c.get("principal");
+      const body = translateBody(dispatchJobEndpoints.createBatch.id, given);
+      const { kind, values } = batchMembers(body, "jobs");
+      if (kind === "whole") return createWhole(deps, body, scope);
+      return jsonAnswer({ results: await createJobItems(deps, values, scope) });
+    }),
+  );
+}
+
+/** All or none. */
+async function createWhole(deps: PlatformDeps, body: unknown, scope: Scope): Promise<Response> {
+  const { jobs } = validated(createDispatchJobBatchSchema, body);
+  const make = createTaskMaker(deps, scope);
+  const tasks = [];
+  for (const [index, job] of jobs.entries()) tasks.push(await make(job).catch(atIndex(index)));
+  const created = await deps.jobCommands.createTasks(tasks);
+  const duplicateCount = created.filter(({ kind }) => kind === "repeated").length;
+  return jsonAnswer({ count: created.length, duplicateCount, jobs: created.map(({ job }) => jobOut(job)) }, 201);
 }
 
 /** Says which job of a batch a fault belongs to. */

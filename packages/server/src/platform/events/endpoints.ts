@@ -6,8 +6,8 @@ import {
   createEventSchema,
   dispatchJobListSchema,
   eventBatchAnswerSchema,
-  eventItemsAnswerSchema,
   eventSchema,
+  itemsAnswerSchema,
   listQuerySchema,
   mediaTypes,
   timelineSchema,
@@ -56,7 +56,7 @@ export const eventEndpoints = {
     headers: ["idempotency-key"],
     answers: {
       201: { description: "All accepted.", schema: eventBatchAnswerSchema },
-      200: { description: "The answer to `items`.", schema: eventItemsAnswerSchema },
+      200: { description: "The answer to `items`.", schema: itemsAnswerSchema },
     },
   }),
   get: endpoint({

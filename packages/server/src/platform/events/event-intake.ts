@@ -8,20 +8,19 @@
  * One event or `{events}`: all or nothing. Every bad event is named by its index; nothing of the batch is kept. A
  * retryable fault (buffer full, disk full, store away) is answered as such, and again nothing was kept.
  *
- * `{items}`: each item for itself, by position, for senders that keep their own queue. BAD_REQUEST and FORBIDDEN will
- * not get better; INTERNAL_ERROR will, and then every later item of the same group fails too, so that the sender's
- * repeat cannot put it behind them.
+ * `{items}`: each item for itself, by position, for senders that keep their own queue (item-outcomes.ts).
  *
  * Limits: 1,000 events, 256 KiB of data an event (less if the queue in use carries less), 32 MiB of data a batch.
  */
 
 import { wireLimits, type ItemResult } from "@flowcatalyst/contracts";
-import { CodedError, isCodedError, type BoundCounter, type Clock } from "@flowcatalyst/foundation";
+import { CodedError, type BoundCounter, type Clock } from "@flowcatalyst/foundation";
 import type { NewEvent } from "../../domain/event.ts";
 import type { ClientId, IdSource } from "../../domain/ids.ts";
 import { canWrite, type Scope } from "../../domain/scope.ts";
 import { maxFaultsTold, validationError, type TaggedFault } from "../../http/validation.ts";
 import type { AppendedEvent, EventAppender } from "../../ports/event-log.ts";
+import { faultText, itemGroup, ItemOutcomes, publicText, type ItemCheck } from "../item-outcomes.ts";
 import type { DraftResult, EventDraft, ReadingContext } from "./event-draft.ts";
 import type { SchemaGate } from "./schema-gate.ts";
 
@@ -80,39 +79,38 @@ export class EventIntake {
   async items(values: readonly unknown[], form: BatchForm, request: IntakeRequest): Promise<readonly ItemResult[]> {
     requireCount(values.length, form.member);
     const context = this.context();
-    const outcomes = new ItemOutcomes(values.length);
+    const outcomes = new ItemOutcomes<EventDraft>(values.length);
     await this.#deps.gate.refresh();
     for (const [index, value] of values.entries()) {
       const path = `${form.member}[${index}]`;
       const result = form.read(value, path, context);
-      if (result.kind === "draft") outcomes.take(index, await this.#checkedItem(result.draft, path, request));
-      else outcomes.fail(index, "BAD_REQUEST", summaryOf(result, this.#config.eventDataMaxBytes));
+      if (result.kind === "draft") {
+        const draft = owned(result.draft, request.scope);
+        const group = itemGroup(draft.clientId, draft.messageGroup);
+        outcomes.take(index, group, await this.#checkedItem(draft, path, request));
+      } else outcomes.fail(index, "BAD_REQUEST", summaryOf(result, this.#config.eventDataMaxBytes));
     }
-    const valid = outcomes.drafts();
     // Refused as a whole: an item that is told to come back would come back with as much.
-    requireBatchBytes(valid.map(({ draft }) => draft));
-    try {
-      const events = valid.map(({ draft }) => this.#newEvent(draft, context.nowMs, request));
-      const appended = events.length === 0 ? [] : await this.#deps.events.append(events);
+    requireBatchBytes(outcomes.drafts());
+    await outcomes.store(async (drafts) => {
+      const events = drafts.map((draft) => this.#newEvent(draft, context.nowMs, request));
+      const appended = await this.#deps.events.append(events);
       this.#count(appended);
-      for (const [at, { event }] of appended.entries()) outcomes.succeed(valid[at]?.index ?? -1, event.id);
-    } catch (error) {
-      for (const { index } of valid) outcomes.fail(index, "INTERNAL_ERROR", publicText(error));
-    }
+      return appended.map(({ event }) => event.id);
+    });
     return outcomes.results();
   }
 
-  async #checkedItem(read: EventDraft, path: string, request: IntakeRequest): Promise<ItemCheck> {
-    const draft = owned(read, request.scope);
+  async #checkedItem(draft: EventDraft, path: string, request: IntakeRequest): Promise<ItemCheck<EventDraft>> {
     if (!canWrite(request.scope, draft.clientId)) {
-      return { kind: "refused", draft, status: "FORBIDDEN", text: "The event belongs to another client." };
+      return { kind: "refused", status: "FORBIDDEN", text: "The event belongs to another client." };
     }
     try {
       const faults = this.#deps.gate.concerns(draft.type) ? await this.#deps.gate.faults(draft, path) : [];
       if (faults.length === 0) return { kind: "valid", draft };
-      return { kind: "refused", draft, status: "BAD_REQUEST", text: faultText(faults) };
+      return { kind: "refused", status: "BAD_REQUEST", text: faultText(faults) };
     } catch (error) {
-      return { kind: "refused", draft, status: "INTERNAL_ERROR", text: publicText(error) };
+      return { kind: "refused", status: "INTERNAL_ERROR", text: publicText(error) };
     }
   }
 
@@ -176,57 +174,6 @@ export interface BatchForm {
   readonly read: EventReading;
 }
 
-type ItemCheck =
-  | { readonly kind: "valid"; readonly draft: EventDraft }
-  | {
-      readonly kind: "refused";
-      readonly draft: EventDraft;
-      readonly status: "BAD_REQUEST" | "FORBIDDEN" | "INTERNAL_ERROR";
-      readonly text: string;
-    };
-
-/** Collects what became of each item, and fails what stands behind a retryable failure of its group. */
-class ItemOutcomes {
-  readonly #results: (ItemResult | undefined)[];
-  readonly #valid: { readonly index: number; readonly draft: EventDraft }[] = [];
-  readonly #failedGroups = new Set<string>();
-
-  constructor(count: number) {
-    this.#results = Array.from<ItemResult | undefined>({ length: count });
-  }
-
-  take(index: number, check: ItemCheck): void {
-    const group = groupOf(check.draft);
-    if (group !== null && this.#failedGroups.has(group)) {
-      this.fail(index, "INTERNAL_ERROR", "An earlier item of the same group failed; send both again.");
-    } else if (check.kind === "valid") this.#valid.push({ index, draft: check.draft });
-    else {
-      this.fail(index, check.status, check.text);
-      if (check.status === "INTERNAL_ERROR" && group !== null) this.#failedGroups.add(group);
-    }
-  }
-
-  fail(index: number, status: "BAD_REQUEST" | "FORBIDDEN" | "INTERNAL_ERROR", error: string): void {
-    this.#results[index] = { status, error };
-  }
-
-  succeed(index: number, id: string): void {
-    this.#results[index] = { id, status: "SUCCESS" };
-  }
-
-  drafts(): readonly { readonly index: number; readonly draft: EventDraft }[] {
-    return this.#valid;
-  }
-
-  results(): readonly ItemResult[] {
-    return this.#results.map((result) => result ?? { status: "INTERNAL_ERROR", error: "The item was not processed." });
-  }
-}
-
-function groupOf({ clientId, messageGroup }: EventDraft): string | null {
-  return messageGroup === null ? null : `${clientId ?? ""} ${messageGroup}`;
-}
-
 /** A tenant's events are its own unless it says otherwise, which it may not. */
 function owned(draft: EventDraft, scope: Scope): EventDraft {
   if (scope.kind === "anchor" || draft.clientId !== null) return draft;
@@ -261,16 +208,4 @@ function dataTooLarge(result: TooLarge, maxBytes: number): CodedError {
 
 function summaryOf(result: Exclude<DraftResult, { readonly kind: "draft" }>, maxBytes: number): string {
   return result.kind === "invalid" ? faultText(result.faults) : dataTooLarge(result, maxBytes).publicMessage;
-}
-
-const faultsInText = 5;
-
-function faultText(faults: readonly TaggedFault[]): string {
-  const told = faults.slice(0, faultsInText).map(({ path, message }) => `${path} ${message}`);
-  const more = faults.length - told.length;
-  return `${told.join("; ")}${more > 0 ? `; and ${more} more` : ""}.`;
-}
-
-function publicText(error: unknown): string {
-  return isCodedError(error) ? error.publicMessage : "An unexpected error occurred.";
 }

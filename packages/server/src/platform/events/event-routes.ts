@@ -1,12 +1,11 @@
 import { headerNames, mediaTypes } from "@flowcatalyst/contracts";
 import type { EventId } from "../../domain/ids.ts";
 import { isTraceparent } from "../../domain/traceparent.ts";
-import type { BodyReader } from "../../http/body-reader.ts";
 import { parseJson } from "../../http/json-text.ts";
-import { validationError, type TaggedFault } from "../../http/validation.ts";
+import { validationError } from "../../http/validation.ts";
 import { createdTextAnswer, found, jsonAnswer, jsonTextAnswer, listAnswer } from "../answers.ts";
+import { batchMembers, keyed, type BodyDeps } from "../batch-request.ts";
 import { jobOut } from "../dispatch-jobs/job-out.ts";
-import type { IdempotentAnswers } from "../idempotent-answers.ts";
 import { mediaTypeOf, requireJson, type Mount, type PlatformContext } from "../mount.ts";
 import type { PlatformDeps } from "../platform-deps.ts";
 import { readBinaryCloudEvent, readCloudEvent } from "./cloud-event.ts";
@@ -17,11 +16,9 @@ import { batchAnswerJson, eventJson } from "./event-json.ts";
 import { readOwnEvent } from "./own-event.ts";
 import { createTimeline } from "./timeline.ts";
 
-export interface EventRoutesDeps {
+export interface EventRoutesDeps extends BodyDeps {
   readonly platform: PlatformDeps;
   readonly intake: EventIntake;
-  readonly bodies: BodyReader;
-  readonly idempotentAnswers: IdempotentAnswers;
 }
 
 export function mountEvents(mount: Mount, deps: EventRoutesDeps): void {
@@ -76,9 +73,9 @@ async function createBatch(deps: EventRoutesDeps, c: PlatformContext): Promise<R
   return keyed(deps, { c, text }, async () => {
     const body = parseJson(text);
     if (cloudEvents) return batchAnswer(deps, { values: cloudEventList(body), request, cloudEvents });
-    const { events, items } = batchMembers(body);
-    if (events !== null) return batchAnswer(deps, { values: events, request, cloudEvents });
-    const results = await deps.intake.items(items ?? [], { member: "items", read: readOwnEvent }, request);
+    const { kind, values } = batchMembers(body, "events");
+    if (kind === "whole") return batchAnswer(deps, { values, request, cloudEvents });
+    const results = await deps.intake.items(values, { member: "items", read: readOwnEvent }, request);
     return jsonAnswer({ results });
   });
 }
@@ -99,47 +96,11 @@ function cloudEventList(body: unknown): readonly unknown[] {
   throw validationError([{ path: "", message: "must be an array of CloudEvents" }]);
 }
 
-interface BatchMembers {
-  readonly events: readonly unknown[] | null;
-  readonly items: readonly unknown[] | null;
-}
-
-/** Exactly one of `events` and `items`, and nothing else. */
-function batchMembers(body: unknown): BatchMembers {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw validationError([{ path: "", message: "must be an object with events or items" }]);
-  }
-  const { events, items, ...others } = body as Readonly<Record<string, unknown>>;
-  const faults: TaggedFault[] = Object.keys(others).map((path) => ({
-    path,
-    message: "is not a known field",
-    unknownField: true,
-  }));
-  if (events === undefined && items === undefined) faults.push({ path: "events", message: "is required" });
-  if (events !== undefined && items !== undefined)
-    faults.push({ path: "items", message: "must not stand beside events" });
-  if (events !== undefined && !Array.isArray(events)) faults.push({ path: "events", message: "must be an array" });
-  if (items !== undefined && !Array.isArray(items)) faults.push({ path: "items", message: "must be an array" });
-  if (faults.length > 0) throw validationError(faults);
-  return { events: Array.isArray(events) ? events : null, items: Array.isArray(items) ? items : null };
-}
-
 /** All that a binary event says, as one text to compare a repeat by; empty when there is no key to repeat it under. */
 function binaryText(c: PlatformContext, body: Uint8Array): string {
   if (c.req.header(headerNames.idempotencyKey) === undefined) return "";
   const attributes = [...c.req.raw.headers].filter(([name]) => name.startsWith("ce-") || name === "content-type");
   return JSON.stringify([attributes, Buffer.from(body).toString("base64")]);
-}
-
-interface Keyed {
-  readonly c: PlatformContext;
-  readonly text: string;
-}
-
-/** Events have a key of their own (`deduplicationId`); the header works on them all the same. */
-function keyed(deps: EventRoutesDeps, { c, text }: Keyed, run: () => Promise<Response>): Promise<Response> {
-  const key = c.req.header(headerNames.idempotencyKey);
-  return key === undefined ? run() : deps.idempotentAnswers.once({ key, text, c, again: null }, run);
 }
 
 function intakeRequest(c: PlatformContext): IntakeRequest {

@@ -2,6 +2,7 @@ import type { Housekeeping } from "../../ports/housekeeping.ts";
 import type { LeaseEpoch } from "../../ports/lease.ts";
 import type { PostgresSession } from "../../postgres/postgres-database.ts";
 import { dropArchived } from "./archive-drop.ts";
+import { dropAuditLogs } from "./audit-logs.ts";
 import { expireDeduplication } from "./event-deduplication.ts";
 import { ensurePartitions } from "./history-partitions.ts";
 import { HistoryRows } from "./history-rows.ts";
@@ -67,6 +68,7 @@ export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig
       if (removed > 0) writer.directory.forget();
       return removed;
     },
+    dropAuditLogs: (beforeMs, maxRows, epoch) => fenced(epoch, (session) => dropAuditLogs(session, beforeMs, maxRows)),
     archiveExpiredSubscriptions: createSubscriptionArchiver(writer),
   };
 }

@@ -1,4 +1,5 @@
 import { systemRandom, type Clock, type Logger, type Random, type SecretBox } from "@flowcatalyst/foundation";
+import type { AuditLogs } from "../../ports/audit-log.ts";
 import type { DeliveryControl } from "../../ports/delivery-control.ts";
 import type { EventAppender, EventFeed, EventReader } from "../../ports/event-log.ts";
 import type { IdempotencyStore } from "../../ports/idempotency.ts";
@@ -14,6 +15,7 @@ import type {
 import { requireMigrated } from "../../postgres/migrations.ts";
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import type { StoreWakes } from "../store-wakes.ts";
+import { createAuditLogs } from "./audit-logs.ts";
 import { createDeliveryControl } from "./delivery-control.ts";
 import { createDispatchPoolRepository } from "./dispatch-pool-repository.ts";
 import { createEventLog } from "./event-log.ts";
@@ -38,6 +40,7 @@ export { storeMigrations } from "./migrations.ts";
  * - `subscription-`, `dispatch-pool-`, `event-type-repository.ts` settings; `secret-store.ts` signing secrets
  * - `lease-store.ts` leases, and what they fence; `node-numbers.ts`; `idempotency-store.ts` answers by key
  * - `job-store.ts` dispatch jobs: fan-out, claims, results, commands
+ * - `audit-logs.ts` what applications tell of who did what
  * - `delivery-control.ts` what routers are told; `searches.ts` searches, on connections of their own
  *
  * What differs from one process with a file: nobody's wall clock is trusted but the database's (leases, reservations),
@@ -54,6 +57,7 @@ export interface PostgresStore extends PostgresJobs {
   readonly events: EventAppender;
   readonly eventFeed: EventFeed;
   readonly eventReader: EventReader;
+  readonly auditLogs: AuditLogs;
   readonly subscriptions: SubscriptionRepository;
   readonly subscriptionReader: SubscriptionReader;
   readonly pools: DispatchPoolRepository;
@@ -102,6 +106,7 @@ export async function createPostgresStore(
     events: log.appender,
     eventFeed: log.feed,
     eventReader: log.reader,
+    auditLogs: createAuditLogs(database),
     subscriptions: createSubscriptionRepository(shared),
     subscriptionReader: createSubscriptionReader(database),
     pools: createDispatchPoolRepository(shared),

@@ -4,6 +4,7 @@ import type { Housekeeping } from "../../ports/housekeeping.ts";
 import type { LeaseEpoch } from "../../ports/lease.ts";
 import { CodedError } from "@flowcatalyst/foundation";
 import { createArchiveDrop } from "./archive-drop.ts";
+import { dropAuditLogs } from "./audit-logs.ts";
 import type { SqliteDatabase } from "./database.ts";
 import { expireDeduplication } from "./event-deduplication.ts";
 import { createHistoryDrop, type HistoryDrop } from "./history-drop.ts";
@@ -62,6 +63,7 @@ export function createHousekeeping(writer: JobWriter, config: HousekeepingConfig
       if (removed > 0) writer.directory.forget();
       return removed;
     },
+    dropAuditLogs: async (beforeMs, maxRows, epoch) => fenced(epoch, () => dropAuditLogs(database, beforeMs, maxRows)),
     archiveExpiredSubscriptions: createSubscriptionArchiver(writer),
   };
 }

@@ -1,4 +1,5 @@
 import { systemRandom, type Clock, type Logger, type Random, type SecretBox } from "@flowcatalyst/foundation";
+import type { AuditLogs } from "../../ports/audit-log.ts";
 import type { DeliveryControl } from "../../ports/delivery-control.ts";
 import type { EventAppender, EventFeed, EventReader } from "../../ports/event-log.ts";
 import type { IdempotencyStore } from "../../ports/idempotency.ts";
@@ -12,6 +13,7 @@ import type {
   SubscriptionRepository,
 } from "../../ports/settings.ts";
 import type { SqliteDatabase } from "./database.ts";
+import { createAuditLogs } from "./audit-logs.ts";
 import { createDeliveryControl } from "./delivery-control.ts";
 import { createDispatchPoolRepository } from "./dispatch-pool-repository.ts";
 import { createEventLog } from "./event-log.ts";
@@ -38,6 +40,7 @@ export { openDatabase, type SqliteDatabase } from "./database.ts";
  * - `subscription-`, `dispatch-pool-`, `event-type-repository.ts` settings; `secret-store.ts` signing secrets
  * - `lease-store.ts` leases and node numbers; `idempotency-store.ts` answers by key
  * - `job-store.ts` dispatch jobs: fan-out, claims, results, commands, housekeeping
+ * - `audit-logs.ts` what applications tell of who did what
  * - `delivery-control.ts` what routers are told
  * - `searches.ts` searches, on a thread of their own; `wal-checkpointer.ts` the log written back, on another
  * - `count-usage.ts` rows and statements, as metrics
@@ -53,6 +56,7 @@ export interface SqliteStore extends SqliteJobs {
   readonly events: EventAppender;
   readonly eventFeed: EventFeed;
   readonly eventReader: EventReader;
+  readonly auditLogs: AuditLogs;
   readonly subscriptions: SubscriptionRepository;
   readonly subscriptionReader: SubscriptionReader;
   readonly pools: DispatchPoolRepository;
@@ -97,6 +101,7 @@ export function createSqliteStore(deps: SqliteStoreDeps, config: SqliteStoreConf
     events: log.appender,
     eventFeed: log.feed,
     eventReader: log.reader,
+    auditLogs: createAuditLogs(database),
     subscriptions: createSubscriptionRepository({ database, wakes }),
     subscriptionReader: createSubscriptionReader(database),
     pools: createDispatchPoolRepository({ database, wakes }),

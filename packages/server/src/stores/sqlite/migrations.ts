@@ -2,6 +2,7 @@ import { CodedError } from "@flowcatalyst/foundation";
 import type { SqliteDatabase } from "./database.ts";
 import { migration0001 } from "./migration-0001-log-and-settings.ts";
 import { migration0002 } from "./migration-0002-jobs.ts";
+import { migration0003 } from "./migration-0003-audit-logs.ts";
 
 /**
  * Numbered, forward only, each in one transaction with the row that records it. What ran is a table and not
@@ -16,7 +17,7 @@ export interface Migration {
 }
 
 /** Every migration of the store. A new one goes to the end; one that was released is never edited. */
-export const storeMigrations: readonly Migration[] = [migration0001, migration0002];
+export const storeMigrations: readonly Migration[] = [migration0001, migration0002, migration0003];
 
 const createLedger = `
   CREATE TABLE IF NOT EXISTS store_migrations (
