@@ -58,7 +58,7 @@ function outboxOf<Tx>(driver: OutboxDriver<Tx> | SyncOutboxDriver<Tx>, table: st
 }
 
 export function driverSuite<Tx>({ name, driver, skip, open }: DriverCase<Tx>): void {
-  describe(name, () => {
+  describe(skip === false ? name : `${name} (${skip})`, () => {
     let world: DriverWorld<Tx>;
     before(async () => {
       if (skip === false) world = await open();
