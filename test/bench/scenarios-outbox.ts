@@ -117,7 +117,7 @@ async function openOutboxBench(options: ScenarioOptions): Promise<OutboxBench> {
       ...(processor === null ? {} : { outbox: processUsage(processor.pid) }),
       postgres: database.usage(),
       ...rig.usage(),
-      generator,
+      generator: { ...generator },
     }),
     generated: (usage) => {
       generator.cpuSeconds += usage.cpuSeconds;

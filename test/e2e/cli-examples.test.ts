@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
 import { createProgram, examplesOf, type Environment } from "@flowcatalyst/cli";
 import {
@@ -10,6 +11,7 @@ import {
 import { queueMigrations } from "../../packages/server/src/queues/postgres/migrations.ts";
 import { storeMigrations } from "../../packages/server/src/stores/postgres/migrations.ts";
 import { callApi, subscribe } from "../harness/api.ts";
+import { outboxRowId } from "../harness/application.ts";
 import { createCommandLine, type CommandLine } from "../harness/command-line.ts";
 import { eventually } from "../harness/eventually.ts";
 import { createSandbox } from "../harness/sandbox.ts";
@@ -40,7 +42,7 @@ function visibleCommands(command: Command): readonly Command[] {
 
 const commands = visibleCommands(createProgram(silent, "0.0.0")).filter((command) => command.name() !== "help");
 const examples = [...new Set(commands.flatMap(examplesOf))];
-const goesOn = /^flowcatalyst (dev|platform|stream|scheduler|router|listen)\b/;
+const goesOn = /^flowcatalyst (dev|platform|stream|scheduler|router|listen|outbox(?= --))\b/;
 const exampleDatabase = "postgres://fc@localhost/flowcatalyst";
 const onPostgres = examples.filter((example) => example.includes(exampleDatabase));
 const onFiles = examples.filter((example) => !onPostgres.includes(example));
@@ -73,6 +75,7 @@ async function setup(): Promise<Bench> {
     FC_ROUTER_URL: server.routerUrl,
     FC_METRICS_PORT: String(server.ports.metrics),
   });
+  await commandLine.run("flowcatalyst outbox init --database sqlite:./app.db");
   const targetUrl = `${server.apiUrl}/dev/receiver/base`;
   await subscribe(server.apiUrl, { name: "base", eventTypes: ["order.*"], targetUrl });
   const database = testPostgresUrl === undefined ? null : await openTestPostgres([storeMigrations, queueMigrations]);
@@ -169,7 +172,9 @@ function withAddresses({ server, folder, database }: Bench, example: string): st
     .replaceAll("/tmp/flowcatalyst-data", `${folder}/data`);
 }
 
-const makers: Readonly<Record<string, (server: Pick<ServerProcess, "apiUrl" | "routerUrl">) => Promise<string>>> = {
+type Place = Pick<ServerProcess, "apiUrl" | "routerUrl"> & Pick<Bench, "folder">;
+
+const makers: Readonly<Record<string, (place: Place) => Promise<string>>> = {
   "subscription-id": async ({ apiUrl }) => (await failedJob(apiUrl)).subscriptionId,
   "event-id": async ({ apiUrl }) => (await failedJob(apiUrl)).eventId,
   "job-id": async ({ apiUrl }) => (await failedJob(apiUrl)).id,
@@ -178,6 +183,7 @@ const makers: Readonly<Record<string, (server: Pick<ServerProcess, "apiUrl" | "r
     const body = { code: `P-${crypto.randomUUID()}` };
     return (await callApi<{ id: string }>(apiUrl, { method: "POST", path: "/api/dispatch-pools", body })).id;
   },
+  "outbox-row-id": ({ folder }) => outboxRow(`${folder}/app.db`),
   "dead-letter-key": ({ apiUrl, routerUrl }) => deadLetter(apiUrl, routerUrl),
   "replay-id": async ({ apiUrl }) => {
     // So slow that it is still under way when it is looked at.
@@ -188,12 +194,12 @@ const makers: Readonly<Record<string, (server: Pick<ServerProcess, "apiUrl" | "r
 };
 
 /** Fills in what stands in angle brackets. */
-async function withIds({ server }: Bench, example: string): Promise<string> {
+async function withIds({ server, folder }: Bench, example: string): Promise<string> {
   let line = example;
   for (const [placeholder, name = ""] of example.matchAll(/<([a-z-]+)>/g)) {
     const make = makers[name];
     if (make === undefined) throw new Error(`nobody makes a ${name}`);
-    line = line.replaceAll(placeholder, await make(server));
+    line = line.replaceAll(placeholder, await make({ ...server, folder }));
   }
   return line;
 }
@@ -236,4 +242,14 @@ async function deadLetter(apiUrl: string, routerUrl: string): Promise<string> {
     });
     return items.find((letter) => letter.id === id)?.key;
   });
+}
+
+/** A row of the outbox that was tried in vain. */
+async function outboxRow(path: string): Promise<string> {
+  const id = outboxRowId();
+  const database = new Database(path);
+  const columns = "id, type, message_group, payload, status, retry_count, error_message";
+  database.run(`INSERT INTO outbox_messages (${columns}) VALUES (?, 'EVENT', 'g', '{}', 3, 10, 'it failed')`, [id]);
+  database.close();
+  return id;
 }

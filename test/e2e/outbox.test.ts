@@ -1,0 +1,214 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { seededRandom } from "@flowcatalyst/foundation";
+import { openTestPostgres, testPostgresUrl } from "../../packages/server/src/postgres/test-database.fixture.ts";
+import { callApi } from "../harness/api.ts";
+import {
+  openPostgresApplication,
+  openSqliteApplication,
+  outboxRowId,
+  type Application,
+} from "../harness/application.ts";
+import { createCommandLine } from "../harness/command-line.ts";
+import { eventually } from "../harness/eventually.ts";
+import { startFaultyPlatform, type Treatment } from "../harness/faulty-platform.ts";
+import { startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-receiver.ts";
+import { pass } from "../harness/pass.ts";
+import { createSandbox } from "../harness/sandbox.ts";
+import type { ServerProcess } from "../harness/server-process.ts";
+import { initOutbox, openOutboxWorld, type OutboxWorld, type OutboxWorldPlan } from "./outbox-world.ts";
+
+/**
+ * From the transaction of an application to the webhook, with a ledger: the processor is killed at any moment, the
+ * platform is away, or answers 500 to every second request. `npm run test:kill -- --outbox` does it for longer, with
+ * outages of 90 s.
+ */
+const sandbox = createSandbox();
+const engines = testPostgresUrl === undefined ? (["sqlite"] as const) : (["postgres", "sqlite"] as const);
+/** For what does not differ by engine. */
+const [usual] = engines;
+const seed = Date.now() % 1_000_000_000;
+const outageMs = 8_000;
+const deadlineMs = 90_000;
+
+let platform: ServerProcess;
+let receiver: LedgerReceiver;
+
+beforeAll(async () => {
+  receiver = startLedgerReceiver();
+  sandbox.defer(() => receiver.stop());
+  platform = await sandbox.start();
+}, 30_000);
+afterAll(() => sandbox.end());
+
+async function applicationOn(engine: "postgres" | "sqlite"): Promise<Application> {
+  if (engine === "sqlite") {
+    const application = openSqliteApplication(join(sandbox.dataDir(), "app.db"));
+    sandbox.defer(() => application.close());
+    return application;
+  }
+  const database = await openTestPostgres([]);
+  sandbox.defer(() => database.close());
+  const application = await openPostgresApplication(database.url);
+  sandbox.defer(() => application.close());
+  return application;
+}
+
+async function setup(engine: "postgres" | "sqlite", plan: Partial<OutboxWorldPlan> & { name: string }) {
+  const application = await applicationOn(engine);
+  return openOutboxWorld({ application, platform, receiver, start: (options) => sandbox.start(options), ...plan });
+}
+
+async function closes(world: OutboxWorld): Promise<void> {
+  await world.settle();
+  expect({ seed, problems: await world.problems() }).toEqual({ seed, problems: [] });
+}
+
+describe.each(engines)("on %s", (engine) => {
+  test.concurrent(
+    "the processor is killed at any moment: each order's event comes once and in order, and no other",
+    async () => {
+      const world = await setup(engine, { name: `killed-${engine}`, processors: 2 });
+      const random = seededRandom(seed);
+      const over = new AbortController();
+      const load = world.place({ orders: 20_000, random, pauseMs: 10, signal: over.signal });
+      for (const processor of world.processors) {
+        const seen = world.delivered();
+        await eventually("deliveries", () => world.delivered() > seen + 50 || undefined, deadlineMs);
+        await pass(random.next() * 500);
+        await processor.kill();
+        await processor.start();
+      }
+      over.abort();
+      const { committed, rolledBack } = await load;
+      expect([committed > 100, rolledBack > 5]).toEqual([true, true]);
+      await closes(world);
+    },
+    deadlineMs,
+  );
+
+  test.concurrent(
+    "the platform answers 500 to every second request, heard or unheard: no event is lost, doubled or overtaken",
+    async () => {
+      const treatments: readonly Treatment[] = ["pass", "refuse", "pass", "lose"];
+      const faulty = startFaultyPlatform(platform.apiUrl, (request) => treatments[request % 4] ?? "pass");
+      sandbox.defer(() => faulty.stop());
+      const world = await setup(engine, { name: `faulty-${engine}`, sendsTo: faulty.url });
+      await world.place({ orders: 400, random: seededRandom(seed), pauseMs: 2 });
+      await closes(world);
+      expect(faulty.counts.refuse).toBeGreaterThan(0);
+      expect(faulty.counts.lose).toBeGreaterThan(0);
+    },
+    deadlineMs,
+  );
+});
+
+test.concurrent(
+  "the platform is away and comes back: what waited is sent, once and in order, and no retry was used up",
+  async () => {
+    const own = await sandbox.start();
+    const application = await applicationOn(usual);
+    const start = sandbox.start.bind(sandbox);
+    const world = await openOutboxWorld({ name: "away", application, platform: own, receiver, start });
+    const over = new AbortController();
+    const load = world.place({ orders: 20_000, random: seededRandom(seed), pauseMs: 10, signal: over.signal });
+    await eventually("deliveries", () => world.delivered() > 50 || undefined, deadlineMs);
+    expect(await own.stop()).toBe(0);
+    await pass(outageMs);
+    over.abort();
+    await load;
+    const { dataDir, ports } = own;
+    await sandbox.start({ dataDir, ports });
+    await closes(world);
+  },
+  deadlineMs,
+);
+
+test.concurrent(
+  "rows that nobody can send are refused with a reason and hold nobody",
+  async () => {
+    const world = await setup(usual, { name: "bad-rows" });
+    const { application } = world;
+    const bad = [
+      { id: outboxRowId(), type: "EVENT", group: "g0", payload: "{not json" },
+      { id: outboxRowId(), type: "EVENT", group: "g0", payload: '["no object"]' },
+      { id: outboxRowId(), type: "LETTER", group: "g0", payload: "{}" },
+      { id: outboxRowId(), type: "EVENT", group: "g0", payload: '{"source":"without a type"}' },
+      {
+        id: outboxRowId(),
+        type: "EVENT",
+        group: "g0",
+        payload: JSON.stringify({ type: "x", data: "x".repeat(1 << 21) }),
+      },
+    ];
+    await application.addRows(bad);
+    await world.place({ orders: 60, random: seededRandom(seed) });
+    await eventually("all orders to be delivered", () => world.delivered() === 60 || undefined, deadlineMs);
+    for (const { id, payload } of bad) {
+      const row = await eventually("a row to be refused", async () => {
+        const found = await application.row(id);
+        return found?.status === 2 ? found : undefined;
+      });
+      expect([payload.slice(0, 20), (row.error ?? "").length > 10]).toEqual([payload.slice(0, 20), true]);
+    }
+  },
+  deadlineMs,
+);
+
+test.concurrent(
+  "an operator pauses and resumes, sees what was refused, and retries and skips it",
+  async () => {
+    const world = await setup(usual, { name: "operated" });
+    const { application } = world;
+    const folder = sandbox.dataDir();
+    const commandLine = createCommandLine(folder, { FC_OUTBOX_DB_URL: application.url });
+    const run = async (line: string): Promise<Record<string, unknown>> => {
+      const { exitCode, stdout, stderr } = await commandLine.run(`flowcatalyst outbox ${line} --json`);
+      expect({ line, exitCode, stderr }).toMatchObject({ exitCode: 0, stderr: "" });
+      return JSON.parse(stdout) as Record<string, unknown>;
+    };
+    await run("pause --reason 'a test'");
+    await world.place({ orders: 20, random: seededRandom(seed) });
+    expect(await run("status")).toMatchObject({ pausedReason: "a test", pending: 20, refused: 0 });
+    expect(world.delivered()).toBe(0);
+    const pages = await run("list --limit 15");
+    expect(pages["items"]).toHaveLength(15);
+    expect((await run(`list --limit 15 --cursor ${String(pages["nextCursor"])}`))["items"]).toHaveLength(5);
+
+    const first = outboxRowId();
+    await application.addRows([{ id: first, type: "EVENT", group: "held", payload: "{}" }]);
+    expect(await run("skip --group held --status PENDING --dry-run")).toMatchObject({ dryRun: true, count: 1 });
+    expect(await run("skip --group held --status PENDING --reason nonsense --yes")).toMatchObject({ count: 1 });
+    expect(await application.row(first)).toEqual({ status: 2, error: "nonsense" });
+
+    await run("resume");
+    await eventually("all orders to be delivered", () => world.delivered() === 20 || undefined, deadlineMs);
+    expect(await run("status")).toMatchObject({ paused: false, refused: 1, exhausted: 0 });
+    expect(await run(`retry ${first}`)).toMatchObject({ count: 1 });
+    const refused = await eventually("the platform to refuse it", async () => {
+      const { items } = (await run("list --status BAD_REQUEST")) as { items: { id: string; error: string }[] };
+      return items.find(({ id, error }) => id === first && error !== "nonsense");
+    });
+    expect(refused.error).toContain("type");
+    const wrong = await commandLine.run(`flowcatalyst outbox skip --json`);
+    expect([wrong.exitCode, JSON.parse(wrong.stderr).error.code]).toEqual([2, "USAGE_INVALID"]);
+  },
+  deadlineMs,
+);
+
+test.concurrent(
+  "flowcatalyst dev with an application's database sends its rows itself",
+  async () => {
+    const application = await applicationOn(usual);
+    await initOutbox(application.url);
+    const dev = await sandbox.start({ env: { FC_OUTBOX_DB_URL: application.url } });
+    const payload = JSON.stringify({ type: "dev.order.placed", source: "shop", data: {} });
+    const id = outboxRowId();
+    await application.addRows([{ id, type: "EVENT", group: null, payload }]);
+    await eventually("the row to be done", async () => (await application.row(id))?.status === 1 || undefined);
+    const path = "/api/bff/events?type=dev.order.placed";
+    const { items } = await callApi<{ items: readonly object[] }>(dev.apiUrl, { method: "GET", path });
+    expect(items).toEqual([expect.objectContaining({ deduplicationId: id })]);
+  },
+  deadlineMs,
+);
