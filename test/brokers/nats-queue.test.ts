@@ -16,6 +16,8 @@ import { createNatsServer, findNats, type NatsServerOptions } from "../harness/n
 const lane = "DEFAULT-POOL" as PoolCode;
 const visibilityMs = 2_000;
 const refusedWithinMs = 7_000;
+/** What was taken twice comes again one visibility later, on a busy machine in many small batches. */
+const emptyWithinMs = 60_000;
 const step = 200;
 const closing: (() => Promise<unknown>)[] = [];
 
@@ -122,41 +124,46 @@ class Load {
 }
 
 describeWithNats("the queue on a private NATS", () => {
-  test("a server that is killed and started again under load loses nothing", async () => {
-    const server = await startNats();
-    const broker = await open(server.url);
-    const load = new Load(broker.queue);
-    for (let kills = 0; kills < 3; kills++) {
-      const before = load.received.size;
-      await eventually("something is received", () => (load.received.size > before + 2_000 ? true : undefined));
-      await server.kill();
-      await eventually("it is noticed", async () => ((await broker.probe()).status === "DOWN" ? true : undefined));
-      await server.start();
-      await eventually("it is back", async () => ((await broker.probe()).status === "UP" ? true : undefined));
-    }
-    const atLast = load.accepted.size;
-    await eventually("it goes on", () => (load.accepted.size > atLast + 500 ? true : undefined));
-    await load.finish();
-    const times = [...load.received.values()];
-    const twice = times.filter((count) => count > 1).length;
-    expect(load.refused).toBeGreaterThan(0);
-    expect(load.accepted.size).toBeGreaterThan(6_000);
-    // At least once: what was in flight or just acked at a kill comes again, and that is all.
-    expect(twice).toBeLessThan(load.accepted.size / 2);
-    process.stdout.write(
-      `NATS killed 3 times: ${load.accepted.size} accepted, all received, ${twice} more than once ` +
-        `(${load.afterAck.size} of them after their ack), ${load.refused} refused and published again\n`,
-    );
-    const counts = async () => {
-      const { visible, inFlight } = await broker.queue.metrics();
-      return visible === 0 && inFlight === 0 ? true : undefined;
-    };
-    await eventually("the queue is empty", async () => {
-      const batch = await broker.queue.receive({ lane, max: 100, waitMs: 100 }, new AbortController().signal);
-      await broker.queue.ack(batch.map(({ receipt }) => receipt));
-      return counts();
-    });
-  });
+  test(
+    "a server that is killed and started again under load loses nothing",
+    async () => {
+      const server = await startNats();
+      const broker = await open(server.url);
+      const load = new Load(broker.queue);
+      for (let kills = 0; kills < 3; kills++) {
+        const before = load.received.size;
+        await eventually("something is received", () => (load.received.size > before + 2_000 ? true : undefined));
+        await server.kill();
+        await eventually("it is noticed", async () => ((await broker.probe()).status === "DOWN" ? true : undefined));
+        await server.start();
+        await eventually("it is back", async () => ((await broker.probe()).status === "UP" ? true : undefined));
+      }
+      const atLast = load.accepted.size;
+      await eventually("it goes on", () => (load.accepted.size > atLast + 500 ? true : undefined));
+      await load.finish();
+      const times = [...load.received.values()];
+      const twice = times.filter((count) => count > 1).length;
+      expect(load.refused).toBeGreaterThan(0);
+      expect(load.accepted.size).toBeGreaterThan(6_000);
+      // At least once: what was in flight or just acked at a kill comes again, and that is all.
+      expect(twice).toBeLessThan(load.accepted.size / 2);
+      process.stdout.write(
+        `NATS killed 3 times: ${load.accepted.size} accepted, all received, ${twice} more than once ` +
+          `(${load.afterAck.size} of them after their ack), ${load.refused} refused and published again\n`,
+      );
+      const counts = async () => {
+        const { visible, inFlight } = await broker.queue.metrics();
+        return visible === 0 && inFlight === 0 ? true : undefined;
+      };
+      const emptied = async (): Promise<true | undefined> => {
+        const batch = await broker.queue.receive({ lane, max: 100, waitMs: 100 }, new AbortController().signal);
+        await broker.queue.ack(batch.map(({ receipt }) => receipt));
+        return counts();
+      };
+      await eventually("the queue is empty", emptied, emptyWithinMs);
+    },
+    3 * emptyWithinMs,
+  );
 
   test("a server that answers nobody is noticed, and what was sent meanwhile is refused in time", async () => {
     const server = await startNats();
