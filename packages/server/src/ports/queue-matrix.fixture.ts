@@ -1,7 +1,8 @@
 import { appendFileSync } from "node:fs";
 
 /**
- * What became of each case of each queue and outbox source, for the matrices that `npm test` prints (scripts/conformance-matrix.ts).
+ * What became of each case of each queue and outbox source, for the matrices that `npm test` prints
+ * (scripts/conformance-matrix.ts).
  *
  * Cases run in many files and processes, so each writes what happened to it as one line to the file that
  * FC_TEST_MATRIX names; where it is not set nothing is written. A case is entered when it begins and again when it has

@@ -1,7 +1,24 @@
-import { CodedError } from "@flowcatalyst/foundation";
+import { silentLogger, systemClock, type Clock, type Logger } from "@flowcatalyst/foundation";
 import type { OutboxAdmin } from "../../ports/outbox-source.ts";
+import { createPostgresDatabase } from "../../postgres/postgres-database.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
+import { PostgresOutboxAdmin } from "./postgres-outbox-admin.ts";
+import { PostgresOutboxSource } from "./postgres-outbox-source.ts";
 
-export async function openPostgresOutbox(config: OutboxSourceConfig): Promise<OutboxAdmin> {
-  throw new CodedError("INTERNAL", { context: { reason: `not written yet: ${config.table}` } });
+/** One for a claim, the others for outcomes and the lease; wake-ups have one of their own. */
+const maxConnections = 4;
+
+export interface OpenPostgresOutboxDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Connects with the first call. */
+export async function openPostgresOutbox(
+  config: OutboxSourceConfig,
+  deps: OpenPostgresOutboxDeps = { clock: systemClock(), logger: silentLogger() },
+): Promise<OutboxAdmin> {
+  const database = createPostgresDatabase(deps, { url: config.url, profile: "hot", maxConnections });
+  const source = new PostgresOutboxSource(database, config);
+  return new PostgresOutboxAdmin({ database, source }, config);
 }
