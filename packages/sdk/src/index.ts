@@ -16,7 +16,15 @@ export {
 export type { AnyEvents, EventOf } from "./event-types.ts";
 export { FlowCatalystError, type ErrorDetails, type RequestFault } from "./flow-catalyst-error.ts";
 export { HttpClient, type Call, type ClientOptions } from "./http-client.ts";
-export type { CallOptions, ChangeOptions, KeyedChangeOptions, KeyedOptions, Operation, QueryValue, Send } from "./operation.ts";
+export type {
+  CallOptions,
+  ChangeOptions,
+  KeyedChangeOptions,
+  KeyedOptions,
+  Operation,
+  QueryValue,
+  Send,
+} from "./operation.ts";
 export { createRouterClient, type RouterClient } from "./router-client.ts";
 export {
   signLegacyWebhook,
@@ -46,6 +54,8 @@ export type {
   DispatchPool,
   Fault,
   FilterOption,
+  ItemResult,
+  ItemsAnswer,
   JobStatus,
   Problem,
   Retry,
@@ -64,8 +74,6 @@ export type {
   EventSearchPage,
   EventsApi,
   GetEventFilterOptionsQuery,
-  ItemResult,
-  ItemsAnswer,
   ListEventJobsQuery,
   SearchEventsQuery,
   Timeline,
@@ -110,6 +118,7 @@ export type {
   AttemptList,
   CreateDispatchJob,
   CreateDispatchJobBatch,
+  CreateDispatchJobItems,
   DispatchJobBatchAnswer,
   DispatchJobFilterOptions,
   DispatchJobSearchPage,
@@ -127,6 +136,14 @@ export type {
   ReplaysApi,
 } from "./generated/replays.ts";
 export type { GroupsApi, HeldGroup, HeldGroupList, ListHeldGroupsQuery, UnblockGroup } from "./generated/groups.ts";
+export type {
+  AuditLog,
+  AuditLogList,
+  AuditLogsApi,
+  CreateAuditLog,
+  CreateAuditLogItems,
+  ListAuditLogsQuery,
+} from "./generated/audit-logs.ts";
 export type {
   CheckDeliveries,
   CheckDeliveriesAnswer,

@@ -1,7 +1,7 @@
 // Generated from the OpenAPI documents by `npm run generate`; the generator is scripts/generators/sdk-sources.ts.
 import { pathSegment, type CallOptions, type KeyedOptions, type Send } from "../operation.ts";
 import { itemsByCursor, itemsByNumber } from "../pages.ts";
-import type { DispatchJob, DispatchJobList, FilterOption } from "./shared.ts";
+import type { DispatchJob, DispatchJobList, FilterOption, ItemsAnswer } from "./shared.ts";
 
 export interface AcceptedEvent {
   readonly id: string;
@@ -99,18 +99,6 @@ export interface EventSearchPage {
   readonly totalPages: number;
   /** True when there are more than totalItems. */
   readonly totalIsLowerBound?: boolean;
-}
-
-/** INTERNAL_ERROR may be sent again; the others will not get better. */
-export interface ItemResult {
-  readonly id?: string;
-  readonly status: "SUCCESS" | "BAD_REQUEST" | "FORBIDDEN" | "INTERNAL_ERROR";
-  readonly error?: string;
-}
-
-export interface ItemsAnswer {
-  /** By position. */
-  readonly results: readonly ItemResult[];
 }
 
 export interface Timeline {

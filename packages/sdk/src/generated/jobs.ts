@@ -1,7 +1,7 @@
 // Generated from the OpenAPI documents by `npm run generate`; the generator is scripts/generators/sdk-sources.ts.
 import { pathSegment, type CallOptions, type KeyedOptions, type Send } from "../operation.ts";
 import { itemsByCursor, itemsByNumber } from "../pages.ts";
-import type { DispatchJob, DispatchJobList, DispatchMode, FilterOption, RetryIn } from "./shared.ts";
+import type { DispatchJob, DispatchJobList, DispatchMode, FilterOption, ItemsAnswer, RetryIn } from "./shared.ts";
 
 export interface Attempt {
   readonly id: string;
@@ -54,6 +54,10 @@ export interface CreateDispatchJob {
 
 export interface CreateDispatchJobBatch {
   readonly jobs: readonly CreateDispatchJob[];
+}
+
+export interface CreateDispatchJobItems {
+  readonly items: readonly CreateDispatchJob[];
 }
 
 export interface DispatchJobBatchAnswer {
@@ -126,8 +130,11 @@ export interface JobsApi {
   /** Every item of `list`, page by page as they are asked for. */
   all(query?: ListDispatchJobsQuery, options?: CallOptions): AsyncGenerator<DispatchJob, void, undefined>;
 
-  /** Create up to 500 jobs, all or none. `POST /api/dispatch/jobs/batch` */
-  createBatch(body: CreateDispatchJobBatch, options?: KeyedOptions): Promise<DispatchJobBatchAnswer>;
+  /** Create up to 500 jobs. `POST /api/dispatch/jobs/batch` */
+  createBatch(
+    body: CreateDispatchJobBatch | CreateDispatchJobItems,
+    options?: KeyedOptions,
+  ): Promise<ItemsAnswer | DispatchJobBatchAnswer>;
 
   /** Read a job. `GET /api/dispatch/jobs/{id}` */
   get(id: string, options?: CallOptions): Promise<DispatchJob>;

@@ -7,6 +7,7 @@ import { poolsApi, type PoolsApi } from "./pools.ts";
 import { jobsApi, type JobsApi } from "./jobs.ts";
 import { replaysApi, type ReplaysApi } from "./replays.ts";
 import { groupsApi, type GroupsApi } from "./groups.ts";
+import { auditLogsApi, type AuditLogsApi } from "./audit-logs.ts";
 import { routerControlApi, type RouterControlApi } from "./router-control.ts";
 import { serviceApi, type ServiceApi } from "./service.ts";
 
@@ -19,6 +20,7 @@ export interface PlatformApi {
   readonly jobs: JobsApi;
   readonly replays: ReplaysApi;
   readonly groups: GroupsApi;
+  readonly auditLogs: AuditLogsApi;
   readonly routerControl: RouterControlApi;
   readonly service: ServiceApi;
 }
@@ -33,6 +35,7 @@ export function platformApi(send: Send): PlatformApi {
     jobs: jobsApi(send),
     replays: replaysApi(send),
     groups: groupsApi(send),
+    auditLogs: auditLogsApi(send),
     routerControl: routerControlApi(send),
     service: serviceApi(send),
   };

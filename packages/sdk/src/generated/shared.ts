@@ -75,6 +75,18 @@ export interface FilterOption {
   readonly label: string;
 }
 
+/** INTERNAL_ERROR may be sent again; the others will not get better. */
+export interface ItemResult {
+  readonly id?: string;
+  readonly status: "SUCCESS" | "BAD_REQUEST" | "FORBIDDEN" | "INTERNAL_ERROR";
+  readonly error?: string;
+}
+
+export interface ItemsAnswer {
+  /** By position. */
+  readonly results: readonly ItemResult[];
+}
+
 export type JobStatus = "PENDING" | "QUEUED" | "COMPLETED" | "FAILED" | "CANCELLED" | "EXPIRED";
 
 export interface Problem {
