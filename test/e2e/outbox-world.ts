@@ -116,8 +116,8 @@ export async function openOutboxWorld(plan: OutboxWorldPlan): Promise<OutboxWorl
 }
 
 /** `flowcatalyst outbox init`, as an operator does it. */
-export async function initOutbox(databaseUrl: string): Promise<void> {
-  const ended = await runServer({ args: ["outbox", "init", "--database", databaseUrl] });
+export async function initOutbox(databaseUrl: string, mode = "platform"): Promise<void> {
+  const ended = await runServer({ args: ["outbox", "init", "--database", databaseUrl, "--mode", mode] });
   if (ended.exitCode !== 0) throw new Error(`outbox init ended with ${ended.exitCode}: ${ended.stderr}`);
 }
 

@@ -15,7 +15,7 @@ import { startFaultyPlatform, type Treatment } from "../harness/faulty-platform.
 import { startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-receiver.ts";
 import { pass } from "../harness/pass.ts";
 import { createSandbox } from "../harness/sandbox.ts";
-import type { ServerProcess } from "../harness/server-process.ts";
+import { freePorts, type ServerProcess } from "../harness/server-process.ts";
 import { initOutbox, openOutboxWorld, type OutboxWorld, type OutboxWorldPlan } from "./outbox-world.ts";
 
 /**
@@ -209,6 +209,70 @@ test.concurrent(
     const path = "/api/bff/events?type=dev.order.placed";
     const { items } = await callApi<{ items: readonly object[] }>(dev.apiUrl, { method: "GET", path });
     expect(items).toEqual([expect.objectContaining({ deduplicationId: id })]);
+  },
+  deadlineMs,
+);
+
+test.concurrent(
+  "an event, a job and an audit log of one transaction arrive, each once",
+  async () => {
+    const world = await setup(usual, { name: "kinds" });
+    const got = sandbox.receiver();
+    const [event, job, log] = [outboxRowId(), outboxRowId(), outboxRowId()];
+    const ofEvent = { type: "kinds.order.placed", source: "shop", data: { g: 0, n: 1 } };
+    const ofJob = { targetUrl: `${got.url}/job`, payload: { letter: "welcome" }, code: "send-letter" };
+    const ofLog = { entityType: "Order", entityId: job, operation: "PlaceOrder", data: { by: "web" } };
+    await world.application.addRows([
+      { id: event, type: "EVENT", group: "g0", payload: JSON.stringify(ofEvent) },
+      { id: job, type: "DISPATCH_JOB", group: "g0", payload: JSON.stringify(ofJob) },
+      { id: log, type: "AUDIT_LOG", group: null, payload: JSON.stringify(ofLog) },
+    ]);
+    await eventually("the event", () => world.delivered() === 1 || undefined, deadlineMs);
+    const [letter] = await got.received("/job", 1);
+    expect(JSON.parse(letter?.body ?? "")).toEqual({ letter: "welcome" });
+    const { items } = await eventually("the audit log", async () => {
+      const path = `/api/audit-logs?entityType=Order&entityId=${job}`;
+      const page = await callApi<{ items: readonly object[] }>(platform.apiUrl, { method: "GET", path });
+      return page.items.length > 0 ? page : undefined;
+    });
+    expect(items).toEqual([expect.objectContaining({ senderId: log, operation: "PlaceOrder", data: { by: "web" } })]);
+    await eventually("all rows to be done", async () => (await world.application.statuses())[1] === 3 || undefined);
+  },
+  deadlineMs,
+);
+
+test.concurrent(
+  "rows of the older table go to the router, in order per group, and a killed processor loses none",
+  async () => {
+    const [groups, places] = [5, 40];
+    const application = await applicationOn(usual);
+    await initOutbox(application.url, "router");
+    const env = {
+      FC_OUTBOX_DB_URL: application.url,
+      FC_OUTBOX_MODE: "router",
+      FC_OUTBOX_ROUTER_URL: platform.routerUrl,
+    };
+    const processor = { args: ["outbox"], env, ports: await freePorts() };
+    const first = await sandbox.start(processor);
+    receiver.target("older");
+    const rows = Array.from({ length: groups * places }, (_, index) => {
+      const payload = JSON.stringify({ g: index % groups, n: Math.floor(index / groups) + 1 });
+      return `('${outboxRowId()}', 'g${index % groups}', '${receiver.url}/older', '${payload}')`;
+    });
+    const columns = "id, message_group_id, target, payload";
+    const insert = (some: readonly string[]): Promise<void> =>
+      application.run(`INSERT INTO outbox (${columns}) VALUES ${some.join(", ")}`);
+    await insert(rows.slice(0, rows.length / 2));
+    await eventually("the first ones", () => receiver.summary("older").delivered > groups || undefined, deadlineMs);
+    await first.kill();
+    await insert(rows.slice(rows.length / 2));
+    await sandbox.start(processor);
+    const all = { delivered: rows.length, inverted: 0 };
+    await eventually("all of them", () => receiver.summary("older").delivered === rows.length || undefined, deadlineMs);
+    expect(receiver.summary("older")).toMatchObject(all);
+    await eventually("all to be published", async () => {
+      return (await application.statuses("outbox"))["PUBLISHED"] === rows.length || undefined;
+    });
   },
   deadlineMs,
 );

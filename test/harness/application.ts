@@ -16,12 +16,14 @@ export interface Application {
   transact(connection: number, work: Transaction): Promise<void>;
   /** Orders that are there, so whose events must arrive. */
   orders(): Promise<number>;
-  /** How many rows of the outbox have which status. */
-  statuses(): Promise<Readonly<Record<number, number>>>;
+  /** How many rows of the outbox have which status; of another table if one is named. */
+  statuses(table?: string): Promise<Readonly<Record<string, number>>>;
   /** Rows of the outbox that stand for themselves, in one transaction. */
   addRows(rows: readonly OutboxMessage[]): Promise<void>;
   /** Of one row: status and reason. */
   row(id: string): Promise<{ readonly status: number; readonly error: string | null } | null>;
+  /** A statement that it makes itself. */
+  run(sql: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -96,9 +98,9 @@ export async function openPostgresApplication(url: string): Promise<Application>
       await client.query(commits ? "COMMIT" : "ROLLBACK");
     },
     orders: async () => Number((await pool.query<{ count: string }>("SELECT count(*) FROM orders")).rows[0]?.count),
-    statuses: async () => {
-      const text = "SELECT status, count(*) AS count FROM outbox_messages GROUP BY status";
-      const { rows } = await pool.query<{ status: number; count: string }>(text);
+    statuses: async (table = "outbox_messages") => {
+      const text = `SELECT status, count(*) AS count FROM ${table} GROUP BY status`;
+      const { rows } = await pool.query<{ status: number | string; count: string }>(text);
       return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]));
     },
     addRows: async (messages) => {
@@ -115,6 +117,7 @@ export async function openPostgresApplication(url: string): Promise<Application>
       const text = "SELECT status, error_message AS error FROM outbox_messages WHERE id = $1";
       return (await pool.query<{ status: number; error: string | null }>(text, [id])).rows[0] ?? null;
     },
+    run: async (sql) => void (await pool.query(sql)),
     close: async () => {
       for (const session of sessions.values()) (await session).release();
       await pool.end();
@@ -144,9 +147,9 @@ export function openSqliteApplication(path: string): Application {
       database.run(commits ? "COMMIT" : "ROLLBACK");
     },
     orders: async () => database.query<{ count: number }, []>("SELECT count(*) AS count FROM orders").get()?.count ?? 0,
-    statuses: async () => {
-      const text = "SELECT status, count(*) AS count FROM outbox_messages GROUP BY status";
-      const rows = database.query<{ status: number; count: number }, []>(text).all();
+    statuses: async (table = "outbox_messages") => {
+      const text = `SELECT status, count(*) AS count FROM ${table} GROUP BY status`;
+      const rows = database.query<{ status: number | string; count: number }, []>(text).all();
       return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
     },
     addRows: async (messages) => database.transaction(() => insert(messages)).immediate(),
@@ -154,6 +157,7 @@ export function openSqliteApplication(path: string): Application {
       const text = "SELECT status, error_message AS error FROM outbox_messages WHERE id = ?";
       return database.query<{ status: number; error: string | null }, [string]>(text).get(id);
     },
+    run: async (sql) => void database.run(sql),
     close: async () => database.close(),
   };
 }
