@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { Webhook } from "standardwebhooks";
+import vectorsFile from "../../../../docs/reference/webhook-vectors.json" with { type: "json" };
 import { legacySignature, signingKeyOf, standardSignature, type SigningKey } from "./signature.ts";
 
 function keyOf(secret: string): SigningKey {
@@ -85,4 +86,29 @@ test("a secret without the prefix is base64 too", () => {
   const content = { id: "a", timestamp: "1", body: "x" };
   const bare = aSecret.slice("whsec_".length);
   expect(standardSignature(content, [keyOf(bare)])).toBe(standardSignature(content, [keyOf(aSecret)]));
+});
+
+/** The vectors that receivers in other languages are proved with. */
+const published: readonly {
+  readonly scheme: string;
+  readonly bodyBase64: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly secrets: readonly string[];
+  readonly verifies: boolean;
+}[] = vectorsFile.vectors;
+
+test("the published vectors that verify are signed as we sign", () => {
+  for (const { scheme, bodyBase64, headers, secrets, verifies } of published) {
+    const body = Buffer.from(bodyBase64, "base64");
+    const id = headers["webhook-id"] ?? "";
+    const timestamp = headers[scheme === "standard" ? "webhook-timestamp" : "x-flowcatalyst-timestamp"] ?? "";
+    const given = headers[scheme === "standard" ? "webhook-signature" : "x-flowcatalyst-signature"] ?? "";
+    const ours = secrets.map(keyOf).map((key) => {
+      return scheme === "standard"
+        ? standardSignature({ id, timestamp, body }, [key])
+        : legacySignature({ timestamp, body }, key);
+    });
+    if (verifies) expect(ours.some((signature) => given.split(" ").includes(signature))).toBe(true);
+  }
+  expect(published.filter(({ verifies }) => verifies).length).toBeGreaterThan(15);
 });
