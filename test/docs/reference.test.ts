@@ -15,6 +15,7 @@ import {
   postgresQueueDefaults,
   postgresQueueLimits,
 } from "../../packages/server/src/queues/postgres/postgres-queue-config.ts";
+import { auditLogPageLimits } from "../../packages/server/src/ports/audit-log.ts";
 import { configFetchLimits } from "../../packages/server/src/main/configured/config-fetch.ts";
 import { amqpQueueLimits } from "../../packages/server/src/queues/amqp/amqp-limits.ts";
 import { natsQueueLimits } from "../../packages/server/src/queues/nats/nats-queue-config.ts";
@@ -98,6 +99,7 @@ test("health and the built-in receiver answer where the page says", async () => 
 const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   appenderLimits,
   attemptLimits,
+  auditLogPageLimits,
   bodyReaderDefaults: { ...bodyReaderDefaults },
   breakerLimits,
   filterLimits,

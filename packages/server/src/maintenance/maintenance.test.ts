@@ -8,6 +8,7 @@ import type { Subscription } from "../domain/subscription.ts";
 import type { Housekeeping } from "../ports/housekeeping.ts";
 import { createSamples } from "../ports/sample-entities.fixture.ts";
 import { createAttemptSink } from "../stores/sqlite/attempt-sink.ts";
+import { createAuditLogs } from "../stores/sqlite/audit-logs.ts";
 import { createEventLog } from "../stores/sqlite/event-log.ts";
 import { createHousekeeping } from "../stores/sqlite/housekeeping.ts";
 import { createJobAppender } from "../stores/sqlite/job-appender.ts";
@@ -167,6 +168,28 @@ describe("what goes", () => {
     expect((await bench.subscriptions.byId(permanent.id, anchorScope))?.status).toBe("ACTIVE");
     stop.abort();
     await running;
+  });
+});
+
+describe("audit logs", () => {
+  test("go after a time of their own, in steps", async () => {
+    const auditLogs = createAuditLogs(bench.store.database);
+    const made = async (count: number): Promise<void> => {
+      const createdAtMs = bench.clock.now();
+      await auditLogs.append(Array.from({ length: count }, () => bench.samples.auditLog({ createdAtMs })));
+    };
+    const left = async (): Promise<number> =>
+      (await auditLogs.list({}, { limit: 1_000, cursor: null }, anchorScope)).items.length;
+    await made(25);
+    await bench.clock.advance(300 * dayMs);
+    await made(3);
+    const maintenance = bench.start({ stepMaxRows: 10 });
+    await drain(maintenance);
+    expect(await left()).toBe(28);
+    await bench.clock.advance(65 * dayMs + 1);
+    expect(await drain(maintenance)).toBeGreaterThanOrEqual(3);
+    expect(await left()).toBe(3);
+    expect(await bench.metrics.render()).toContain('fc_maintenance_rows_removed_total{kind="auditLogs"} 25');
   });
 });
 

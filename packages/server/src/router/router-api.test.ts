@@ -85,6 +85,25 @@ describe("publish", () => {
     expect(await t.queue.metrics()).toMatchObject({ visible: 0 });
   });
 
+  test("what the queue makes of each is told by position; one it cannot carry leaves the others alone", async () => {
+    const t = await setup();
+    await t.post("/api/router/publish", { ...message, id: "known" });
+    const list = [message, { ...message, id: "large", payload: "x".repeat(2_000_000) }, { ...message, id: "known" }];
+    const answered = await t.post("/api/router/publish", [...list, { ...message, id: "last" }]);
+    expect(answered.status).toBe(201);
+    expect(await answered.json()).toMatchObject({
+      count: 3,
+      results: [
+        { id: "m1", status: "PUBLISHED" },
+        { id: "large", status: "INVALID", code: "MESSAGE_TOO_LARGE" },
+        { id: "known", status: "DUPLICATE" },
+        { id: "last", status: "PUBLISHED" },
+      ],
+    });
+    const alone = await t.post("/api/router/publish", list.slice(1, 2));
+    expect([alone.status, await alone.json()]).toMatchObject([201, { count: 0, results: [{ status: "INVALID" }] }]);
+  });
+
   test("one bad message refuses all, and its place is named", async () => {
     const t = await setup();
     const response = await t.post("/api/router/publish", { messages: [message, { ...message, id: "" }] });
