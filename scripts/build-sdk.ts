@@ -37,6 +37,28 @@ export async function buildSdk(folder: string = join(PACKAGE, "dist")): Promise<
   }
 }
 
+/** Where the built SDK is; built only when its sources have changed since, so that several tests may ask. */
+export async function builtSdk(): Promise<string> {
+  const folder = join(PACKAGE, "dist");
+  const stamp = Bun.file(join(ROOT, "node_modules/.cache/flowcatalyst-sdk-build"));
+  const wanted = await sourcesDigest();
+  const current = (await stamp.exists()) && (await Bun.file(join(folder, "package.json")).exists());
+  if (current && (await stamp.text()) === wanted) return folder;
+  await buildSdk(folder);
+  await Bun.write(stamp, wanted);
+  return folder;
+}
+
+async function sourcesDigest(): Promise<string> {
+  const hash = new Bun.CryptoHasher("sha256");
+  const sources = await Array.fromAsync(new Bun.Glob("src/**/*.ts").scan(PACKAGE));
+  const others = ["README.md", "package.json", "tsconfig.json", "tsconfig.build.json", "../../scripts/build-sdk.ts"];
+  for (const name of [...sources.filter((path) => !/\.(test|fixture)\.ts$/.test(path)).sort(), ...others]) {
+    hash.update(`${name}\0${await Bun.file(join(PACKAGE, name)).text()}\0`);
+  }
+  return hash.digest("hex");
+}
+
 async function compile(folder: string): Promise<void> {
   const command = ["tsc", "-p", join(PACKAGE, "tsconfig.build.json"), "--outDir", folder];
   const { exitCode, output } = await runCommand(command, { echo: false, timeoutMs: BUILD_TIMEOUT_MS });

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatMatrix, readMatrix } from "./conformance-matrix.ts";
 import { ROOT, runCommand } from "./run-command.ts";
+import { bunSdkCounts, SDK_SUITES_VARIABLE, sdkSuitesLine } from "./sdk-suites.ts";
 import { skippedTests } from "./skipped-tests.ts";
 import { addCounts, formatCounts, NO_TESTS, parseBunSummary, type TestCounts } from "./test-counts.ts";
 
@@ -59,6 +60,8 @@ function planRuns(args: readonly string[]): readonly TestRun[] {
 
 interface TestOutcome {
   readonly counts: TestCounts;
+  /** Of these, the tests of the SDK. */
+  readonly sdk: TestCounts;
   readonly skipped: readonly string[];
 }
 
@@ -67,7 +70,7 @@ async function runTests({ paths, flags }: TestRun): Promise<TestOutcome> {
   for (const path of missing) console.error(`no such test: ${path}`);
   const present = paths.filter((path) => !missing.includes(path)).map((path) => `./${path}`);
   const absent = { ...NO_TESTS, failed: missing.length };
-  if (present.length === 0) return { counts: absent, skipped: [] };
+  if (present.length === 0) return { counts: absent, sdk: NO_TESTS, skipped: [] };
 
   const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-tests-"));
   try {
@@ -75,8 +78,9 @@ async function runTests({ paths, flags }: TestRun): Promise<TestOutcome> {
     const reporter = ["--reporter=junit", `--reporter-outfile=${list}`];
     const command = [process.execPath, "--no-orphans", "test", ...flags, ...reporter, ...present];
     const { output, exitCode } = await runCommand(command, { echo: true, timeoutMs: RUN_TIMEOUT_MS });
-    const skipped = existsSync(list) ? skippedTests(readFileSync(list, "utf8")) : [];
-    return { counts: addCounts(absent, parseBunSummary(output, exitCode)), skipped };
+    const junit = existsSync(list) ? readFileSync(list, "utf8") : "";
+    const counts = addCounts(absent, parseBunSummary(output, exitCode));
+    return { counts, sdk: bunSdkCounts(junit), skipped: skippedTests(junit) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -87,17 +91,23 @@ async function runAll(runs: readonly TestRun[]): Promise<TestOutcome> {
   const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-matrix-"));
   const collected = join(folder, "cases.jsonl");
   process.env["FC_TEST_MATRIX"] = collected;
+  const sdkUnderNode = join(folder, "sdk-under-node.json");
+  process.env[SDK_SUITES_VARIABLE] = sdkUnderNode;
   try {
     let counts = NO_TESTS;
+    let sdk = NO_TESTS;
     const skipped: string[] = [];
     for (const run of runs) {
       const outcome = await runTests(run);
       counts = addCounts(counts, outcome.counts);
+      sdk = addCounts(sdk, outcome.sdk);
       skipped.push(...outcome.skipped);
     }
     const matrix = readMatrix(collected);
     if (matrix !== null) console.log(`\n${formatMatrix(matrix)}`);
-    return { counts, skipped };
+    const sdkSuites = sdkSuitesLine(sdk, sdkUnderNode);
+    if (sdkSuites !== null) console.log(`\n${sdkSuites}`);
+    return { counts, sdk, skipped };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
