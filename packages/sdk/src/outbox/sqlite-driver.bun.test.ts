@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { createOutbox, drizzleSqliteDriver, sqliteDriver, type SqliteTransaction } from "@flowcatalyst/sdk/outbox";
 import { sql } from "drizzle-orm";
@@ -40,6 +41,33 @@ async function open(): Promise<DriverWorld<SqliteTransaction>> {
 }
 
 driverSuite({ name: "bun:sqlite", driver: sqliteDriver(), skip: false, open });
+
+async function openNodeDatabase(): Promise<DriverWorld<SqliteTransaction>> {
+  const db = new DatabaseSync(":memory:");
+  for (const statement of sqliteTable(table)) db.exec(statement);
+  return {
+    table,
+    transact: async (work) => {
+      db.exec("BEGIN IMMEDIATE");
+      try {
+        await work(db);
+        db.exec("COMMIT");
+      } catch (error) {
+        db.exec("ROLLBACK");
+        throw error;
+      }
+    },
+    mistakes: [{ name: "a database without a transaction", tx: db }],
+    rows: async () => {
+      const rows = db.prepare(`SELECT * FROM ${table} ORDER BY created_at, id`).all();
+      return rows as unknown as readonly StoredRow[];
+    },
+    close: async () => db.close(),
+  };
+}
+
+// Under Bun, because the oldest Node that the SDK runs on has no node:sqlite.
+driverSuite({ name: "node:sqlite", driver: sqliteDriver(), skip: false, open: openNodeDatabase });
 
 test("a transaction of bun:sqlite commits or rolls back its entries", () => {
   const db = openDatabase();
