@@ -1,0 +1,3 @@
+import { provesWebhookExample } from "./webhook-example.ts";
+
+provesWebhookExample("webhook-bun");
