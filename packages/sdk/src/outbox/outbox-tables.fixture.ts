@@ -1,10 +1,9 @@
-import { mysqlDdl, mysqlTable as mysqlNames } from "../../../server/src/outbox-sources/mysql/mysql-table.ts";
+import { mysqlOutboxDdl } from "../../../server/src/outbox-sources/mysql/mysql-ddl.ts";
 import { postgresOutboxDdl } from "../../../server/src/outbox-sources/postgres/postgres-ddl.ts";
 
 /** Statements that make the outbox table, as `flowcatalyst outbox init --print` prints them. */
 export const postgresTable = (table: string): readonly string[] => postgresOutboxDdl("platform", table);
-export const mysqlTable = (table: string): readonly string[] =>
-  mysqlDdl(mysqlNames({ url: "", form: "platform", table }));
+export const mysqlTable = (table: string): readonly string[] => mysqlOutboxDdl("platform", table);
 export const sqliteTable = (table: string): readonly string[] => [
   `CREATE TABLE ${table} (id VARCHAR(26) PRIMARY KEY, type VARCHAR(20) NOT NULL, message_group VARCHAR(255),
    payload TEXT NOT NULL, status SMALLINT NOT NULL DEFAULT 0, retry_count SMALLINT NOT NULL DEFAULT 0,

@@ -1,5 +1,6 @@
 import { outboxLimits, type OutboxForm, type OutboxStatus } from "../domain/outbox-row.ts";
 import type { OutboxSelection } from "../ports/outbox-source.ts";
+import { wordOf } from "./outbox-form.ts";
 
 /**
  * The two forms of the table: their names for the same things, and what stands in `status`. The older form has five
@@ -11,28 +12,15 @@ export interface TableForm {
   readonly error: string;
   /** Null: the older form has no such column. */
   readonly publishedAt: string | null;
-  /** What stands in the column; both ways. */
+  /** What stands in the column. */
   readonly word: (status: OutboxStatus) => number | string;
-  readonly status: (word: unknown) => OutboxStatus;
   /** Each once, those of `states`. */
   readonly words: (states: readonly OutboxStatus[]) => readonly (number | string)[];
 }
 
-const allStates: readonly OutboxStatus[] = [0, 1, 2, 3, 4, 5, 6, 9];
 export const waitingStates = [3, 4, 6] as const;
 export const refusedStates = [2, 5] as const;
 export const finalStates = [1, 2, 5] as const;
-
-const routerWords = {
-  0: "PENDING",
-  1: "PUBLISHED",
-  2: "FAILED",
-  3: "RETRYING",
-  4: "RETRYING",
-  5: "FAILED",
-  6: "RETRYING",
-  9: "PROCESSING",
-} as const;
 
 export const tableForms: Readonly<Record<OutboxForm, TableForm>> = {
   platform: formOf({
@@ -47,17 +35,12 @@ export const tableForms: Readonly<Record<OutboxForm, TableForm>> = {
     group: "message_group_id",
     error: "last_error",
     publishedAt: "published_at",
-    word: (status) => routerWords[status],
+    word: wordOf,
   }),
 };
 
-function formOf(names: Omit<TableForm, "status" | "words">): TableForm {
-  return {
-    ...names,
-    // A status that nobody knows is one that nothing is done with.
-    status: (word) => allStates.find((status) => names.word(status) === word) ?? 2,
-    words: (states) => [...new Set(states.map((status) => names.word(status)))],
-  };
+function formOf(names: Omit<TableForm, "words">): TableForm {
+  return { ...names, words: (states) => [...new Set(states.map((status) => names.word(status)))] };
 }
 
 /** As the column holds it: cut, and without halves of characters. */

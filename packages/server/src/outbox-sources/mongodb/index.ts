@@ -1,7 +1,10 @@
-import { CodedError } from "@flowcatalyst/foundation";
+import { systemClock } from "@flowcatalyst/foundation";
 import type { OutboxAdmin } from "../../ports/outbox-source.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
+import { createMongoAdmin } from "./mongo-admin.ts";
+import { mongoTable } from "./mongo-database.ts";
 
+/** Outbox collections in MongoDB. Connects with the first call. */
 export async function openMongoOutbox(config: OutboxSourceConfig): Promise<OutboxAdmin> {
-  throw new CodedError("INTERNAL", { context: { reason: `not written yet: ${config.table}` } });
+  return createMongoAdmin(mongoTable(config), systemClock());
 }

@@ -7,11 +7,13 @@ import type {
   OutboxQuery,
   OutboxSelection,
 } from "../../ports/outbox-source.ts";
+import { statusOf } from "../outbox-form.ts";
 import { errorText, retryableStates, skippableStates, statesToTouch, touchableStates } from "../table-form.ts";
 import { inParts } from "./mysql-claims.ts";
-import { numberIn, textIn, textOrNullIn, type MysqlDatabase, type SqlRow, type SqlValue } from "./mysql-database.ts";
+import { numberIn, textIn, textOrNullIn, type MysqlDatabase, type SqlValue } from "./mysql-database.ts";
 import { createMysqlSource } from "./mysql-outbox.ts";
-import { makeMysqlTables, mysqlDdl, type MysqlTable } from "./mysql-table.ts";
+import { mysqlOutboxDdl, type MysqlTable } from "./mysql-ddl.ts";
+import { makeMysqlTables } from "./mysql-table.ts";
 
 /** What operators do to outbox tables in MySQL and MariaDB. */
 export function createMysqlAdmin(database: MysqlDatabase, table: MysqlTable): OutboxAdmin {
@@ -21,7 +23,7 @@ export function createMysqlAdmin(database: MysqlDatabase, table: MysqlTable): Ou
   };
   return {
     source: createMysqlSource(database, table),
-    ddl: () => mysqlDdl(table),
+    ddl: () => mysqlOutboxDdl(form.form, table.name),
     init: () => makeMysqlTables(database, table),
     control: () => readControl(database, table),
     pause: setPause,
@@ -97,17 +99,13 @@ async function list(
       position: { createdAt: textIn(row, "created_at"), id },
       type: textIn(row, "type"),
       group: textOrNullIn(row, "grouped"),
-      status: form.status(statusIn(row)),
+      status: statusOf(String(row["status"])),
       retryCount: numberIn(row, "retry_count"),
       error: textOrNullIn(row, "error"),
       payloadBytes: numberIn(row, "bytes"),
     };
   });
   return { rows: page, next: found.length > limit ? (page.at(-1)?.position ?? null) : null };
-}
-
-function statusIn({ status }: SqlRow): unknown {
-  return status;
 }
 
 interface Where {

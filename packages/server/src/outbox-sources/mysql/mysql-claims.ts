@@ -3,7 +3,7 @@ import type { OutboxClaim, OutboxClaimAnswer } from "../../ports/outbox-source.t
 import { chooseRows, countWithin, firstHeld, type HeldFrom, type LookedRow } from "../held-groups.ts";
 import { waitingStates } from "../table-form.ts";
 import { numberIn, textIn, textOrNullIn, type MysqlSession, type SqlRow, type SqlValue } from "./mysql-database.ts";
-import type { MysqlTable } from "./mysql-table.ts";
+import type { MysqlTable } from "./mysql-ddl.ts";
 
 /**
  * Claims, each within a transaction that has the control row locked, so that there is one at a time.

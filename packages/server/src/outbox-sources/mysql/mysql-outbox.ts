@@ -1,4 +1,3 @@
-import { CodedError } from "@flowcatalyst/foundation";
 import type { OutboxResult, OutboxRow, OutboxRowId } from "../../domain/outbox-row.ts";
 import type {
   OutboxClaim,
@@ -9,6 +8,7 @@ import type {
   OutboxSource,
   OutboxSourceCapabilities,
 } from "../../ports/outbox-source.ts";
+import { outboxCountedTo, tablesMissing } from "../outbox-form.ts";
 import { errorText, finalStates, refusedStates, waitingStates } from "../table-form.ts";
 import { claimRows, inParts } from "./mysql-claims.ts";
 import {
@@ -20,7 +20,8 @@ import {
   type SqlRow,
   type SqlValue,
 } from "./mysql-database.ts";
-import { verifyMysqlTables, type MysqlTable } from "./mysql-table.ts";
+import type { MysqlTable } from "./mysql-ddl.ts";
+import { verifyMysqlTables } from "./mysql-table.ts";
 
 /**
  * Outbox tables in MySQL 8 and MariaDB 10.6 or later.
@@ -42,8 +43,6 @@ import { verifyMysqlTables, type MysqlTable } from "./mysql-table.ts";
  */
 export const mysqlOutboxCapabilities: OutboxSourceCapabilities = { wakeUps: false, fencedClaims: true };
 
-/** Counts stop here: a question to the index of some milliseconds. */
-const countedTo = 10_000;
 const microsecondsPerMs = 1_000;
 const now = "UTC_TIMESTAMP(6)";
 const maxRetryCount = 32_767;
@@ -84,9 +83,8 @@ async function lockControl(session: MysqlSession, table: MysqlTable): Promise<Sq
     `SELECT epoch, holder, paused_reason, COALESCE(lease_until > ${now}, 0) AS held
      FROM ${table.control} WHERE id = 1 FOR UPDATE`,
   );
-  if (control !== undefined) return control;
-  const message = `The table ${table.controlName} is empty: run \`flowcatalyst outbox init\`.`;
-  throw new CodedError("CONFIG_INVALID", { message });
+  if (control === undefined) throw tablesMissing(table.controlName, []);
+  return control;
 }
 
 function leaseOf(database: MysqlDatabase, table: MysqlTable): OutboxLease {
@@ -206,7 +204,7 @@ async function counts(
   { maxRetries }: OutboxRetryRule,
 ): Promise<OutboxCounts> {
   const count = (name: string, where: string): string =>
-    `(SELECT COUNT(*) FROM (SELECT 1 FROM ${rows} WHERE ${where} LIMIT ${countedTo}) AS ${name}_rows) AS ${name}`;
+    `(SELECT COUNT(*) FROM (SELECT 1 FROM ${rows} WHERE ${where} LIMIT ${outboxCountedTo}) AS ${name}_rows) AS ${name}`;
   const waiting = form.words(waitingStates);
   const open = form.words([0, 9, ...waitingStates]);
   const ages = open.map(
@@ -228,7 +226,7 @@ async function counts(
     waiting: numberIn(row, "waiting"),
     exhausted: numberIn(row, "exhausted"),
     refused: numberIn(row, "refused"),
-    countedTo,
+    countedTo: outboxCountedTo,
     oldestAgeMs: known.length === 0 ? null : Math.max(0, ...known),
   };
 }
