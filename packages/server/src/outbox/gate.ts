@@ -22,7 +22,7 @@ export interface GateDeps {
 }
 
 const closedFor: BackoffPolicy = { baseMs: 1_000, capMs: 60_000, jitter: "none" };
-const restFor: BackoffPolicy = { baseMs: 25, capMs: 5_000, jitter: "equal" };
+const restFor: BackoffPolicy = { baseMs: 25, capMs: 1_000, jitter: "equal" };
 
 export class Gate {
   readonly #deps: GateDeps;

@@ -46,6 +46,7 @@ export class MemoryOutbox implements OutboxSource {
   #untilMs = 0;
   #epoch = 0;
   #made = 0;
+  #passedMs = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -75,7 +76,16 @@ export class MemoryOutbox implements OutboxSource {
       headers,
       retryCount: 0,
     };
-    return { number, row, status: 0, retryCount: 0, error: null, updatedAtMs: this.#clock.now() };
+    return { number, row, status: 0, retryCount: 0, error: null, updatedAtMs: this.#nowMs() };
+  }
+
+  /** For the delays of retries, and for how long rows are in progress. */
+  passTime(ms: number): void {
+    this.#passedMs += ms;
+  }
+
+  #nowMs(): number {
+    return this.#clock.now() + this.#passedMs;
   }
 
   statuses(): readonly OutboxStatus[] {
@@ -119,7 +129,7 @@ export class MemoryOutbox implements OutboxSource {
     this.claims.push(claim);
     if (claim.epoch !== this.#epoch) return { kind: "fenced" };
     if (this.pausedReason !== null) return { kind: "paused", reason: this.pausedReason };
-    const nowMs = this.#clock.now();
+    const nowMs = this.#nowMs();
     const isRetry = claim.which === "retries";
     const isDue = (row: MemoryRow): boolean =>
       isRetry
@@ -128,14 +138,18 @@ export class MemoryOutbox implements OutboxSource {
     const from = claim.after === null ? 0 : this.rows.findIndex(({ row }) => row.id === claim.after?.id) + 1;
     const window = this.rows.slice(isRetry ? 0 : from).filter(isDue).slice(0, claim.maxScanned);
     const busy = new Set(this.rows.filter(({ status }) => status === 9).map(({ row }) => row.group));
+    const firstHeld = this.#firstHeld(claim);
     const given: MemoryRow[] = [];
     let [bytes, passedOver] = [0, 0];
     let last: MemoryRow | undefined;
     for (const row of window) {
       if (given.length >= claim.maxRows || (given.length > 0 && bytes + row.row.payloadBytes > claim.maxBytes)) break;
       last = row;
-      if (row.row.group !== null && (busy.has(row.row.group) || this.#isHeld(row, given, claim))) passedOver++;
+      const { group } = row.row;
+      const isFirst = group === null || (firstHeld.get(group)?.[0] === row.number && !busy.has(group));
+      if (!isFirst) passedOver++;
       else {
+        if (group !== null) firstHeld.get(group)?.shift();
         given.push(row);
         bytes += row.row.payloadBytes;
       }
@@ -146,22 +160,23 @@ export class MemoryOutbox implements OutboxSource {
     return { kind: "claimed", rows, next: isRetry ? null : (last?.row.position ?? null), passedOver };
   }
 
-  /** An earlier row of its group stays behind. */
-  #isHeld(row: MemoryRow, given: readonly MemoryRow[], { blockOnError }: OutboxClaim): boolean {
-    return this.rows
-      .slice(0, row.number)
-      .some(
-        (earlier) =>
-          earlier.row.group === row.row.group &&
-          (earlier.status === outboxStatus.pending || (blockOnError && isWaiting(earlier))) &&
-          !given.includes(earlier),
-      );
+  /** By group, the rows that hold those behind them, in order. */
+  #firstHeld({ blockOnError }: OutboxClaim): Map<string, number[]> {
+    const held = new Map<string, number[]>();
+    for (const row of this.rows) {
+      const { group } = row.row;
+      if (group === null || !(row.status === 0 || (blockOnError && isWaiting(row)))) continue;
+      const numbers = held.get(group) ?? [];
+      if (numbers.length === 0) held.set(group, numbers);
+      numbers.push(row.number);
+    }
+    return held;
   }
 
   async settle(results: readonly OutboxResult[]): Promise<void> {
     await this.interfere("settle");
     for (const result of results) {
-      const row = this.rows.find(({ row: { id } }) => id === result.id);
+      const row = this.rows[Number(result.id.slice("row".length))];
       if (row === undefined) continue;
       if (result.kind === "done" ? [1, 2, 5].includes(row.status) : row.status !== 9) continue;
       if (result.kind === "done") this.done.push(row.number);
@@ -180,7 +195,7 @@ export class MemoryOutbox implements OutboxSource {
   }
 
   async recover(inProgressForMs: number): Promise<number> {
-    const nowMs = this.#clock.now();
+    const nowMs = this.#nowMs();
     const left = this.rows.filter(({ status, updatedAtMs }) => status === 9 && nowMs - updatedAtMs >= inProgressForMs);
     for (const row of left) this.#set(row, outboxStatus.pending);
     return left.length;
@@ -188,7 +203,7 @@ export class MemoryOutbox implements OutboxSource {
 
   #set(row: MemoryRow, status: OutboxStatus): void {
     row.status = status;
-    row.updatedAtMs = this.#clock.now();
+    row.updatedAtMs = this.#nowMs();
   }
 
   async deleteFinished(): Promise<number> {

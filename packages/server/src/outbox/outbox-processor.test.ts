@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { CodedError } from "@flowcatalyst/foundation";
 import { openOutboxBench, type OutboxBench } from "./outbox.fixture.ts";
 
 let bench: OutboxBench;
@@ -69,4 +70,249 @@ describe("rows that are well", () => {
     }
     expectOrder();
   });
+});
+
+describe("rows that are bad", () => {
+  test("are refused with the reason, before they are sent, and hold nobody", async () => {
+    const bad = [
+      { payload: "{ no json" },
+      { payload: "[1]" },
+      { payload: null },
+      { type: "PARTY" },
+      { type: "DISPATCH_JOB", headers: "3" },
+    ].map((row) => ({ group: "a", ...row }));
+    bench.outbox.insert(...bad, { group: "a" });
+    bench.start();
+    await bench.outbox.until(allAre(1, 2));
+    expect(bench.outbox.statuses()).toEqual([2, 2, 2, 2, 2, 1]);
+    expect(bench.outbox.rows.slice(0, 5).map(({ error }) => error)).toEqual([
+      "The payload is no JSON object.",
+      "The payload is no JSON object.",
+      "The payload is larger than 1048576 bytes.",
+      'The type "PARTY" is none of EVENT, DISPATCH_JOB, AUDIT_LOG.',
+      "The headers are no JSON object.",
+    ]);
+    expect(bench.platform.batches.flatMap(({ items }) => items)).toHaveLength(1);
+  });
+
+  test("that the platform refuses one by one are final, and those behind them go on", async () => {
+    bench.outbox.insert(...rowsOf(4, 1));
+    bench.platform.answer = ({ items }) =>
+      items.map(({ id }) => (id === "row0000001" ? "BAD_REQUEST" : id === "row0000002" ? "FORBIDDEN" : "SUCCESS"));
+    bench.start();
+    await bench.outbox.until(allAre(1, 2, 5));
+    expect(bench.outbox.statuses()).toEqual([1, 2, 5, 1]);
+  });
+
+  test("that make the platform refuse the whole batch are found by halving, and the others are taken", async () => {
+    bench.outbox.insert(...rowsOf(200, 20));
+    const poison = new Set(["row0000003", "row0000077"]);
+    bench.platform.answer = ({ items }) =>
+      items.some(({ id }) => poison.has(id)) ? Response.json({ detail: "cannot be read" }, { status: 400 }) : "SUCCESS";
+    bench.start();
+    await bench.outbox.until(allAre(1, 2));
+    const refused = bench.outbox.rows.filter(({ status }) => status === 2);
+    expect(refused.map(({ row: { id } }) => String(id))).toEqual([...poison]);
+    expect(refused[0]?.error).toBe("400 cannot be read");
+    expectOrder();
+  });
+
+  test("in a request that is forbidden are all final", async () => {
+    bench.outbox.insert(...rowsOf(3, 1));
+    bench.platform.answer = () => Response.json({ detail: "not yours" }, { status: 403 });
+    bench.start();
+    await bench.outbox.until(allAre(5));
+    expect(bench.outbox.rows[0]?.error).toBe("403 not yours");
+  });
+});
+
+describe("a row that fails and may be tried again", () => {
+  test("holds those behind it in its group and nobody else, and goes first when its delay is over", async () => {
+    bench.outbox.insert(...rowsOf(6, 2));
+    let failures = 1;
+    bench.platform.answer = ({ items }) => {
+      const fails = items.some(({ id }) => id === "row0000002") && failures-- > 0;
+      return items.map(({ id, group }) => (fails && group === "g0" && id !== "row0000000" ? "INTERNAL_ERROR" : "SUCCESS"));
+    };
+    bench.start();
+    await bench.outbox.until(() => bench.outbox.statuses().filter((status) => status === 1).length === 4);
+    await bench.outbox.until(() => bench.outbox.statuses()[4] === 0);
+    expect(bench.outbox.statuses()).toEqual([1, 1, 3, 1, 0, 1]);
+    expect(bench.outbox.rows.map(({ retryCount }) => retryCount)).toEqual([0, 0, 1, 0, 0, 0]);
+    bench.outbox.passTime(1_000);
+    await bench.outbox.until(allAre(1));
+    expectOrder();
+  });
+
+  test("lets those behind it pass where errors do not block", async () => {
+    await bench.close();
+    bench = openOutboxBench({ blockOnError: false });
+    bench.outbox.insert(...rowsOf(3, 1));
+    bench.platform.answer = ({ items }) => items.map(({ id }) => (id === "row0000000" ? "INTERNAL_ERROR" : "SUCCESS"));
+    bench.start();
+    await bench.outbox.until(() => bench.outbox.statuses().filter((status) => status === 1).length === 2);
+    expect(bench.outbox.statuses()).toEqual([3, 1, 1]);
+  });
+
+  test("is not tried more often than it may", async () => {
+    await bench.close();
+    bench = openOutboxBench({ maxRetries: 2 });
+    bench.outbox.insert({ group: "a" });
+    bench.platform.answer = () => ["INTERNAL_ERROR"];
+    bench.start();
+    for (let tries = 1; tries <= 2; tries++) {
+      await bench.outbox.until(() => bench.outbox.rows[0]?.retryCount === tries);
+      bench.outbox.passTime(60_000);
+    }
+    bench.outbox.insert({ group: "b" });
+    await bench.outbox.until(() => bench.outbox.statuses()[1] === 3);
+    expect(bench.outbox.rows.map(({ retryCount }) => retryCount)).toEqual([2, 1]);
+  });
+});
+
+describe("a platform that", () => {
+  test("answers 500 to everything gets smaller batches, and only rows that fail alone use up retries", async () => {
+    bench.outbox.insert(...rowsOf(64, 0));
+    bench.platform.answer = () => new Response("", { status: 500 });
+    bench.start();
+    await bench.outbox.until(() => bench.outbox.rows.some(({ retryCount }) => retryCount > 0));
+    const sizes = bench.platform.batches.map(({ items }) => items.length);
+    expect(sizes[0]).toBe(64);
+    expect(sizes.at(-1)).toBe(1);
+    bench.platform.answer = () => "SUCCESS";
+    bench.outbox.passTime(60_000);
+    await bench.outbox.until(allAre(1));
+  });
+
+  test("is away uses up no retries; one batch probes, and then all go", async () => {
+    bench.outbox.insert(...rowsOf(2_000, 10));
+    let away = true;
+    bench.platform.answer = () =>
+      away ? new Response("", { status: 503, headers: { "retry-after": "1" } }) : "SUCCESS";
+    bench.start();
+    await bench.outbox.until(() => bench.processor.targetHealth().data?.["sending"] === false);
+    await bench.outbox.until(() => !bench.outbox.statuses().includes(9));
+    away = false;
+    const before = bench.platform.batches.length;
+    await bench.outbox.until(() => bench.platform.batches.length > before);
+    expect(bench.platform.batches.length).toBe(before + 1);
+    await bench.outbox.until(allAre(1));
+    expect(bench.outbox.rows.every(({ retryCount }) => retryCount === 0)).toBe(true);
+    expect(bench.processor.targetHealth().data).toEqual({ sending: true });
+    expectOrder();
+  });
+
+  test("refuses the token is left alone, and no retries are used up", async () => {
+    bench.outbox.insert({ group: "a" }, { group: "a" });
+    bench.platform.answer = () => new Response("", { status: 401 });
+    bench.start();
+    await bench.outbox.until(() => bench.outbox.statuses()[0] === 4);
+    await bench.outbox.until(() => bench.outbox.statuses()[1] === 0);
+    expect(bench.outbox.rows[0]).toMatchObject({ retryCount: 0, error: expect.stringContaining("FC_API_TOKEN") });
+    bench.platform.answer = () => "SUCCESS";
+    await bench.outbox.until(allAre(1));
+  });
+});
+
+describe("a source that", () => {
+  const unavailable = new CodedError("STORE_UNAVAILABLE");
+
+  test("cannot be asked for a while is asked again, and what a lost answer left in progress goes again", async () => {
+    let faults = 3;
+    bench.outbox.interfere = (call) => {
+      if (call === "claim" && faults-- > 0) throw unavailable;
+    };
+    bench.outbox.insert({ group: "a" }, { group: "b" });
+    bench.outbox.rows[1]!.status = 9;
+    bench.start();
+    await bench.outbox.until(allAre(1));
+  });
+
+  test("cannot take results for a while gets them later, once", async () => {
+    let faults = 3;
+    bench.outbox.interfere = (call) => {
+      if (call === "settle" && faults-- > 0) throw unavailable;
+    };
+    bench.outbox.insert(...rowsOf(10, 2));
+    bench.start();
+    await bench.outbox.until(allAre(1));
+    expect(bench.platform.taken).toHaveLength(10);
+  });
+
+  test("is paused gives nothing until it is resumed", async () => {
+    bench.outbox.pausedReason = "for a while";
+    bench.outbox.insert({ group: "a" });
+    bench.start();
+    await eventuallyClaimed(2);
+    expect(bench.processor.sourceHealth()).toEqual({ status: "UP", data: { role: "active", paused: "for a while" } });
+    expect(bench.platform.batches).toEqual([]);
+    bench.outbox.pausedReason = null;
+    await bench.outbox.until(allAre(1));
+  });
+});
+
+async function eventuallyClaimed(claims: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let left = claims;
+  bench.outbox.interfere = (call) => {
+    if (call === "claim" && --left < 0) resolve();
+  };
+  await promise;
+}
+
+describe("leadership", () => {
+  test("what somebody left in progress goes again when a term begins", async () => {
+    bench.outbox.insert({ group: "a" }, { group: "a" });
+    bench.outbox.rows[0]!.status = 9;
+    bench.start();
+    await bench.outbox.until(allAre(1));
+    expectOrder();
+  });
+
+  test("a stop lets requests under way end, and gives everything else back, and the lease too", async () => {
+    bench.outbox.insert(...rowsOf(3_000, 2));
+    const { promise: asked, resolve: arrived } = Promise.withResolvers<void>();
+    const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+    bench.platform.answer = async () => {
+      arrived();
+      await goOn;
+      return "SUCCESS";
+    };
+    bench.start();
+    await asked;
+    const stopped = bench.stop();
+    letGo();
+    await stopped;
+    const states = bench.outbox.statuses();
+    expect(new Set(states)).toEqual(new Set([0, 1]));
+    expect(states.filter((status) => status === 1)).toHaveLength(bench.platform.taken.length);
+    expect(await bench.outbox.lease.acquire("two", 1_000)).not.toBeNull();
+  });
+
+  test("one whose lease was taken claims nothing more", async () => {
+    bench.start();
+    await eventuallyClaimed(1);
+    bench.outbox.usurp();
+    const { promise: asked, resolve } = Promise.withResolvers<void>();
+    bench.outbox.interfere = (call) => void (call === "acquire" && resolve());
+    await asked;
+    bench.outbox.insert({ group: "a" });
+    expect(bench.processor.sourceHealth().data).toEqual({ role: "standby" });
+    await bench.stop();
+    expect(bench.outbox.statuses()).toEqual([0]);
+  });
+});
+
+test("metrics tell what was taken, refused and tried again, and how long requests took", async () => {
+  bench.outbox.insert({ group: "a" }, { group: "b", payload: "no" }, { group: "c", type: "AUDIT_LOG" });
+  bench.platform.answer = ({ path }) => (path === "/api/audit-logs/batch" ? ["INTERNAL_ERROR"] : "SUCCESS");
+  bench.start();
+  await bench.outbox.until(() => bench.outbox.statuses().every((status) => ![0, 9].includes(status)));
+  await bench.stop();
+  const text = await bench.metrics.render();
+  expect(text).toContain('fc_outbox_messages_processed_total{type="EVENT"} 1');
+  expect(text).toContain('fc_outbox_messages_failed_total{type="OTHER",kind="refused"} 1');
+  expect(text).toContain('fc_outbox_messages_failed_total{type="AUDIT_LOG",kind="retry"} 1');
+  expect(text).toContain('fc_outbox_publish_duration_seconds_count{type="EVENT"} 1');
+  expect(text).toContain("fc_outbox_in_hand 0");
 });
