@@ -68,6 +68,7 @@ export class Gate {
   faulted(): void {
     const { clock, random } = this.#deps;
     this.#open();
+    if (this.#state === "closed") return;
     const restMs = backoffMs(restFor, this.#faults++, random);
     this.#restUntilMs = clock.monotonicMs() + restMs;
     this.#cancel();

@@ -35,7 +35,7 @@ function platformItem(row: PlatformRow, payload: string): ReadRow {
   const fields = objectIn(payload);
   if (fields === null) return bad(row, "The payload is no JSON object.");
   const added = [member(fields, idMember, row.id)];
-  if (kind !== "AUDIT_LOG" && row.group !== null) added.push(member(fields, "messageGroup", row.group));
+  if (row.group !== null) added.push(member(fields, "messageGroup", row.group));
   if (row.clientId !== null) added.push(member(fields, "clientId", row.clientId));
   if (kind === "DISPATCH_JOB" && row.headers !== null && isAbsent(fields, "headers")) {
     if (objectIn(row.headers) === null) return bad(row, "The headers are no JSON object.");
