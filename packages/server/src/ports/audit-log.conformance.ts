@@ -64,19 +64,19 @@ export function describeAuditLogConformance(name: string, setup: () => Promise<A
         samples.auditLog({ senderId: "s1" }),
         samples.auditLog(),
       ];
-      expect(await append(first!, same!, other!, platform!, none!)).toEqual([
-        { kind: "created", id: first!.id },
-        { kind: "repeated", id: first!.id },
-        { kind: "created", id: other!.id },
-        { kind: "created", id: platform!.id },
-        { kind: "created", id: none!.id },
+      expect(await append(first, same, other, platform, none)).toEqual([
+        { kind: "created", id: first.id },
+        { kind: "repeated", id: first.id },
+        { kind: "created", id: other.id },
+        { kind: "created", id: platform.id },
+        { kind: "created", id: none.id },
       ]);
       const again = [samples.auditLog({ senderId: "s2" }), samples.auditLog({ senderId: "s1", clientId: clientA })];
       expect(await append(...again)).toEqual([
         { kind: "created", id: again[0]!.id },
-        { kind: "repeated", id: first!.id },
+        { kind: "repeated", id: first.id },
       ]);
-      expect((await store.auditLogs.byId(first!.id, anchorScope))?.operation).toBe("first");
+      expect((await store.auditLogs.byId(first.id, anchorScope))?.operation).toBe("first");
       expect(await list()).toHaveLength(5);
     });
 
@@ -127,15 +127,15 @@ export function describeAuditLogConformance(name: string, setup: () => Promise<A
         samples.auditLog({ entityId: "2", operation: "CreateOrder", principalId: "ann" }),
         samples.auditLog({ entityId: "3", clientId: clientB }),
       ];
-      await append(a!, b!, c!, d!);
-      expect(await list({ entityId: "1" })).toEqual(ids(b!, a!));
-      expect(await list({ entityId: "1", entityType: "Order" })).toEqual(ids(a!));
-      expect(await list({ entityType: "Order" })).toEqual(ids(d!, c!, a!));
-      expect(await list({ principalId: "ann" })).toEqual(ids(c!, a!));
-      expect(await list({ principalId: "ann", clientId: clientA })).toEqual(ids(a!));
-      expect(await list({ operation: "CreateOrder" })).toEqual(ids(c!));
-      expect(await list({ clientId: clientB })).toEqual(ids(d!));
-      expect(await list({ clientId: null })).toEqual(ids(c!, b!));
+      await append(a, b, c, d);
+      expect(await list({ entityId: "1" })).toEqual(ids(b, a));
+      expect(await list({ entityId: "1", entityType: "Order" })).toEqual(ids(a));
+      expect(await list({ entityType: "Order" })).toEqual(ids(d, c, a));
+      expect(await list({ principalId: "ann" })).toEqual(ids(c, a));
+      expect(await list({ principalId: "ann", clientId: clientA })).toEqual(ids(a));
+      expect(await list({ operation: "CreateOrder" })).toEqual(ids(c));
+      expect(await list({ clientId: clientB })).toEqual(ids(d));
+      expect(await list({ clientId: null })).toEqual(ids(c, b));
       expect(await list({ entityId: "none" })).toEqual([]);
       expect(await list({ entityId: "\0" })).toEqual([]);
     });
@@ -178,12 +178,12 @@ export function describeAuditLogConformance(name: string, setup: () => Promise<A
       const at = (hours: number, senderId: string) =>
         samples.auditLog({ senderId, createdAtMs: sampleTimeMs + hours * hourMs });
       const [ahead, one, two, three] = [at(100, "ahead"), at(3, "one"), at(1, "two"), at(2, "three")];
-      await append(ahead!, one!, two!, three!);
+      await append(ahead, one, two, three);
       expect(await drop(sampleTimeMs + 4 * hourMs)).toBe(2);
-      expect(await list()).toEqual(ids(one!, ahead!));
+      expect(await list()).toEqual(ids(one, ahead));
       expect(await drop(sampleTimeMs + 4 * hourMs)).toBe(1);
       expect(await drop(sampleTimeMs + 4 * hourMs)).toBe(0);
-      expect(await list()).toEqual(ids(ahead!));
+      expect(await list()).toEqual(ids(ahead));
       expect(await append(at(4, "one"))).toMatchObject([{ kind: "created" }]);
     });
   });

@@ -123,7 +123,8 @@ export const insertRows = statement<{ id: AuditLogId }, [rows: string]>(`
 /** A statement of its own, which sees what was committed while the insert waited. */
 export const readTaken = statement<KeyedRow, [rows: string]>(`
   SELECT a.id, a.client_id, a.sender_id FROM json_to_recordset($1::json) AS r (client_id text, sender_id text)
-  JOIN audit_logs a ON ${keyIs("(a.client_id, a.sender_id)", "(r.client_id, r.sender_id)")} AND a.sender_id IS NOT NULL`);
+  JOIN audit_logs a ON a.sender_id IS NOT NULL
+    AND ${keyIs("(a.client_id, a.sender_id)", "(r.client_id, r.sender_id)")}`);
 
 export const readById = statement<AuditLogRow, [id: string]>(`SELECT ${columns} FROM audit_logs WHERE id = $1`);
 
