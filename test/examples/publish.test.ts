@@ -1,0 +1,3 @@
+import { provesPrinting } from "./printing-example.ts";
+
+provesPrinting("publish");
