@@ -1,4 +1,5 @@
 import type { AnyEvents } from "../event-types.ts";
+import type { CreateAuditLog } from "../generated/audit-logs.ts";
 import type { CreateEvent } from "../generated/events.ts";
 import type { CreateDispatchJob } from "../generated/jobs.ts";
 
@@ -37,21 +38,11 @@ export interface OutboxJob extends Omit<CreateDispatchJob, "scheduledFor"> {
 }
 
 /** An audit log: who did what to which entity. */
-export interface OutboxAuditLog {
-  /** What kind of thing it was done to, such as Order. */
-  readonly entityType: string;
-  readonly entityId: string;
-  /** What was done, such as CancelOrder. */
-  readonly operation: string;
-  /** Who did it, as the application calls them. */
-  readonly principalId?: string | null;
+export interface OutboxAuditLog extends Omit<CreateAuditLog, "id" | "performedAt"> {
   /** When it was done; the time of `enqueue` if absent. */
   readonly performedAt?: Date | string | null;
   /** The outbox's own `clientId` if absent. */
   readonly clientId?: string | null;
-  /** Order is kept among the entries of one group. */
-  readonly messageGroup?: string | null;
-  readonly data?: unknown;
 }
 
 /** Of a row: what the outbox processor makes of it. */
