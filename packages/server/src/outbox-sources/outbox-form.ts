@@ -93,6 +93,18 @@ export function statusOf(stored: string | number): OutboxStatus {
   return statusByText.get(String(stored)) ?? outboxStatus.badRequest;
 }
 
+/** Without repetitions: several states of ours may be one in the older form. */
+export function statusLiterals(form: SqlForm, states: readonly OutboxStatus[]): readonly string[] {
+  return [...new Set(states.map((status) => statusLiteral(form, status)))];
+}
+
+const { pending, badRequest, internalError, unauthorized, forbidden, gatewayError } = outboxStatus;
+const waitingStates = [internalError, unauthorized, gatewayError] as const;
+/** What an operator may skip, may have tried again, and may choose at all. */
+export const skippableStates: readonly OutboxStatus[] = [pending, ...waitingStates];
+export const retriableStates: readonly OutboxStatus[] = [...waitingStates, badRequest, forbidden];
+export const choosableStates: readonly OutboxStatus[] = [pending, ...retriableStates];
+
 /** A table as the operator named it, with a schema if need be. */
 export interface OutboxTable {
   readonly schema: string | null;

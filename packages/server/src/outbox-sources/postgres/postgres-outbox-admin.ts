@@ -11,19 +11,22 @@ import type {
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { toStoreError } from "../../postgres/postgres-errors.ts";
 import { adHoc, type SqlValue } from "../../postgres/statement.ts";
-import { outboxCountedTo, sqlForm, statusLiteral, statusOf, type SqlForm } from "../outbox-form.ts";
+import {
+  choosableStates,
+  outboxCountedTo,
+  retriableStates,
+  skippableStates,
+  sqlForm,
+  statusLiteral,
+  statusLiterals,
+  statusOf,
+  type SqlForm,
+} from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import { beforeAll, exactTime } from "./claim-statements.ts";
 import { outboxStatements, type OutboxStatements } from "./outbox-statements.ts";
 import { postgresNames, postgresOutboxDdl, type PostgresNames } from "./postgres-ddl.ts";
 import type { PostgresOutboxSource } from "./postgres-outbox-source.ts";
-
-const { pending, badRequest, internalError, unauthorized, forbidden, gatewayError } = outboxStatus;
-const waiting = [internalError, unauthorized, gatewayError] as const;
-/** What each of the two commands touches of what an operator chose. */
-const skippable: readonly OutboxStatus[] = [pending, ...waiting];
-const retriable: readonly OutboxStatus[] = [...waiting, badRequest, forbidden];
-const choosable: readonly OutboxStatus[] = [pending, ...waiting, badRequest, forbidden];
 
 export interface PostgresOutboxAdminDeps {
   readonly database: PostgresDatabase;
@@ -94,7 +97,7 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
     const ofGroup = query.group === null ? "" : ` AND ${this.#form.group} = $4::text`;
     if (query.group !== null) values.push(query.group);
     const type = this.#form.form === "platform" ? "type" : "'ROUTER_MESSAGE'";
-    const looks = this.#literals(query.states).map(
+    const looks = statusLiterals(this.#form, query.states).map(
       (status) => `(
       SELECT id, created_at, ${type} AS type, ${this.#form.group} AS message_group, status::text AS status, retry_count,
         ${this.#form.error} AS error, octet_length(payload) AS payload_bytes
@@ -126,7 +129,7 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
   }
 
   async count(which: OutboxSelection): Promise<number> {
-    const chosen = this.#chosen(which, choosable);
+    const chosen = this.#chosen(which, choosableStates);
     if (chosen === null) return 0;
     const text = `SELECT count(*) AS count FROM (${chosen.text}) c`;
     const row = await this.#database.one(adHoc<{ readonly count: number }>(text), [...chosen.values, outboxCountedTo]);
@@ -134,14 +137,14 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
   }
 
   skip(which: OutboxSelection, reason: string, limit: number): Promise<number> {
-    const status = statusLiteral(this.#form, badRequest);
+    const status = statusLiteral(this.#form, outboxStatus.badRequest);
     const change = (place: number): string => `status = ${status}, ${this.#form.error} = $${place}::text`;
-    return this.#change({ which, limit, allowed: skippable, change, values: [reason] });
+    return this.#change({ which, limit, allowed: skippableStates, change, values: [reason] });
   }
 
   retry(which: OutboxSelection, limit: number): Promise<number> {
     const change = (): string => `status = ${this.#form.pending}, retry_count = 0, ${this.#form.error} = NULL`;
-    return this.#change({ which, limit, allowed: retriable, change, values: [] });
+    return this.#change({ which, limit, allowed: retriableStates, change, values: [] });
   }
 
   async #change({ which, limit, allowed, change, values }: Change): Promise<number> {
@@ -151,14 +154,14 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
     const text = `
       WITH chosen AS MATERIALIZED (${chosen.text})
       UPDATE ${this.#names.quoted} t SET updated_at = clock_timestamp(), ${change(chosen.values.length + 2)}
-      FROM chosen WHERE t.id = chosen.id AND t.status IN (${this.#literals(allowed).join(", ")})`;
+      FROM chosen WHERE t.id = chosen.id AND t.status IN (${statusLiterals(this.#form, allowed).join(", ")})`;
     return this.#database.transaction((session) => session.run(adHoc(text), all));
   }
 
   /** Ids of what is chosen, oldest first; the parameter after `values` is how many at most. Null: of no state. */
   #chosen(which: OutboxSelection, allowed: readonly OutboxStatus[]): Chosen | null {
     const states = which.kind === "ids" ? allowed : allowed.filter((status) => which.states.includes(status));
-    const literals = this.#literals(states);
+    const literals = statusLiterals(this.#form, states);
     if (literals.length === 0) return null;
     const { quoted } = this.#names;
     if (which.kind === "ids") {
@@ -174,11 +177,6 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
         ORDER BY created_at, id ${limit})`,
     );
     return { text: `SELECT id FROM (${looks.join(" UNION ALL ")}) u ORDER BY created_at, id ${limit}`, values };
-  }
-
-  /** Several states of ours may be one in the older form. */
-  #literals(states: readonly OutboxStatus[]): readonly string[] {
-    return [...new Set(states.map((status) => statusLiteral(this.#form, status)))];
   }
 }
 
