@@ -195,7 +195,7 @@ const hygiene = [
     comment: "an import that does not resolve cannot be judged",
     severity: "error",
     from: {},
-    to: { couldNotResolve: true, pathNot: "^bun(:|$)" },
+    to: { couldNotResolve: true, pathNot: "^(bun(:|$)|node:sqlite$)" },
   },
   {
     name: "declared-libraries",

@@ -17,8 +17,8 @@ import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
 import { runExample, runtimesOf } from "./example-process.ts";
 
 /**
- * An example of the outbox in a database of its own: `outbox init` makes the table, the example pays one order and fails
- * to pay another, and what is left in the table is the event of the first.
+ * An example of the outbox in a database of its own: `outbox init` makes the table, the example pays one order and
+ * fails to pay another, and what is left in the table is the event of the first.
  */
 export type OutboxEngine = "postgres" | "mysql" | "mongodb" | "sqlite";
 
@@ -41,7 +41,11 @@ async function postgresPlace(): Promise<Place> {
   const run = async (statement: string): Promise<void> => {
     const client = new pg.Client({ connectionString: testPostgresUrl });
     await client.connect();
-    await client.query(statement).finally(() => client.end());
+    try {
+      await client.query(statement);
+    } finally {
+      await client.end();
+    }
   };
   await run(`CREATE DATABASE ${database}`);
   const remove = (): Promise<void> => run(`DROP DATABASE ${database} WITH (FORCE)`);
@@ -52,7 +56,11 @@ async function mysqlPlace(): Promise<Place> {
   const database = newName();
   const run = async (statement: string): Promise<void> => {
     const connection = await mysql.createConnection({ uri: testMariadbUrl ?? "" });
-    await connection.query(statement).finally(() => connection.end());
+    try {
+      await connection.query(statement);
+    } finally {
+      await connection.end();
+    }
   };
   await run(`CREATE DATABASE ${database}`);
   return { url: urlWith(testMariadbUrl, database), remove: () => run(`DROP DATABASE ${database}`) };
@@ -62,10 +70,11 @@ async function mongoPlace(): Promise<Place> {
   const url = urlWith(testMongoUrl, newName());
   const remove = async (): Promise<void> => {
     const client = new MongoClient(url);
-    await client
-      .db()
-      .dropDatabase()
-      .finally(() => client.close());
+    try {
+      await client.db().dropDatabase();
+    } finally {
+      await client.close();
+    }
   };
   return { url, remove };
 }

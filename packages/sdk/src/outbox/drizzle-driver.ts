@@ -2,7 +2,7 @@ import type { OutboxDriver, SyncOutboxDriver } from "./outbox-driver.ts";
 import type { OutboxRow } from "./outbox-entry.ts";
 import { chunksOf, insertValues, outboxColumns } from "./sql-insert.ts";
 
-/** The tag `sql` of `drizzle-orm`: it makes the statement, with the quotes and parameters of whatever database this is. */
+/** The tag `sql` of `drizzle-orm`: it makes statements with the quotes and parameters of whatever database this is. */
 export interface DrizzleSql<Statement> {
   (strings: TemplateStringsArray, ...values: unknown[]): Statement;
   identifier(name: string): unknown;
@@ -57,8 +57,8 @@ export function drizzleSqliteDriver<Statement>(
 function statementOf<Statement>(sql: DrizzleSql<Statement>, table: string, rows: readonly OutboxRow[]): Statement {
   const names = table.split(".").map((name) => sql.identifier(name));
   const tuple = `(${outboxColumns.map(() => "?").join(", ")})`;
-  const places = `${names.map(() => "?").join(".")} (${outboxColumns.join(", ")}) VALUES ${rows.map(() => tuple).join(", ")}`;
+  const places = `${names.map(() => "?").join(".")} (${outboxColumns.join(", ")})`;
   // What a template literal would be, cut where its values stand.
-  const strings = `INSERT INTO ${places}`.split("?");
+  const strings = `INSERT INTO ${places} VALUES ${rows.map(() => tuple).join(", ")}`.split("?");
   return sql(Object.assign(strings, { raw: strings }), ...names, ...insertValues(rows));
 }

@@ -145,6 +145,6 @@ function randomBytes(count: number): Uint8Array {
 function checkedTable(table: string): string {
   if (/^([A-Za-z_]\w{0,39}\.)?[A-Za-z_]\w{0,39}$/.test(table)) return table;
   throw new TypeError(
-    `table: ${table}: must be letters, digits and underscores, at most 40, with at most one dot, as in app.outbox_messages`,
+    `table: ${table}: must be at most 40 letters, digits and underscores; with a schema, as in app.outbox_messages`,
   );
 }
