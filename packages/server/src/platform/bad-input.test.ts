@@ -49,8 +49,10 @@ describe("bad input", () => {
   });
 
   test("bodies that are no objects", async () => {
+    const batches = ["/api/events/batch", "/api/dispatch/jobs/batch", "/api/audit-logs/batch"];
+    const paths = ["/api/events", "/api/subscriptions", "/api/dispatch/jobs", ...batches];
     for (const body of ["null", "[]", '"x"', "5"]) {
-      for (const path of ["/api/events", "/api/events/batch", "/api/subscriptions", "/api/dispatch/jobs"]) {
+      for (const path of paths) {
         expect((await problem(`POST ${path}`, { body })).status).toBe(400);
       }
     }
