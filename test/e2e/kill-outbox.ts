@@ -3,18 +3,19 @@ import type { Random } from "@flowcatalyst/foundation";
 import { openPostgresApplication, openSqliteApplication, type Application } from "../harness/application.ts";
 import { startFaultyPlatform, type Treatment } from "../harness/faulty-platform.ts";
 import { startLedgerReceiver } from "../harness/ledger-receiver.ts";
-import { createPostgresServer, findPostgres } from "../harness/postgres-server.ts";
+import { createPostgresServer, findPostgres, type PostgresServer } from "../harness/postgres-server.ts";
 import { createSandbox, type Sandbox } from "../harness/sandbox.ts";
 import type { ServerProcess } from "../harness/server-process.ts";
-import { openOutboxWorld, type OutboxWorld } from "./outbox-world.ts";
+import { openOutboxWorld, outboxCommand, type OutboxWorld } from "./outbox-world.ts";
 
 /**
  * `npm run test:kill -- --outbox [--rounds N] [--seed N] [--outage-seconds N]`: the whole path from an application's
  * transaction to the webhook, under load, on PostgreSQL (SQLite where there is none).
  *
  * Each round does all of it on fresh data: the active processor is killed with SIGKILL at random moments while another
- * one stands by; the platform is away (90 s if nothing else is said); the platform is killed with SIGKILL; and every
- * second request is answered 500, heard or unheard. The ledger must close after each part.
+ * one stands by; it is stopped with SIGSTOP for longer than its lease, and goes on; the platform is away (90 s if
+ * nothing else is said); the platform is killed with SIGKILL; every second request is answered 500, heard or unheard;
+ * and the application's PostgreSQL crashes. The ledger must close after each part.
  */
 export interface OutboxKills {
   readonly rounds: number;
@@ -28,11 +29,15 @@ interface Round {
   readonly random: Random;
   readonly outageMs: number;
   newApplication(): Promise<Application>;
+  /** The application's server crashes and starts again; nothing on SQLite, which has none. */
+  crashDatabase(): Promise<void>;
 }
 
 const killsARound = 3;
 const orders = 1_000_000;
 const pauseMs = 10;
+/** Longer than the lease of a processor (5 s). */
+const frozenMs = 9_000;
 const settleStallMs = 90_000;
 const deliversWithinMs = 60_000;
 
@@ -58,9 +63,11 @@ type Part = (round: Round) => Promise<OutboxWorld>;
 
 const parts: readonly (readonly [string, Part])[] = [
   ["processors killed", processorsKilled],
+  ["processor frozen", processorFrozen],
   ["platform away", platformAway],
   ["platform killed", platformKilled],
   ["every second request answered 500", everySecondFails],
+  ["the application's database crashes", databaseCrashes],
 ];
 
 async function runPart(part: Part, round: Round): Promise<readonly string[]> {
@@ -75,8 +82,13 @@ async function runPart(part: Part, round: Round): Promise<readonly string[]> {
   }
 }
 
-function applicationsIn(sandbox: Sandbox): Pick<Round, "newApplication"> {
+function applicationsIn(sandbox: Sandbox): Pick<Round, "newApplication" | "crashDatabase"> {
+  let database: PostgresServer | null = null;
   return {
+    crashDatabase: async () => {
+      await database?.stop("immediate");
+      await database?.start();
+    },
     newApplication: async () => {
       if (findPostgres() === null) {
         const application = openSqliteApplication(join(sandbox.dataDir(), "app.db"));
@@ -84,6 +96,7 @@ function applicationsIn(sandbox: Sandbox): Pick<Round, "newApplication"> {
         return application;
       }
       const server = await createPostgresServer();
+      database = server;
       sandbox.defer(() => server.remove());
       const application = await openPostgresApplication(await server.createDatabase("shop"));
       sandbox.defer(() => application.close());
@@ -113,6 +126,21 @@ async function processorsKilled(round: Round): Promise<OutboxWorld> {
         await processor.kill();
         await processor.start();
       }
+    }
+  });
+  return world;
+}
+
+/** The other one takes over; the first is told so when it goes on. */
+async function processorFrozen(round: Round): Promise<OutboxWorld> {
+  const world = await open(round, { platform: await round.sandbox.start(), processors: 2 });
+  await underLoad(world, round.random, async () => {
+    for (const { server } of world.processors) {
+      await delivers(world);
+      server.freeze();
+      await Promise.all([Bun.sleep(frozenMs), delivers(world)]);
+      server.thaw();
+      await delivers(world);
     }
   });
   return world;
@@ -156,6 +184,22 @@ async function everySecondFails(round: Round): Promise<OutboxWorld> {
   sandbox.defer(() => faulty.stop());
   const world = await open(round, { platform, sendsTo: faulty.url });
   await world.place({ orders: 2_000, random, pauseMs });
+  return world;
+}
+
+/** In the middle of a backlog, which is made while the outbox is paused. */
+async function databaseCrashes(round: Round): Promise<OutboxWorld> {
+  const { sandbox, random } = round;
+  const world = await open(round, { platform: await sandbox.start() });
+  const { url } = world.application;
+  for (let crash = 0; crash < killsARound; crash += 1) {
+    await outboxCommand("pause", url);
+    const before = world.delivered();
+    await world.place({ orders: 3_000, random });
+    await outboxCommand("resume", url);
+    await delivers(world);
+    if (world.delivered() - before < 3_000) await round.crashDatabase();
+  }
   return world;
 }
 

@@ -62,11 +62,12 @@ const doneStatus = 1;
 /** Makes the outbox table by the command for it, subscribes, and starts the processors. */
 export async function openOutboxWorld(plan: OutboxWorldPlan): Promise<OutboxWorld> {
   const { name, application, platform, receiver, start = startServer } = plan;
-  await initOutbox(application.url);
+  await outboxCommand("init", application.url);
   receiver.target(name);
   const type = `${name}.order.placed`;
   const body = { name, eventTypes: [type], targetUrl: `${receiver.url}/${name}` };
   const { secret } = await subscribe(platform.apiUrl, body);
+  const places = Array.from({ length: groups }, () => 0);
   const phantoms: number[] = [];
   const answer = ({ group }: { group: number }): number => {
     if (group >= phantomGroup) phantoms.push(group);
@@ -100,7 +101,7 @@ export async function openOutboxWorld(plan: OutboxWorldPlan): Promise<OutboxWorl
   return {
     application,
     processors,
-    place: (load) => placeOrders({ application, type, groups, connections, rollbacks: 0.1, ...load }),
+    place: (load) => placeOrders({ application, type, places, connections, rollbacks: 0.1, ...load }),
     delivered,
     problems,
     settle: async (stallMs = stallMsDefault) => {
@@ -115,10 +116,10 @@ export async function openOutboxWorld(plan: OutboxWorldPlan): Promise<OutboxWorl
   };
 }
 
-/** `flowcatalyst outbox init`, as an operator does it. */
-export async function initOutbox(databaseUrl: string, mode = "platform"): Promise<void> {
-  const ended = await runServer({ args: ["outbox", "init", "--database", databaseUrl, "--mode", mode] });
-  if (ended.exitCode !== 0) throw new Error(`outbox init ended with ${ended.exitCode}: ${ended.stderr}`);
+/** `flowcatalyst outbox …`, as an operator does it. */
+export async function outboxCommand(act: string, databaseUrl: string, mode = "platform"): Promise<void> {
+  const ended = await runServer({ args: ["outbox", act, "--database", databaseUrl, "--mode", mode] });
+  if (ended.exitCode !== 0) throw new Error(`outbox ${act} ended with ${ended.exitCode}: ${ended.stderr}`);
 }
 
 function processorOf(first: ServerProcess, start: () => Promise<ServerProcess>): Processor {

@@ -16,7 +16,7 @@ import { startLedgerReceiver, type LedgerReceiver } from "../harness/ledger-rece
 import { pass } from "../harness/pass.ts";
 import { createSandbox } from "../harness/sandbox.ts";
 import { freePorts, type ServerProcess } from "../harness/server-process.ts";
-import { initOutbox, openOutboxWorld, type OutboxWorld, type OutboxWorldPlan } from "./outbox-world.ts";
+import { openOutboxWorld, outboxCommand, type OutboxWorld, type OutboxWorldPlan } from "./outbox-world.ts";
 
 /**
  * From the transaction of an application to the webhook, with a ledger: the processor is killed at any moment, the
@@ -200,7 +200,7 @@ test.concurrent(
   "flowcatalyst dev with an application's database sends its rows itself",
   async () => {
     const application = await applicationOn(usual);
-    await initOutbox(application.url);
+    await outboxCommand("init", application.url);
     const dev = await sandbox.start({ env: { FC_OUTBOX_DB_URL: application.url } });
     const payload = JSON.stringify({ type: "dev.order.placed", source: "shop", data: {} });
     const id = outboxRowId();
@@ -246,7 +246,7 @@ test.concurrent(
   async () => {
     const [groups, places] = [5, 40];
     const application = await applicationOn(usual);
-    await initOutbox(application.url, "router");
+    await outboxCommand("init", application.url, "router");
     const env = {
       FC_OUTBOX_DB_URL: application.url,
       FC_OUTBOX_MODE: "router",

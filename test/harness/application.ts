@@ -72,11 +72,18 @@ export async function openPostgresApplication(url: string): Promise<Application>
   // A connection that breaks between two queries is replaced.
   pool.on("error", () => {});
   await pool.query(makeOrders);
-  const sessions = new Map<number, Promise<pg.PoolClient>>();
-  const sessionOf = (connection: number): Promise<pg.PoolClient> => {
-    const session = sessions.get(connection) ?? pool.connect();
-    sessions.set(connection, session);
-    return session;
+  /** One transaction; a connection whose fate is not known is not used again. */
+  const within = async (end: "COMMIT" | "ROLLBACK", work: (client: pg.PoolClient) => Promise<void>): Promise<void> => {
+    const client = await pool.connect();
+    try {
+      await client.query("BEGIN");
+      await work(client);
+      await client.query(end);
+      client.release();
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
   };
   const insert = async (client: pg.ClientBase, messages: readonly OutboxMessage[]): Promise<void> => {
     for (const { id, type, group, payload } of messages) {
@@ -87,41 +94,27 @@ export async function openPostgresApplication(url: string): Promise<Application>
   return {
     url,
     title: "PostgreSQL",
-    transact: async (connection, { orders, type, commits }) => {
-      const client = await sessionOf(connection);
-      await client.query("BEGIN");
-      for (const order of orders) {
-        const text = "INSERT INTO orders (g, n) VALUES ($1, $2)";
-        await client.query({ name: "order", text, values: [order.group, order.place] });
-        await insert(client, [messageOf(order, type)]);
-      }
-      await client.query(commits ? "COMMIT" : "ROLLBACK");
-    },
+    transact: (_connection, { orders, type, commits }) =>
+      within(commits ? "COMMIT" : "ROLLBACK", async (client) => {
+        for (const order of orders) {
+          const text = "INSERT INTO orders (g, n) VALUES ($1, $2)";
+          await client.query({ name: "order", text, values: [order.group, order.place] });
+          await insert(client, [messageOf(order, type)]);
+        }
+      }),
     orders: async () => Number((await pool.query<{ count: string }>("SELECT count(*) FROM orders")).rows[0]?.count),
     statuses: async (table = "outbox_messages") => {
       const text = `SELECT status, count(*) AS count FROM ${table} GROUP BY status`;
       const { rows } = await pool.query<{ status: number | string; count: string }>(text);
       return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]));
     },
-    addRows: async (messages) => {
-      const client = await pool.connect();
-      try {
-        await client.query("BEGIN");
-        await insert(client, messages);
-        await client.query("COMMIT");
-      } finally {
-        client.release();
-      }
-    },
+    addRows: (messages) => within("COMMIT", (client) => insert(client, messages)),
     row: async (id) => {
       const text = "SELECT status, error_message AS error FROM outbox_messages WHERE id = $1";
       return (await pool.query<{ status: number; error: string | null }>(text, [id])).rows[0] ?? null;
     },
     run: async (sql) => void (await pool.query(sql)),
-    close: async () => {
-      for (const session of sessions.values()) (await session).release();
-      await pool.end();
-    },
+    close: () => pool.end(),
   };
 }
 

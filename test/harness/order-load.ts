@@ -8,7 +8,8 @@ import type { Application } from "./application.ts";
 export interface OrderLoad {
   readonly application: Application;
   readonly type: string;
-  readonly groups: number;
+  /** The last place of each group; a further load with the same ones goes on from there. */
+  readonly places: number[];
   /** Committed orders at most; the load may end before, by its signal. */
   readonly orders: number;
   readonly connections: number;
@@ -32,12 +33,11 @@ export const phantomGroup = 1_000_000;
 const ordersATransaction = 3;
 
 export async function placeOrders(load: OrderLoad): Promise<OrderLoadResult> {
-  const { application, type, groups, connections, random, signal } = load;
-  const places = Array.from({ length: groups }, () => 0);
+  const { application, type, places, connections, random, signal } = load;
   let committed = 0;
   let rolledBack = 0;
   const connection = async (index: number): Promise<void> => {
-    const own = Array.from({ length: groups }, (_, group) => group).filter((group) => group % connections === index);
+    const own = [...places.keys()].filter((group) => group % connections === index);
     for (let turn = 0; committed < load.orders && signal?.aborted !== true; turn += 1) {
       if (random.next() < load.rollbacks) {
         rolledBack += 1;
