@@ -26,7 +26,12 @@ export async function composeOutbox(config: OutboxConfig, context: ProcessContex
   return {
     services: [createMetricsService(config, context, addresses), service],
     started: () => {
-      const facts = { version: context.version, addresses, source: sourcePlaceOf(config.outboxDbUrl), target: placeOf(url) };
+      const facts = {
+        version: context.version,
+        addresses,
+        source: sourcePlaceOf(config.outboxDbUrl),
+        target: placeOf(url),
+      };
       context.announce({ kind: "started", service: "outbox", ...facts }, () => [
         `FlowCatalyst outbox ${context.version} is up`,
         `  source   ${facts.source}`,

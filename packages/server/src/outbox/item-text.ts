@@ -1,4 +1,10 @@
-import { outboxStatus, type OutboxResult, type OutboxRow, type PlatformRow, type RouterRow } from "../domain/outbox-row.ts";
+import {
+  outboxStatus,
+  type OutboxResult,
+  type OutboxRow,
+  type PlatformRow,
+  type RouterRow,
+} from "../domain/outbox-row.ts";
 import type { OutboxKind } from "../ports/outbox-publisher.ts";
 import { outboxProcessorLimits } from "./outbox-limits.ts";
 

@@ -61,7 +61,6 @@ export class MemoryOutbox implements OutboxSource {
 
   #rowOf({ group = null, type = "EVENT", payload, clientId = null, headers = null }: NewMemoryRow): MemoryRow {
     const number = this.#made++;
-    // oxlint-disable-next-line no-unsafe-type-assertion
     const id = `row${String(number).padStart(7, "0")}` as OutboxRowId;
     const text = payload === undefined ? JSON.stringify({ type: "a.b", source: "s", data: number }) : payload;
     const row: OutboxRow = {
@@ -133,10 +132,15 @@ export class MemoryOutbox implements OutboxSource {
     const isRetry = claim.which === "retries";
     const isDue = (row: MemoryRow): boolean =>
       isRetry
-        ? isWaiting(row) && row.retryCount < claim.maxRetries && nowMs - row.updatedAtMs >= outboxRetryDelayMs(row.retryCount)
+        ? isWaiting(row) &&
+          row.retryCount < claim.maxRetries &&
+          nowMs - row.updatedAtMs >= outboxRetryDelayMs(row.retryCount)
         : row.status === outboxStatus.pending;
     const from = claim.after === null ? 0 : this.rows.findIndex(({ row }) => row.id === claim.after?.id) + 1;
-    const window = this.rows.slice(isRetry ? 0 : from).filter(isDue).slice(0, claim.maxScanned);
+    const window = this.rows
+      .slice(isRetry ? 0 : from)
+      .filter(isDue)
+      .slice(0, claim.maxScanned);
     const busy = new Set(this.rows.filter(({ status }) => status === 9).map(({ row }) => row.group));
     const firstHeld = this.#firstHeld(claim);
     const given: MemoryRow[] = [];

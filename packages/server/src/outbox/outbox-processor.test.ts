@@ -47,7 +47,11 @@ describe("rows that are well", () => {
     bench.start();
     await bench.outbox.until(allAre(1));
     const byPath = new Map(bench.platform.batches.map(({ path, items }) => [path, items[0]?.item]));
-    expect([...byPath.keys()].sort()).toEqual(["/api/audit-logs/batch", "/api/dispatch/jobs/batch", "/api/events/batch"]);
+    expect([...byPath.keys()].sort()).toEqual([
+      "/api/audit-logs/batch",
+      "/api/dispatch/jobs/batch",
+      "/api/events/batch",
+    ]);
     expect(byPath.get("/api/dispatch/jobs/batch")).toMatchObject({ idempotencyKey: "row0000001", headers: { x: "1" } });
     expect(byPath.get("/api/audit-logs/batch")).toMatchObject({ id: "row0000002" });
   });
@@ -132,7 +136,9 @@ describe("a row that fails and may be tried again", () => {
     let failures = 1;
     bench.platform.answer = ({ items }) => {
       const fails = items.some(({ id }) => id === "row0000002") && failures-- > 0;
-      return items.map(({ id, group }) => (fails && group === "g0" && id !== "row0000000" ? "INTERNAL_ERROR" : "SUCCESS"));
+      return items.map(({ id, group }) =>
+        fails && group === "g0" && id !== "row0000000" ? "INTERNAL_ERROR" : "SUCCESS",
+      );
     };
     bench.start();
     await bench.outbox.until(() => bench.outbox.statuses().filter((status) => status === 1).length === 4);

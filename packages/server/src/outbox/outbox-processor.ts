@@ -130,9 +130,11 @@ class Processor implements OutboxProcessor {
 
   async run(signal: AbortSignal): Promise<void> {
     const { source, logger } = this.#deps;
-    const listening = source.listen(() => this.#term?.told(), signal).catch((error: unknown) => {
-      logger.warn({ error: describeError(error) }, "Nobody tells of new rows of the outbox; it is polled only");
-    });
+    const listening = source
+      .listen(() => this.#term?.told(), signal)
+      .catch((error: unknown) => {
+        logger.warn({ error: describeError(error) }, "Nobody tells of new rows of the outbox; it is polled only");
+      });
     try {
       let failures = 0;
       while (!signal.aborted) failures = await this.#turn(signal, failures);

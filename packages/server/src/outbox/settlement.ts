@@ -1,4 +1,11 @@
-import { backoffMs, describeError, type BackoffPolicy, type Clock, type Logger, type Random } from "@flowcatalyst/foundation";
+import {
+  backoffMs,
+  describeError,
+  type BackoffPolicy,
+  type Clock,
+  type Logger,
+  type Random,
+} from "@flowcatalyst/foundation";
 import type { OutboxResult, OutboxRow } from "../domain/outbox-row.ts";
 import type { OutboxSource } from "../ports/outbox-source.ts";
 import { outboxProcessorLimits } from "./outbox-limits.ts";
@@ -31,7 +38,7 @@ export class Settlement {
   readonly #deps: SettlementDeps;
   readonly #over: AbortSignal;
   #queue: Entry[] = [];
-  #running: Promise<void> | null = null;
+  #isRunning = false;
 
   constructor(deps: SettlementDeps, over: AbortSignal) {
     this.#deps = deps;
@@ -42,17 +49,18 @@ export class Settlement {
   write(verdicts: Verdicts): Promise<boolean> {
     return new Promise((written) => {
       this.#queue.push({ ...verdicts, written });
-      this.#running ??= this.#run();
+      if (!this.#isRunning) void this.#run();
     });
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true;
     while (this.#queue.length > 0) {
       const entries = this.#next();
       const isWritten = await this.#persist(entries);
       for (const { written } of entries) written(isWritten);
     }
-    this.#running = null;
+    this.#isRunning = false;
   }
 
   #next(): readonly Entry[] {

@@ -1,4 +1,12 @@
-import { backoffMs, describeError, isCodedError, type BackoffPolicy, type Clock, type Logger, type Random } from "@flowcatalyst/foundation";
+import {
+  backoffMs,
+  describeError,
+  isCodedError,
+  type BackoffPolicy,
+  type Clock,
+  type Logger,
+  type Random,
+} from "@flowcatalyst/foundation";
 import type { OutboxResult, OutboxRow } from "../domain/outbox-row.ts";
 import type { OutboxKind, OutboxPublisher } from "../ports/outbox-publisher.ts";
 import type { OutboxRetryRule, OutboxSource } from "../ports/outbox-source.ts";
@@ -159,7 +167,8 @@ export class Term {
   #pump(): void {
     if (this.#isStopping || !this.#deps.leads()) return;
     const sinceMs = this.#hand.waitingSinceMs();
-    if (sinceMs !== null && this.#deps.clock.monotonicMs() - sinceMs > limits.inHandMaxMs) return this.#releaseWaiting();
+    if (sinceMs !== null && this.#deps.clock.monotonicMs() - sinceMs > limits.inHandMaxMs)
+      return this.#releaseWaiting();
     while (this.#sending < this.#gate.capacity(this.#config.concurrency)) {
       const batch = this.#hand.takeBatch({ maxRows: this.#size.rows, maxChars: limits.batchMaxChars });
       if (batch === null) return;

@@ -15,7 +15,7 @@ export interface UpkeepConfig extends OutboxRetryRule {
   readonly retentionMs: number;
 }
 
-/** What the leader does beside sending: counts rows, brings back what a crash left behind, deletes what is done with. */
+/** Beside sending: counts rows, brings back what a crash left behind, deletes what is done with. */
 export class Upkeep {
   readonly #deps: UpkeepDeps;
   readonly #config: UpkeepConfig;

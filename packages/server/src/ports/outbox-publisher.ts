@@ -30,7 +30,7 @@ export type PublishOutcome =
   | { readonly kind: "unauthorized"; readonly error: string }
   /** 500 and other answers nobody expects. */
   | { readonly kind: "faulty"; readonly status: number; readonly error: string }
-  /** No answer in time, no connection, 429, 502, 503, 504: nothing is known of the items. */
+  /** No answer in time, no connection, 404, 429, 502, 503, 504, no API: nothing is known of the items. */
   | { readonly kind: "unreachable"; readonly error: string; readonly retryAfterMs: number | null };
 
 export type ItemOutcome =

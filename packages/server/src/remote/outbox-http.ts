@@ -97,7 +97,8 @@ function meaningOf({ response, text, nowMs }: Answer, { read }: OutboxPost): Pub
     const waitMs = retryAfter === null ? null : Math.min(retryAfterMs(retryAfter, nowMs), retryAfterLimits.maxMs);
     return { kind: "unreachable", error: `It answers ${status} ${error}`.trim(), retryAfterMs: waitMs };
   }
-  if (status > okMax && status <= redirectMax) return unreachable(`It answers ${status}, and redirects are not followed.`);
+  if (status > okMax && status <= redirectMax)
+    return unreachable(`It answers ${status}, and redirects are not followed.`);
   return { kind: "faulty", status, error };
 }
 
@@ -131,7 +132,8 @@ function detailOf(text: string): string {
   try {
     const problem: unknown = JSON.parse(text);
     const isProblem = typeof problem === "object" && problem !== null && "detail" in problem;
-    if (isProblem && typeof problem.detail === "string") return problem.detail.slice(0, outboxHttpLimits.detailMaxChars);
+    if (isProblem && typeof problem.detail === "string")
+      return problem.detail.slice(0, outboxHttpLimits.detailMaxChars);
   } catch {
     // Something on the way has answered instead; its status says enough.
   }
