@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
 import { wireLimits } from "@flowcatalyst/contracts";
+import { createMetrics } from "@flowcatalyst/foundation";
 import { attemptLimits } from "../../packages/server/src/domain/attempt.ts";
 import { jobLimits } from "../../packages/server/src/domain/dispatch-job.ts";
 import { poolLimits } from "../../packages/server/src/domain/dispatch-pool.ts";
 import { filterLimits } from "../../packages/server/src/domain/filter.ts";
+import { outboxLimits } from "../../packages/server/src/domain/outbox-row.ts";
 import { notYetLimits } from "../../packages/server/src/domain/response-outcome.ts";
 import { retryAfterLimits } from "../../packages/server/src/domain/retry-after.ts";
 import { retryPresets } from "../../packages/server/src/domain/retry-policy.ts";
@@ -15,6 +17,8 @@ import {
   postgresQueueDefaults,
   postgresQueueLimits,
 } from "../../packages/server/src/queues/postgres/postgres-queue-config.ts";
+import { outboxProcessorLimits } from "../../packages/server/src/outbox/outbox-limits.ts";
+import { createOutboxMeters } from "../../packages/server/src/outbox/outbox-meters.ts";
 import { auditLogPageLimits } from "../../packages/server/src/ports/audit-log.ts";
 import { configFetchLimits } from "../../packages/server/src/main/configured/config-fetch.ts";
 import { amqpQueueLimits } from "../../packages/server/src/queues/amqp/amqp-limits.ts";
@@ -83,6 +87,14 @@ test("the page of the HTTP API has every metric of a running server and no other
   }
 });
 
+test("the page has every metric of the outbox processor and no other", async () => {
+  const metrics = createMetrics();
+  createOutboxMeters(metrics);
+  const scraped = Array.from((await metrics.render()).matchAll(/^# TYPE (fc_\w+) /gm), (match) => match[1] ?? "");
+  const named = Array.from(readDocument(apiPage).matchAll(/^- `(fc_outbox_\w+)`/gm), (match) => match[1] ?? "");
+  expect(named.toSorted()).toEqual(scraped.toSorted());
+});
+
 test("health and the built-in receiver answer where the page says", async () => {
   const server = await startServer();
   try {
@@ -107,6 +119,8 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   jobLimits,
   maintenanceDefaults,
   notYetLimits,
+  outboxLimits,
+  outboxProcessorLimits,
   pipelineLimits,
   poolLimits,
   poolRunLimits,

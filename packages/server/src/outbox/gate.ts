@@ -1,4 +1,5 @@
 import { backoffMs, type BackoffPolicy, type Clock, type Random } from "@flowcatalyst/foundation";
+import { outboxProcessorLimits as limits } from "./outbox-limits.ts";
 
 /**
  * Whether anything may be sent now.
@@ -21,7 +22,7 @@ export interface GateDeps {
   readonly changed: () => void;
 }
 
-const closedFor: BackoffPolicy = { baseMs: 1_000, capMs: 60_000, jitter: "none" };
+const closedFor: BackoffPolicy = { baseMs: limits.awayFirstMs, capMs: limits.awayMaxMs, jitter: "none" };
 const restFor: BackoffPolicy = { baseMs: 25, capMs: 1_000, jitter: "equal" };
 
 export class Gate {

@@ -30,6 +30,7 @@ export const outboxProcessorLimits = {
   leaseTtlMs: 5_000,
   /** Results written by one call to the source. */
   settleMaxRows: 2_500,
-  /** The longest pause an answer may ask for. */
-  retryAfterMaxMs: 300_000,
+  /** Nothing is sent for so long after the other side was found away; doubled each time. */
+  awayFirstMs: 1_000,
+  awayMaxMs: 60_000,
 } as const;
