@@ -27,6 +27,9 @@ interface Place {
   remove(): Promise<void>;
 }
 
+/** A run under Node builds the SDK and bundles the example first. */
+const timeLimitMs = 60_000;
+
 const newName = (): string => `fc_example_${randomBytes(6).toString("hex")}`;
 
 /** A database of this name, at the server of the tests. */
@@ -109,17 +112,21 @@ export function provesOutboxExample(example: string, engine: OutboxEngine, canno
   describeWith(engines[engine].needs, example, () => {
     for (const runtime of runtimesOf(example)) {
       const why = cannot === false ? "" : `: ${cannot}`;
-      test.skipIf(cannot !== false)(`writes the event of what is committed only (${runtime})${why}`, async () => {
-        const place = await engines[engine].place(sandbox);
-        sandbox.defer(place.remove);
-        const outbox = await openOutboxAt({ outboxDbUrl: place.url, outboxMode: "platform", outboxTable: undefined });
-        sandbox.defer(() => outbox.source.close());
-        await outbox.init();
-        const ended = await runExample(example, { runtime, env: { DATABASE_URL: place.url } });
-        expect(ended).toEqual({ exitCode: 0, stdout: printedBy(example), stderr: "" });
-        const { rows } = await outbox.list({ states: [0], group: null, limit: 10, after: null });
-        expect(rows.map(({ type, group }) => ({ type, group }))).toEqual([{ type: "EVENT", group: "order-1" }]);
-      });
+      test.skipIf(cannot !== false)(
+        `writes the event of what is committed only (${runtime})${why}`,
+        async () => {
+          const place = await engines[engine].place(sandbox);
+          sandbox.defer(place.remove);
+          const outbox = await openOutboxAt({ outboxDbUrl: place.url, outboxMode: "platform", outboxTable: undefined });
+          sandbox.defer(() => outbox.source.close());
+          await outbox.init();
+          const ended = await runExample(example, { runtime, env: { DATABASE_URL: place.url } });
+          expect(ended).toEqual({ exitCode: 0, stdout: printedBy(example), stderr: "" });
+          const { rows } = await outbox.list({ states: [0], group: null, limit: 10, after: null });
+          expect(rows.map(({ type, group }) => ({ type, group }))).toEqual([{ type: "EVENT", group: "order-1" }]);
+        },
+        timeLimitMs,
+      );
     }
   });
 }
