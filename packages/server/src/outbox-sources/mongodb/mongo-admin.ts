@@ -73,7 +73,8 @@ const freshControl = {
   lease_at: null,
   lease_ttl_ms: 0,
   paused_reason: null,
-  claim_token: null,
+  claim_number: 0,
+  claim_at: null,
 };
 
 async function makeCollections(table: MongoTable): Promise<void> {

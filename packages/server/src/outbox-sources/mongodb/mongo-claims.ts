@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { CodedError, type Clock } from "@flowcatalyst/foundation";
 import type { OutboxRow } from "../../domain/outbox-row.ts";
 import type { OutboxClaim, OutboxClaimAnswer } from "../../ports/outbox-source.ts";
@@ -14,7 +13,7 @@ import {
   type MongoTable,
   type RowDocument,
 } from "./mongo-database.ts";
-import { behind, dueBy, inOrder, lookedRow, upTo, type RowFilter } from "./mongo-positions.ts";
+import { behind, dueBy, inOrder, lookedRow, positionOf, upTo, type RowFilter } from "./mongo-positions.ts";
 
 /**
  * Claims. They come one after another, by a mark in the control document that lapses after 30 s, when whoever set it is
@@ -25,8 +24,7 @@ import { behind, dueBy, inOrder, lookedRow, upTo, type RowFilter } from "./mongo
  * the further questions see of it belongs together, though each of them sees the collection at a moment of its own.
  */
 export async function claimRows(table: MongoTable, clock: Clock, claim: OutboxClaim): Promise<OutboxClaimAnswer> {
-  const token = randomUUID();
-  const begun = await begin(table, clock, { epoch: claim.epoch, token });
+  const begun = await begin(table, clock, claim.epoch);
   if (begun === null) return { kind: "fenced" };
   try {
     const reason = textOrNullField(begun, "paused_reason");
@@ -34,7 +32,8 @@ export async function claimRows(table: MongoTable, clock: Clock, claim: OutboxCl
     if (reason !== null) return { kind: "paused", reason };
     return await claimWithin(table, claim, at instanceof Date ? at : await table.now());
   } finally {
-    await table.control.updateOne({ _id: controlId, claim_token: token }, { $set: { claim_token: null } });
+    const own = { _id: controlId, claim_number: numberField(begun, "claim_number") };
+    await table.control.updateOne(own, { $set: { claim_at: null } });
   }
 }
 
@@ -43,17 +42,13 @@ const claimRetryMs = 5;
 const claimTries = 2_000;
 
 /** The control document; null: the epoch is over. */
-async function begin(
-  { control, controlName }: MongoTable,
-  clock: Clock,
-  { epoch, token }: { readonly epoch: number; readonly token: string },
-): Promise<RowDocument | null> {
+async function begin({ control, controlName }: MongoTable, clock: Clock, epoch: number): Promise<RowDocument | null> {
   const lapsed = { $lte: [{ $add: ["$claim_at", claimLapsesAfterMs] }, "$$NOW"] };
-  const isFree = [{ claim_token: null }, { claim_at: { $ne: null }, $expr: lapsed }];
+  const isFree = [{ claim_at: null }, { claim_at: { $ne: null }, $expr: lapsed }];
   for (let tried = 0; tried < claimTries; tried++) {
     const taken = await control.findOneAndUpdate(
       { _id: controlId, epoch, $or: isFree },
-      { $set: { claim_token: token }, $currentDate: { claim_at: true } },
+      { $inc: { claim_number: 1 }, $currentDate: { claim_at: true } },
       { returnDocument: "after" },
     );
     if (taken !== null) return taken;
@@ -131,8 +126,8 @@ async function heldGroups(
       { allowDiskUse: true },
     );
     for await (const first of firsts) {
-      const position = lookedRow(form, { created_at: first["created_at"], _id: textField(first, "first") });
-      const nearest = firstHeld(heldFrom.get(first._id) ?? null, { createdAt: position.createdAt, id: position.id });
+      const position = positionOf({ ...first, _id: textField(first, "first") });
+      const nearest = firstHeld(heldFrom.get(first._id) ?? null, position);
       if (nearest !== null) heldFrom.set(first._id, nearest);
     }
   }

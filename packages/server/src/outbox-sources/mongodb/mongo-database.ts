@@ -21,7 +21,7 @@ export interface MongoTable {
   readonly rows: Collection<RowDocument>;
   readonly control: Collection<RowDocument>;
   /** Runs a question, and gives what the driver reports as errors of ours. */
-  asking<Result>(question: () => Promise<Result>): Promise<Result>;
+  readonly asking: <Result>(question: () => Promise<Result>) => Promise<Result>;
   /** By the server's clock. */
   now(): Promise<Date>;
   close(): Promise<void>;

@@ -9,7 +9,7 @@ import type {
 } from "../../ports/outbox-source.ts";
 import { statusOf } from "../outbox-form.ts";
 import { errorText, retryableStates, skippableStates, statesToTouch, touchableStates } from "../table-form.ts";
-import { inParts } from "./mysql-claims.ts";
+import { behindPosition, inParts } from "./mysql-claims.ts";
 import { numberIn, textIn, textOrNullIn, type MysqlDatabase, type SqlValue } from "./mysql-database.ts";
 import { createMysqlSource } from "./mysql-outbox.ts";
 import { mysqlOutboxDdl, type MysqlTable } from "./mysql-ddl.ts";
@@ -81,8 +81,8 @@ async function list(
     values.push(group);
   }
   if (after !== null) {
-    conditions.push("created_at >= ? AND (created_at > ? OR id > ?)");
-    values.push(after.createdAt, after.createdAt, after.id);
+    conditions.push(behindPosition);
+    values.push(after.createdAt, after.id, after.createdAt);
   }
   const type = form.form === "platform" ? "type" : "'ROUTER_MESSAGE'";
   const found = await database.rows(

@@ -1,6 +1,6 @@
-import { outboxRetryDelayMs, type OutboxRow, type OutboxRowId } from "../../domain/outbox-row.ts";
+import { outboxRetryDelayMs, type OutboxPosition, type OutboxRow, type OutboxRowId } from "../../domain/outbox-row.ts";
 import type { OutboxClaim, OutboxClaimAnswer } from "../../ports/outbox-source.ts";
-import { chooseRows, countWithin, firstHeld, type HeldFrom, type LookedRow } from "../held-groups.ts";
+import { chooseRows, countWithin, firstHeld, isBefore, type HeldFrom, type LookedRow } from "../held-groups.ts";
 import { waitingStates } from "../table-form.ts";
 import { numberIn, textIn, textOrNullIn, type MysqlSession, type SqlRow, type SqlValue } from "./mysql-database.ts";
 import type { MysqlTable } from "./mysql-ddl.ts";
@@ -12,6 +12,9 @@ import type { MysqlTable } from "./mysql-ddl.ts";
  * of them a row may come back to its group. It gives the rows looked at, and for each of their groups from where on it
  * is held. No later change lets one of the chosen rows wait, but an operator's: so they are locked, passing by those
  * that somebody else has locked, and what is not there any more holds the rest of its group until the next look.
+ *
+ * Statements name their indexes: both engines else take `status` alone for a range, and go through all that stand
+ * before the position.
  */
 export async function claimRows(
   session: MysqlSession,
@@ -19,7 +22,7 @@ export async function claimRows(
   claim: OutboxClaim,
 ): Promise<Extract<OutboxClaimAnswer, { readonly kind: "claimed" }>> {
   const question = claim.which === "new" ? newQuestion(table, claim) : retryQuestion(table, claim);
-  const { looked, heldFrom } = readLook(await session.rows(question.sql, question.values));
+  const { looked, heldFrom } = readLook(await session.rows(question.sql, question.values), claim);
   const choice = chooseRows(looked, heldFrom, claim.maxRows);
   if (claim.which === "retries") await makePending(session, table, choice.held);
   const sizes = await lock(session, table, { claim, rows: choice.chosen });
@@ -50,43 +53,36 @@ interface Question {
   readonly values: readonly SqlValue[];
 }
 
-/** The first pending row of a group that is not looked at holds it from the start, and so does one in progress. */
+/**
+ * The first pending row of a group holds all of it, if the look began behind it. Rows of one statement have one time,
+ * so positions are ranges of the index in both columns, and the first row of a group is asked for instead of sought.
+ */
 function newQuestion(table: MysqlTable, { after, maxScanned, blockOnError }: OutboxClaim): Question {
   const { form, rows } = table;
-  const pending = form.word(0);
-  const behind = after === null ? "" : "AND created_at >= ? AND (created_at > ? OR id > ?)";
-  const position = after === null ? [] : [after.createdAt, after.createdAt, after.id];
-  const look = `SELECT id, created_at, ${form.group} AS grouped FROM ${rows}
-    WHERE status = ? ${behind} ORDER BY created_at, id LIMIT ?`;
-  const lookValues = [pending, ...position, maxScanned];
-  const earlier =
-    after === null
-      ? "0"
-      : `EXISTS (SELECT 1 FROM ${rows} p WHERE p.${form.group} = g.grouped AND p.status = ?
-          AND p.created_at <= ? AND (p.created_at < ? OR p.id <= ?))`;
-  const earlierValues = after === null ? [] : [pending, ...position];
-  const waiting = blockOnError ? form.words(waitingStates) : [];
+  const behind = after === null ? "" : `AND ${behindPosition}`;
+  const position = after === null ? [] : [after.createdAt, after.id, after.createdAt];
+  const words = blockOnError ? form.words([0, ...waitingStates]) : [form.word(0)];
   return asked(table, {
-    look,
-    lookValues,
-    isHeld: earlier,
-    isHeldValues: earlierValues,
-    firsts: waiting.map((word) => ({ condition: "f.status = ?", values: [word] })),
+    look: `SELECT id, created_at, ${form.group} AS grouped FROM ${rows} FORCE INDEX (${table.indexes.look})
+      WHERE status = ? ${behind} ORDER BY created_at, id LIMIT ?`,
+    lookValues: [form.word(0), ...position, maxScanned],
+    firsts: words.map((word) => ({ condition: "f.status = ?", values: [word] })),
   });
 }
+
+/** With the time, the id, and the time again. */
+export const behindPosition = "((created_at = ? AND id > ?) OR created_at > ?)";
 
 function retryQuestion(table: MysqlTable, { maxScanned, maxRetries, blockOnError }: OutboxClaim): Question {
   const { form, rows } = table;
   const waiting = form.words(waitingStates);
   const due = dueCondition(maxRetries);
-  const look = `SELECT id, created_at, ${form.group} AS grouped FROM ${rows}
+  const look = `SELECT id, created_at, ${form.group} AS grouped FROM ${rows} FORCE INDEX (${table.indexes.retry})
     WHERE status IN (?) AND ${due} ORDER BY created_at, id LIMIT ?`;
   const notDue = blockOnError ? [{ condition: `f.status IN (?) AND NOT ${due}`, values: [waiting] }] : [];
   return asked(table, {
     look,
     lookValues: [waiting, maxScanned],
-    isHeld: "0",
-    isHeldValues: [],
     firsts: [{ condition: "f.status = ?", values: [form.word(0)] }, ...notDue],
   });
 }
@@ -121,18 +117,16 @@ function longestDelayFrom(): number {
 interface QuestionParts {
   readonly look: string;
   readonly lookValues: readonly SqlValue[];
-  readonly isHeld: string;
-  readonly isHeldValues: readonly SqlValue[];
   /** The first row of the group with each of these conditions holds what is behind it. */
   readonly firsts: readonly { readonly condition: string; readonly values: readonly SqlValue[] }[];
 }
 
-/** Rows come with their position; groups with the position from which they are held, empty: all of it. */
-function asked({ form, rows }: MysqlTable, parts: QuestionParts): Question {
+/** Rows come with their position; groups with whether they are under way, and with those first rows. */
+function asked({ form, rows, indexes }: MysqlTable, parts: QuestionParts): Question {
   const columns = (column: string): string =>
     parts.firsts
       .map(({ condition }, index) => {
-        const first = `SELECT f.${column} FROM ${rows} f WHERE f.${form.group} = g.grouped AND ${condition}
+        const first = `SELECT f.${column} FROM ${rows} f FORCE INDEX (${indexes.group}) WHERE f.${form.group} = g.grouped AND ${condition}
           ORDER BY f.created_at, f.id LIMIT 1`;
         return `, (${first}) AS ${column}_${index}`;
       })
@@ -145,26 +139,28 @@ function asked({ form, rows }: MysqlTable, parts: QuestionParts): Question {
       FROM (${parts.look}) l
       UNION ALL
       SELECT 1, NULL, NULL, g.grouped,
-        (EXISTS (SELECT 1 FROM ${rows} b WHERE b.${form.group} = g.grouped AND b.status = ?) OR ${parts.isHeld})
+        EXISTS (SELECT 1 FROM ${rows} b FORCE INDEX (${indexes.group})
+          WHERE b.${form.group} = g.grouped AND b.status = ?)
         ${columns("created_at")} ${columns("id")}
       FROM (SELECT DISTINCT d.grouped FROM (${parts.look}) d WHERE d.grouped IS NOT NULL) g`,
-    values: [
-      ...parts.lookValues,
-      form.word(9),
-      ...parts.isHeldValues,
-      ...firstValues,
-      ...firstValues,
-      ...parts.lookValues,
-    ],
+    values: [...parts.lookValues, form.word(9), ...firstValues, ...firstValues, ...parts.lookValues],
   };
 }
 
 const isRow = 0;
+/** The first pending row of a group is asked for before those that wait. */
+const pendingFirst = 0;
 
-function readLook(answer: readonly SqlRow[]): {
+/** A pending row is among the rows looked at, or stands before them all and holds what is behind it. */
+function readLook(
+  answer: readonly SqlRow[],
+  { which, after }: OutboxClaim,
+): {
   readonly looked: readonly LookedRow[];
   readonly heldFrom: ReadonlyMap<string, HeldFrom>;
 } {
+  const isHolding = (first: OutboxPosition, isPending: boolean): boolean =>
+    which === "retries" || !isPending || (after !== null && !isBefore(after, first));
   const looked: LookedRow[] = [];
   const heldFrom = new Map<string, HeldFrom>();
   for (const row of answer) {
@@ -177,7 +173,8 @@ function readLook(answer: readonly SqlRow[]): {
     for (let index = 0; `id_${index}` in row; index++) {
       const id = textOrNullIn(row, `id_${index}`);
       if (id === null) continue;
-      from = firstHeld(from, { createdAt: textIn(row, `created_at_${index}`), id: id as OutboxRowId });
+      const first: OutboxPosition = { createdAt: textIn(row, `created_at_${index}`), id: id as OutboxRowId };
+      if (isHolding(first, index === pendingFirst)) from = firstHeld(from, first);
     }
     if (from !== null) heldFrom.set(textIn(row, "grouped"), from);
   }

@@ -17,6 +17,10 @@ export interface MysqlTable {
   readonly schema: string | null;
   readonly rowsName: string;
   readonly controlName: string;
+  /**
+   * By what is looked at in order; by group, whether it is held; by what waits, so that exhausted rows cost nothing.
+   */
+  readonly indexes: Readonly<Record<"look" | "group" | "retry", string>>;
 }
 
 export function mysqlTable(form: OutboxForm, table: string): MysqlTable {
@@ -31,6 +35,7 @@ export function mysqlTable(form: OutboxForm, table: string): MysqlTable {
     schema,
     rowsName: name,
     controlName,
+    indexes: { look: `${name}_look`, group: `${name}_group`, retry: `${name}_retry` },
   };
 }
 
@@ -74,12 +79,11 @@ interface Index {
   readonly columns: string;
 }
 
-/** By what is looked at in order; by group, whether it is held; by what waits, so that exhausted rows cost nothing. */
-export function mysqlIndexes({ form, rowsName }: MysqlTable): readonly Index[] {
+export function mysqlIndexes({ form, indexes }: MysqlTable): readonly Index[] {
   return [
-    { name: `${rowsName}_look`, columns: `(status, created_at, id, ${form.group})` },
-    { name: `${rowsName}_group`, columns: `(${form.group}, status, created_at, id)` },
-    { name: `${rowsName}_retry`, columns: "(status, retry_count, updated_at)" },
+    { name: indexes.look, columns: `(status, created_at, id, ${form.group})` },
+    { name: indexes.group, columns: `(${form.group}, status, created_at, id)` },
+    { name: indexes.retry, columns: "(status, retry_count, updated_at)" },
   ];
 }
 

@@ -12,12 +12,7 @@ export async function makeMysqlTables(database: MysqlDatabase, table: MysqlTable
   for (const [name, type] of Object.entries(wanted)) {
     if (!known.has(name)) await database.run(`ALTER TABLE ${table.rows} ADD COLUMN ${name} ${type}`);
   }
-  const there = await database.rows(
-    `SELECT DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
-     WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?`,
-    [table.schema, table.rowsName],
-  );
-  const indexes = new Set(there.map((row) => textIn(row, "name")));
+  const indexes = await indexesOf(database, table);
   for (const { name, columns: of } of mysqlIndexes(table)) {
     if (!indexes.has(name)) await database.run(`CREATE INDEX ${name} ON ${table.rows} ${of}`);
   }
@@ -29,6 +24,14 @@ export async function verifyMysqlTables(database: MysqlDatabase, table: MysqlTab
   if (known.size === 0) throw tablesMissing(table.rowsName, []);
   const missing = Object.keys(mysqlColumns[table.form.form]).filter((name) => !known.has(name));
   if (missing.length > 0) throw tablesMissing(table.rowsName, missing);
+  const indexes = await indexesOf(database, table);
+  const unknown = mysqlIndexes(table).filter(({ name }) => !indexes.has(name));
+  if (unknown.length > 0) {
+    throw tablesMissing(
+      table.rowsName,
+      unknown.map(({ name }) => `the index ${name}`),
+    );
+  }
   const control = await columnsOf(database, table, table.controlName);
   if (control.size === 0) throw tablesMissing(table.controlName, []);
 }
@@ -40,4 +43,13 @@ async function columnsOf(database: MysqlDatabase, { schema }: MysqlTable, name: 
     [schema, name],
   );
   return new Set(rows.map((row) => textIn(row, "name").toLowerCase()));
+}
+
+async function indexesOf(database: MysqlDatabase, { schema, rowsName }: MysqlTable): Promise<ReadonlySet<string>> {
+  const rows = await database.rows(
+    `SELECT DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
+     WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?`,
+    [schema, rowsName],
+  );
+  return new Set(rows.map((row) => textIn(row, "name")));
 }
