@@ -6,7 +6,12 @@
  * answers 500, and the delivery comes again.
  */
 import { bytesOf, readIterable } from "./webhooks/received-body.ts";
-import { answerWebhook, type HandleWebhook, type WebhookHandlerOptions } from "./webhooks/webhook-handler.ts";
+import {
+  answerWebhook,
+  type HandleWebhook,
+  type PlainAnswer,
+  type WebhookHandlerOptions,
+} from "./webhooks/webhook-handler.ts";
 
 /** What is used of the request of Express, or of Node. */
 export interface ExpressRequest extends AsyncIterable<unknown> {
@@ -40,19 +45,26 @@ export function expressWebhooks<Request extends ExpressRequest>(
   handle: HandleWebhook<Request>,
 ): (request: Request, response: ExpressResponse, next: (error?: unknown) => void) => void {
   return (request, response, next) => {
-    receive(request, response).catch(next);
+    void receive(request, response, next);
   };
 
-  async function receive(request: Request, response: ExpressResponse): Promise<void> {
-    const { method = "GET", headers } = request;
-    const read = (maxBytes: number): Promise<Uint8Array | null> => readExpress(request, maxBytes);
-    const answer = await answerWebhook({ method, headers, read }, options, (webhook) => handle(webhook, request));
-    response.statusCode = answer.status;
-    for (const [name, value] of Object.entries(answer.headers)) response.setHeader(name, value);
-    // What was not read of a body that is too large would be taken for the next request.
-    if (answer.status === 413) response.setHeader("connection", "close");
-    response.end(answer.body ?? undefined);
+  async function receive(request: Request, response: ExpressResponse, next: (error?: unknown) => void): Promise<void> {
+    try {
+      const { method = "GET", headers } = request;
+      const read = (maxBytes: number): Promise<Uint8Array | null> => readExpress(request, maxBytes);
+      send(response, await answerWebhook({ method, headers, read }, options, (webhook) => handle(webhook, request)));
+    } catch (error) {
+      next(error);
+    }
   }
+}
+
+function send(response: ExpressResponse, { status, headers, body }: PlainAnswer): void {
+  response.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  // What was not read of a body that is too large would be taken for the next request.
+  if (status === 413) response.setHeader("connection", "close");
+  response.end(body ?? undefined);
 }
 
 async function readExpress(request: ExpressRequest, maxBytes: number): Promise<Uint8Array | null> {

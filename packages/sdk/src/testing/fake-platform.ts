@@ -150,16 +150,20 @@ async function accept(state: State, body: unknown, isBatch: boolean): Promise<Re
   if (isMembers(body) && Array.isArray(body["items"])) {
     return Response.json({ results: accepted.map(({ event }) => ({ id: event.id, status: "SUCCESS" })) });
   }
-  const events = accepted.map(({ event: { data: _, ...event }, duplicate }) => ({ ...event, duplicate }));
+  const events = accepted.map(({ event, duplicate }) => ({ ...event, data: undefined, duplicate }));
   const duplicateCount = accepted.filter(({ duplicate }) => duplicate).length;
   return Response.json({ count: events.length, duplicateCount, events }, { status: 201 });
 }
 
 function listOf(body: unknown, isBatch: boolean): readonly unknown[] | null {
-  if (Array.isArray(body)) return body;
+  if (isList(body)) return body;
   if (!isBatch) return [body];
   const list = isMembers(body) ? (body["events"] ?? body["items"]) : null;
-  return Array.isArray(list) ? list : null;
+  return isList(list) ? list : null;
+}
+
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value);
 }
 
 /** Of our own JSON or of a CloudEvent, whose attributes are in lower case. */

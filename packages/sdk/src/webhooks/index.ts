@@ -20,6 +20,7 @@ export {
 } from "./verify-webhook.ts";
 export {
   webhookHandler,
+  type HandlerResult,
   type HandleWebhook,
   type NotYet,
   type OwnStatus,

@@ -28,7 +28,12 @@ const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const otherSecret = "whsec_plJ3nmyCDGBKInavdOK15jsl";
 const nowMs = 1_767_225_600_000;
 
-async function signed(body = '{"n":1}'): Promise<ReceivedWebhook> {
+interface Signed {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+async function signed(body = '{"n":1}'): Promise<Signed> {
   const timestamp = nowMs / 1_000;
   const signature = await signWebhook(secret, { id: "job_1", timestamp, body });
   const headers = {
@@ -43,10 +48,8 @@ async function signed(body = '{"n":1}'): Promise<ReceivedWebhook> {
   return { headers, body };
 }
 
-function requestOf({ headers, body }: ReceivedWebhook): Request {
-  const given = new Headers();
-  for (const [name, value] of Object.entries(headers)) given.set(name, String(value));
-  return new Request("http://receiver.test/", { method: "POST", headers: given, body: String(body) });
+function requestOf({ headers, body }: Signed): Request {
+  return new Request("http://receiver.test/", { method: "POST", headers, body });
 }
 
 describe("vectors", () => {
@@ -107,14 +110,8 @@ describe("a request", () => {
 
   test("may be one whose length nobody told", async () => {
     const { headers, body } = await signed();
-    const stream = new Blob([String(body)]).stream();
-    const request = new Request("http://receiver.test/", {
-      method: "POST",
-      headers: requestOf({ headers, body }).headers,
-      body: stream,
-      duplex: "half",
-    } as RequestInit);
-    request.headers.delete("content-length");
+    const init = { method: "POST", headers, body: new Blob([body]).stream(), duplex: "half" };
+    const request = new Request("http://receiver.test/", init as RequestInit);
     assert.equal((await verifyWebhook(request, secret, { nowMs })).kind, "verified");
   });
 
@@ -179,7 +176,7 @@ describe("secrets", () => {
 
   test("and signatures are tried all, up to 32 signatures", async () => {
     const received = await signed();
-    const { "webhook-signature": good = "" } = received.headers as Record<string, string>;
+    const { "webhook-signature": good = "" } = received.headers;
     const among = async (before: number): Promise<string> => {
       const headers = { ...received.headers, "webhook-signature": `${"v1,AAAA ".repeat(before)}${good}` };
       return (await verifyWebhook({ ...received, headers }, [otherSecret, secret], { nowMs })).kind;

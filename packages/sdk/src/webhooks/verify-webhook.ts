@@ -100,7 +100,7 @@ export class WebhookRefusedError extends Error {
  *
  * @example
  * ```ts
- * const verification = await verifyWebhook(request, process.env.WEBHOOK_SECRET);
+ * const verification = await verifyWebhook(request, secret);
  * if (verification.kind === "refused") return new Response(verification.message, { status: 401 });
  * console.log(verification.webhook.eventType, verification.webhook.data());
  * ```
@@ -204,10 +204,12 @@ function digestsOf({ scheme, signature }: Claim): readonly Uint8Array[] {
 }
 
 async function secretsOf(source: SecretSource, headers: Headers): Promise<readonly string[]> {
-  const found =
-    typeof source === "function" ? ((await source(headers.get("x-flowcatalyst-subscription-id"))) ?? []) : source;
-  const secrets = typeof found === "string" ? [found] : found;
-  if (!Array.isArray(secrets) || (typeof source !== "function" && secrets.length === 0)) {
+  const isFunction = typeof source === "function";
+  const found = isFunction ? ((await source(headers.get("x-flowcatalyst-subscription-id"))) ?? []) : source;
+  if (typeof found === "string") return [found];
+  // Whoever calls this without types may have given nothing at all.
+  const secrets: readonly string[] | null | undefined = found;
+  if (secrets === null || secrets === undefined || (!isFunction && secrets.length === 0)) {
     throw new TypeError("no secret was given to verify webhooks with: is its environment variable set?");
   }
   return secrets;

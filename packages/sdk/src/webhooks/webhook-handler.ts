@@ -31,11 +31,11 @@ export interface OwnStatus {
 /** What the application says of a webhook; nothing at all: it is delivered. */
 export type WebhookAnswer = NotYet | OwnStatus | undefined;
 
+/** What the application's part returns. */
+export type HandlerResult = WebhookAnswer | void | Promise<WebhookAnswer | void>;
+
 /** The application's part. `context` is what the framework gives its handlers. */
-export type HandleWebhook<Context> = (
-  webhook: Webhook,
-  context: Context,
-) => WebhookAnswer | void | Promise<WebhookAnswer | void>;
+export type HandleWebhook<Context> = (webhook: Webhook, context: Context) => HandlerResult;
 
 /** How webhooks are received. */
 export interface WebhookHandlerOptions extends Omit<VerifyOptions, "nowMs"> {
@@ -85,7 +85,7 @@ export function webhookHandler(
 export async function answerWebhook(
   request: PlainRequest,
   options: WebhookHandlerOptions,
-  handle: (webhook: Webhook) => ReturnType<HandleWebhook<never>>,
+  handle: (webhook: Webhook) => HandlerResult,
 ): Promise<PlainAnswer> {
   const { secrets, now, onRefused, ...rest } = options;
   if (request.method !== "POST") return { status: 405, headers: { allow: "POST" }, body: null };
