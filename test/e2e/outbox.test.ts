@@ -39,7 +39,7 @@ beforeAll(async () => {
   sandbox.defer(() => receiver.stop());
   platform = await sandbox.start();
 }, 30_000);
-afterAll(() => sandbox.end());
+afterAll(() => sandbox.end(), 30_000);
 
 async function applicationOn(engine: "postgres" | "sqlite"): Promise<Application> {
   if (engine === "sqlite") {
@@ -94,7 +94,7 @@ describe.each(engines)("on %s", (engine) => {
       const faulty = startFaultyPlatform(platform.apiUrl, (request) => treatments[request % 4] ?? "pass");
       sandbox.defer(() => faulty.stop());
       const world = await setup(engine, { name: `faulty-${engine}`, sendsTo: faulty.url });
-      await world.place({ orders: 400, random: seededRandom(seed), pauseMs: 2 });
+      await world.place({ orders: 200, random: seededRandom(seed), pauseMs: 2 });
       await closes(world);
       expect(faulty.counts.refuse).toBeGreaterThan(0);
       expect(faulty.counts.lose).toBeGreaterThan(0);

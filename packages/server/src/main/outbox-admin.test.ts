@@ -1,0 +1,98 @@
+import { afterEach, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openOutboxOperations, type OutboxOperations } from "./outbox-admin.ts";
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+async function setup(): Promise<{ operations: OutboxOperations; path: string }> {
+  const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-outbox-"));
+  closing.push(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, "app.db");
+  const operations = await openOutboxOperations({
+    env: {},
+    flags: { outboxDbUrl: `sqlite:${path}` },
+    isTerminal: false,
+  });
+  closing.push(() => operations.close());
+  return { operations, path };
+}
+
+/** Rows of these states, in this order; their ids are `r1`, `r2` and so on. */
+function insert(path: string, states: readonly number[]): void {
+  const database = new Database(path);
+  const statement = database.query(
+    "INSERT INTO outbox_messages (id, type, payload, status) VALUES (?, 'EVENT', '{}', ?)",
+  );
+  database.transaction(() => {
+    for (const [index, status] of states.entries()) statement.run(`r${index + 1}`, status);
+  })();
+  database.close();
+}
+
+function faultOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => "no fault",
+    (error: unknown) => error,
+  );
+}
+
+const signal = new AbortController().signal;
+
+test("the settings must name a table; one that is not there says how it is made", async () => {
+  const nowhere = openOutboxOperations({ env: {}, flags: {}, isTerminal: false });
+  expect(await faultOf(nowhere)).toMatchObject({ code: "CONFIG_INVALID" });
+  const { operations, path } = await setup();
+  new Database(path).run("CREATE TABLE orders (id integer)");
+  expect(await faultOf(operations.status())).toMatchObject({
+    code: "CONFIG_INVALID",
+    message: expect.stringContaining("outbox init"),
+  });
+});
+
+test("made once or twice, it is empty, and its statements are told", async () => {
+  const { operations } = await setup();
+  await operations.init();
+  await operations.init();
+  expect(operations.ddl().join("\n")).toContain("outbox_messages");
+  expect(await operations.status()).toMatchObject({ mode: "platform", paused: false, processor: null, pending: 0 });
+});
+
+test("rows are listed by names of states, page by page; a cursor that is none is refused", async () => {
+  const { operations, path } = await setup();
+  await operations.init();
+  insert(path, [0, 3, 0, 2, 1]);
+  const query = { states: ["PENDING", "INTERNAL_ERROR"], group: undefined, limit: 2 } as const;
+  const first = await operations.list({ ...query, cursor: undefined });
+  const second = await operations.list({ ...query, cursor: first.nextCursor });
+  expect([...first.items, ...second.items].map(({ id, status }) => [id, status])).toEqual([
+    ["r1", "PENDING"],
+    ["r2", "INTERNAL_ERROR"],
+    ["r3", "PENDING"],
+  ]);
+  expect(second.nextCursor).toBeUndefined();
+  for (const cursor of ["", "x", Buffer.from("[1]").toString("base64url")]) {
+    expect(await faultOf(operations.list({ ...query, cursor }))).toMatchObject({ code: "USAGE_INVALID" });
+  }
+});
+
+test("more rows than a step holds are all skipped, and all retried; an interrupt ends between steps", async () => {
+  const { operations, path } = await setup();
+  await operations.init();
+  insert(path, [...Array.from({ length: 1_500 }, () => 3), 9, 1]);
+  const which = { kind: "states", states: ["INTERNAL_ERROR"], group: undefined } as const;
+  expect(await operations.count(which)).toBe(1_500);
+  const interrupted = operations.change({ act: "skip", which, reason: "no" }, AbortSignal.abort());
+  expect(await faultOf(interrupted)).toMatchObject({ name: "AbortError" });
+  expect(await operations.change({ act: "skip", which, reason: "no" }, signal)).toBe(1_500);
+  const skipped = { kind: "states", states: ["BAD_REQUEST"], group: undefined } as const;
+  expect(await operations.change({ act: "retry", which: skipped }, signal)).toBe(1_500);
+  expect(await operations.status()).toMatchObject({ pending: 1_500, inProgress: 1, refused: 0 });
+  const named = { kind: "ids", ids: ["r1", "r1501", "r1502", "nobody"] } as const;
+  expect(await operations.change({ act: "skip", which: named, reason: "no" }, signal)).toBe(1);
+});
