@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MatrixLine } from "../packages/server/src/ports/queue-matrix.fixture.ts";
-import { formatMatrix, matrixOf, readMatrix, type Cell } from "./conformance-matrix.ts";
+import { formatMatrix, matrixOf, readMatrices, type Cell } from "./conformance-matrix.ts";
 import { ROOT } from "./run-command.ts";
 
 let folders: string[] = [];
@@ -82,13 +82,25 @@ test("prints within 110 columns, every word of title and cell readable, unknown 
   expect(text).toEndWith("cells: 1 passed, 1 not declared, 6 not run, 0 FAILED");
 });
 
+test("outbox sources have a matrix of their own, with their own columns", () => {
+  const path = temporaryFile("lines");
+  const ofSource: MatrixLine = { ...passed("mysql", "a"), family: "outbox sources" };
+  const lines = [passed("nats", "a"), began("mysql", "a"), ofSource];
+  writeFileSync(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const [queues, sources] = readMatrices(path);
+  expect(queues?.family).toBe("queues");
+  expect(sources?.adapters).toEqual(["sqlite", "postgres", "mysql", "mongodb"]);
+  expect(sources?.rows).toEqual([{ suite: "core", title: "a", cells: ["not run", "not run", "passed", "not run"] }]);
+  if (sources !== undefined) expect(formatMatrix(sources)).toStartWith("outbox sources, case by case:");
+});
+
 test("nothing was collected: there is no matrix; half a line is passed over", () => {
-  expect(readMatrix("/nowhere/at/all")).toBeNull();
+  expect(readMatrices("/nowhere/at/all")).toEqual([]);
   const path = temporaryFile("lines");
   writeFileSync(path, "");
-  expect(readMatrix(path)).toBeNull();
+  expect(readMatrices(path)).toEqual([]);
   writeFileSync(path, `${JSON.stringify(passed("nats", "a"))}\n{"kind":"pas`);
-  expect(readMatrix(path)?.rows).toHaveLength(1);
+  expect(readMatrices(path).map(({ rows }) => rows.length)).toEqual([1]);
 });
 
 test("the suite of a queue is collected from its own process: every case it defines has passed", async () => {
@@ -103,7 +115,7 @@ test("the suite of a queue is collected from its own process: every case it defi
   const [output, summary] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   expect({ exitCode: await child.exited, summary }).toMatchObject({ exitCode: 0 });
   expect(output).not.toContain("not declared");
-  const matrix = readMatrix(path);
+  const [matrix] = readMatrices(path);
   const column = matrix?.rows.map(({ cells }) => cells[matrix.adapters.indexOf("sqlite")]) ?? [];
   expect(column.length).toBeGreaterThan(30);
   expect(new Set(column)).toEqual(new Set<Cell>(["passed"]));

@@ -1,5 +1,6 @@
 /**
- * The matrix of case by queue that `npm test` prints: what each case of the conformance suites came to on each queue.
+ * The matrices that `npm test` prints: what each case of the conformance suites came to on each queue, and on each
+ * outbox source.
  *
  * Tests write lines to the file of FC_TEST_MATRIX (packages/server/src/ports/queue-matrix.fixture.ts), from many
  * processes and in any order. A cell is `passed`; `FAILED`, if the case began and did not pass as often;
@@ -9,8 +10,13 @@ import { existsSync, readFileSync } from "node:fs";
 import type { MatrixLine } from "../packages/server/src/ports/queue-matrix.fixture.ts";
 import { textTable } from "./text-table.ts";
 
-/** The columns that are there even if nothing ran for them; others follow. */
-const KNOWN_ADAPTERS = ["sqlite", "postgres", "nats", "sqs-fifo", "sqs-standard", "activemq", "rabbitmq"];
+const QUEUES = "queues";
+
+/** By matrix, the columns that are there even if nothing ran for them; others follow. */
+const KNOWN_ADAPTERS: Readonly<Record<string, readonly string[]>> = {
+  [QUEUES]: ["sqlite", "postgres", "nats", "sqs-fifo", "sqs-standard", "activemq", "rabbitmq"],
+  "outbox sources": ["sqlite", "postgres", "mysql", "mongodb"],
+};
 
 export type Cell = "passed" | "FAILED" | "not declared" | "not run";
 
@@ -22,16 +28,19 @@ export interface MatrixRow {
 }
 
 export interface Matrix {
+  /** What its columns are. */
+  readonly family: string;
   readonly adapters: readonly string[];
   readonly rows: readonly MatrixRow[];
 }
 
-/** Null: no case of any queue ran. */
-export function readMatrix(path: string): Matrix | null {
-  if (!existsSync(path)) return null;
+/** Those of which any case ran. */
+export function readMatrices(path: string): readonly Matrix[] {
+  if (!existsSync(path)) return [];
   const texts = readFileSync(path, "utf8").split("\n");
   const lines = texts.flatMap((text) => lineOf(text) ?? []);
-  return lines.length === 0 ? null : matrixOf(lines);
+  const families = Map.groupBy(lines, ({ family = QUEUES }) => family);
+  return [...families.values()].map((ofFamily) => matrixOf(ofFamily));
 }
 
 /** A process that was killed may leave half a line. */
@@ -48,11 +57,14 @@ function isLine(value: unknown): value is MatrixLine {
   return typeof value === "object" && value !== null && "kind" in value && "adapter" in value && "suite" in value;
 }
 
+/** Of lines of one family. */
 export function matrixOf(lines: readonly MatrixLine[]): Matrix {
   const collected = new Collected();
   for (const line of lines) collected.add(line);
-  const others = [...collected.adapters].filter((name) => !KNOWN_ADAPTERS.includes(name)).toSorted();
-  const adapters = [...KNOWN_ADAPTERS, ...others];
+  const family = lines[0]?.family ?? QUEUES;
+  const known = KNOWN_ADAPTERS[family] ?? [];
+  const others = [...collected.adapters].filter((name) => !known.includes(name)).toSorted();
+  const adapters = [...known, ...others];
   const rows = [...collected.titles].flatMap(([suite, titles]) =>
     [...titles].map((title) => ({
       suite,
@@ -60,7 +72,7 @@ export function matrixOf(lines: readonly MatrixLine[]): Matrix {
       cells: adapters.map((adapter) => collected.cell(adapter, suite, title)),
     })),
   );
-  return { adapters, rows };
+  return { family, adapters, rows };
 }
 
 class Collected {
@@ -104,22 +116,22 @@ const CELL_WIDTH = 8;
 const WIDTH = 110;
 const TITLE_MIN_WIDTH = 30;
 
-/** Within 110 columns, as long as there are no more queues than eight. */
-export function formatMatrix({ adapters, rows }: Matrix): string {
+/** Within 110 columns, as long as there are no more columns than eight. */
+export function formatMatrix({ family, adapters, rows }: Matrix): string {
   const titleWidth = Math.max(WIDTH - adapters.length * (CELL_WIDTH + 1), TITLE_MIN_WIDTH);
   const widths = [titleWidth, ...adapters.map(() => CELL_WIDTH)];
-  const lines = ["queues, case by case:", "", ...textTable([["", ...adapters]], widths)];
+  const lines = [`${family}, case by case:`, "", ...textTable([["", ...adapters]], widths)];
   let suite: string | null = null;
   for (const row of rows) {
     if (row.suite !== suite) lines.push("", `${row.suite}:`);
     ({ suite } = row);
     lines.push(...textTable([[`  ${row.title}`, ...row.cells]], widths));
   }
-  return [...lines, "", totals({ adapters, rows })].join("\n");
+  return [...lines, "", totals(rows)].join("\n");
 }
 
 /** One line, so that what did not run is seen without reading the whole. */
-function totals({ rows }: Matrix): string {
+function totals(rows: readonly MatrixRow[]): string {
   const counts = new Map<Cell, number>();
   for (const cell of rows.flatMap(({ cells }) => cells)) counts.set(cell, (counts.get(cell) ?? 0) + 1);
   const order: readonly Cell[] = ["passed", "not declared", "not run", "FAILED"];

@@ -6,12 +6,13 @@
  * processes too. `--all` names each test that passes, other flags go to `bun test` (`-t PATTERN`). The last line is `N
  * passed, N failed`, with `, N skipped` if there were any, whose names stand before it; the exit code is 1 unless
  * everything else passed. Tests that need a server are skipped where its FC_TEST_*_URL is not set (`scripts/services
- * run -- npm test` sets them). What each case came to on each queue is printed as a matrix, if any of them ran.
+ * run -- npm test` sets them). What each case came to on each queue and outbox source is printed as a matrix, if any
+ * ran.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { formatMatrix, readMatrix } from "./conformance-matrix.ts";
+import { formatMatrix, readMatrices } from "./conformance-matrix.ts";
 import { ROOT, runCommand } from "./run-command.ts";
 import { bunSdkCounts, SDK_SUITES_VARIABLE, sdkSuitesLine } from "./sdk-suites.ts";
 import { skippedTests } from "./skipped-tests.ts";
@@ -86,7 +87,7 @@ async function runTests({ paths, flags }: TestRun): Promise<TestOutcome> {
   }
 }
 
-/** Runs them all; prints in between what is wrong, and at the end what became of each case of each queue. */
+/** Runs them all; prints in between what is wrong, and at the end what became of each case of each queue and source. */
 async function runAll(runs: readonly TestRun[]): Promise<TestOutcome> {
   const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-matrix-"));
   const collected = join(folder, "cases.jsonl");
@@ -103,8 +104,7 @@ async function runAll(runs: readonly TestRun[]): Promise<TestOutcome> {
       sdk = addCounts(sdk, outcome.sdk);
       skipped.push(...outcome.skipped);
     }
-    const matrix = readMatrix(collected);
-    if (matrix !== null) console.log(`\n${formatMatrix(matrix)}`);
+    for (const matrix of readMatrices(collected)) console.log(`\n${formatMatrix(matrix)}`);
     const sdkSuites = sdkSuitesLine(sdk, sdkUnderNode);
     if (sdkSuites !== null) console.log(`\n${sdkSuites}`);
     return { counts, sdk, skipped };
