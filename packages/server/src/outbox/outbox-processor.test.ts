@@ -279,7 +279,7 @@ describe("leadership", () => {
     bench.outbox.insert(...rowsOf(3_000, 2));
     const { promise: asked, resolve: arrived } = Promise.withResolvers<void>();
     const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
-    bench.platform.answer = async () => {
+    bench.platform.answer = async (): Promise<"SUCCESS"> => {
       arrived();
       await goOn;
       return "SUCCESS";
