@@ -12,6 +12,7 @@ import { errorPage } from "./generators/error-page.ts";
 import type { FolderGenerator, Generator } from "./generators/generator.ts";
 import { openApiDocuments } from "./generators/openapi-documents.ts";
 import { queuePromises } from "./generators/queue-promises.ts";
+import { sdkReference } from "./generators/sdk-reference.ts";
 import { sdkIndex, sdkSources } from "./generators/sdk-sources.ts";
 import { ROOT } from "./run-command.ts";
 
@@ -23,7 +24,8 @@ const GENERATORS: readonly Generator[] = [
   ...queuePromises,
   sdkIndex,
 ];
-const FOLDERS: readonly FolderGenerator[] = [sdkSources];
+/** In this order: the reference is made of the sources. */
+const FOLDERS: readonly FolderGenerator[] = [sdkSources, sdkReference];
 
 async function readOrNull(path: string): Promise<string | null> {
   const file = Bun.file(path);

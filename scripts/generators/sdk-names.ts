@@ -62,6 +62,11 @@ export const VARIANTS: Readonly<Record<string, readonly Variant[]>> = {
     { method: "createBatch", body: "CreateEventBatch", answer: "EventBatchAnswer" },
     { method: "createItems", body: "CreateEventItems", answer: "ItemsAnswer" },
   ],
+  createDispatchJobBatch: [
+    { method: "createBatch", body: "CreateDispatchJobBatch", answer: "DispatchJobBatchAnswer" },
+    { method: "createItems", body: "CreateDispatchJobItems", answer: "ItemsAnswer" },
+  ],
+  createAuditLogBatch: [{ method: "createItems", body: "CreateAuditLogItems", answer: "ItemsAnswer" }],
 };
 
 /** Throws when the operation's tag is not known. */

@@ -17,8 +17,7 @@ import { kebab, upperFirst } from "./sdk-names.ts";
 import { apiDocument, methodsOf, type ApiDocument, type SdkMethod } from "./sdk-operations.ts";
 
 const FOLDER = "packages/sdk/src/generated";
-const HEADER =
-  "// Generated from the OpenAPI documents by `npm run generate`; the generator is scripts/generators/sdk-sources.ts.\n";
+const HEADER = "// Generated from the OpenAPI documents by `npm run generate` (scripts/generators/sdk-sources.ts).\n";
 const SHARED = "shared";
 
 interface Sources {
@@ -104,13 +103,7 @@ function withImports({ homes }: Sources, home: string, text: string): string {
 function resourceFile(sources: Sources, resource: string): string {
   const methods = sources.methods.filter((method) => method.resource === resource);
   const name = apiName(resource);
-  const queries = methods.flatMap(({ query, summary, httpMethod, path }) =>
-    query === null
-      ? []
-      : [
-          `${comment(`Query of \`${httpMethod} ${path}\`: ${summary}.`)}export interface ${query.type} {\n${query.members}}\n`,
-        ],
-  );
+  const queries = methods.map(queryType);
   const text = `${typesAt(sources, resource)}
 ${queries.join("\n")}
 ${comment(`Operations on \`${resource}\`, one method each.`)}export interface ${name} {
@@ -123,6 +116,13 @@ ${methods.map(implementation).join("")}  };
 }
 `;
   return `${HEADER}${supportImports(text)}${withImports(sources, resource, text)}`;
+}
+
+/** Nothing for a method without a query. */
+function queryType({ query, summary, httpMethod, path }: SdkMethod): string {
+  if (query === null) return "";
+  const about = comment(`Query of \`${httpMethod} ${path}\`: ${summary}.`);
+  return `${about}export interface ${query.type} {\n${query.members}}\n`;
 }
 
 function supportImports(text: string): string {

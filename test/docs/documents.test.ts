@@ -9,7 +9,7 @@ import { createShellSession, withPorts, type ShellSession } from "./shell-sessio
 /** What a reader does with the documents: follow the links, and paste the commands. */
 const documents = [
   ...new Bun.Glob("*.md").scanSync({ cwd: root }),
-  ...Array.from(new Bun.Glob("docs/**/*.md").scanSync({ cwd: root })),
+  ...Array.from(new Bun.Glob("{docs,examples}/**/*.md").scanSync({ cwd: root })),
 ].toSorted();
 
 const soonMs = 10_000;
@@ -89,7 +89,8 @@ async function follow(block: Block, session: ShellSession): Promise<void> {
   for (const { name, text } of block.markers) if (name === "shows") expect(output).toContain(session.translated(text));
 }
 
-const shellDocuments = documents.filter((path) => blocksOf(path).some(isShell));
+/** The commands of examples start what the tests of the examples start. */
+const shellDocuments = documents.filter((path) => !path.startsWith("examples/") && blocksOf(path).some(isShell));
 
 describe.each(shellDocuments)("commands of %s", (path) => {
   const blocks = blocksOf(path).filter(isShell);
@@ -119,7 +120,7 @@ describe.each(shellDocuments)("commands of %s", (path) => {
 });
 
 test("markers are known ones", () => {
-  const known = new Set(["not run", "shows", "shows soon", "handler"]);
+  const known = new Set(["not run", "shows", "shows soon", "handler", "ddl", "from"]);
   const unknown = documents.flatMap((path) =>
     blocksOf(path).flatMap(({ line, markers }) =>
       markers.filter(({ name }) => !known.has(name)).map(({ name }) => `${path}:${line}: ${name}`),

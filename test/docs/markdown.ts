@@ -10,7 +10,8 @@ export const root = resolve(import.meta.dir, "../..");
  * - `not run: REASON`: it is not executed;
  * - `shows: TEXT`: what it prints must hold this;
  * - `shows soon: TEXT`: the same, asked again and again for a while;
- * - `handler`: TypeScript that exports a function `receive`.
+ * - `handler`: TypeScript that exports a function `receive`;
+ * - `ddl: ENGINE`, `from: FILE`: it is what that prints, or stands in that file.
  */
 export interface Block {
   readonly language: string;
@@ -72,17 +73,19 @@ export function ownLinksOf(path: string): readonly Link[] {
     .filter(({ target }) => !/^[a-z]+:/.test(target));
 }
 
-/** Anchors of headings, made as GitHub makes them. */
+/** Anchors of headings, made as GitHub makes them (a repeated one is numbered), and those that stand as HTML. */
 export function anchorsOf(path: string): ReadonlySet<string> {
-  const headings = readDocument(path).matchAll(/^#+ (.+)$/gm);
-  return new Set(
-    Array.from(headings, ([, heading = ""]) =>
-      heading
-        .toLowerCase()
-        .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
-        .replaceAll(" ", "-"),
-    ),
-  );
+  const text = readDocument(path);
+  const found = new Set(Array.from(text.matchAll(/<a id="([^"]+)">/g), ([, id = ""]) => id));
+  const repeats = new Map<string, number>();
+  for (const [, heading = ""] of text.matchAll(/^#+ (.+)$/gm)) {
+    const plain = heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "");
+    const anchor = plain.replaceAll(" ", "-");
+    const before = repeats.get(anchor) ?? 0;
+    repeats.set(anchor, before + 1);
+    found.add(before === 0 ? anchor : `${anchor}-${before}`);
+  }
+  return found;
 }
 
 /** Rows of all tables, as cells, without heads. */

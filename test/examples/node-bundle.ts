@@ -36,7 +36,7 @@ export async function bundleForNode(sources: readonly string[]): Promise<NodeBun
       });
       const [output] = built.outputs;
       if (!built.success || output === undefined)
-        throw new Error(`${source} cannot be bundled: ${built.logs.join("\n")}`);
+        throw new Error(`${source} cannot be bundled: ${built.logs.map(String).join("\n")}`);
       files.push(output.path);
     }
     return { folder, files, remove };

@@ -5,8 +5,8 @@ import { nodeCounts, tellNodeCounts } from "../../scripts/sdk-suites.ts";
 import { bundleForNode, type NodeBundle } from "../examples/node-bundle.ts";
 
 /**
- * The SDK's own tests once more, under Node and against what is published: they are written with `node:test`, and import
- * the SDK by its public names. Those about `bun:sqlite` need Bun, and say so by that import.
+ * The SDK's own tests once more, under Node and against what is published: they are written with `node:test`, and
+ * import the SDK by its public names. Those about `bun:sqlite` need Bun, and say so by that import.
  */
 const SOURCES = join(import.meta.dir, "../../packages/sdk/src");
 const suiteTimeoutMs = 120_000;

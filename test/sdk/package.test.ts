@@ -1,10 +1,14 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { dirname, join, resolve } from "node:path";
 import { createContext, SourceTextModule, type Module } from "node:vm";
+import type * as sdk from "@flowcatalyst/sdk";
 import { builtSdk } from "../../scripts/build-sdk.ts";
 import { runCommand } from "../../scripts/run-command.ts";
 
-/** What is published of the SDK: that tools for packages find nothing wrong, and that it runs wherever the web's APIs are. */
+/**
+ * What is published of the SDK: that tools for packages find nothing wrong, and that it runs wherever the web's APIs
+ * are.
+ */
 const buildTimeoutMs = 120_000;
 const toolTimeoutMs = 60_000;
 let folder: string;
@@ -110,7 +114,7 @@ describe("every entry", () => {
       await module.evaluate();
       expect(Object.keys(module.namespace)).not.toBeEmpty();
     }
-    const { createClient } = (await load(join(folder, "index.js"))).namespace as typeof import("@flowcatalyst/sdk");
+    const { createClient } = (await load(join(folder, "index.js"))).namespace as Pick<typeof sdk, "createClient">;
     const sent: Request[] = [];
     const answer = (url: string, init: RequestInit): Promise<Response> => {
       sent.push(new Request(url, init));

@@ -5,9 +5,9 @@
  * application, makes no second event. CloudEvents have their `(source, id)` for it.
  *
  * Many events go in requests of at most 1,000 events and about 8 MiB, one after the other, so that the order within a
- * group is the order given. What the server could not take for now is sent again before the next request goes out. If it
- * stays so, nothing more is sent and `PublishBatchError` says what became of each event: its `unpublished` events carry
- * the ids they were sent under, so publishing them again is safe.
+ * group is the order given. What the server could not take for now is sent again before the next request goes out. If
+ * it stays so, nothing more is sent and `PublishBatchError` says what became of each event: its `unpublished` events
+ * carry the ids they were sent under, so publishing them again is safe.
  */
 import type { EventOf } from "./event-types.ts";
 import { FlowCatalystError } from "./flow-catalyst-error.ts";
@@ -171,23 +171,26 @@ interface Publishing {
 
 /** Publishes until everything is sent, or something stays unsettled; gives the request's error then, if it was one. */
 async function publishPortions(publishing: Publishing): Promise<FlowCatalystError | null> {
-  for (const { start, texts } of portions(publishing.events)) {
+  for (const portion of portions(publishing.events)) {
     try {
-      if (!(await publishPortion(publishing, start, texts))) return null;
+      if (!(await publishPortion(publishing, portion))) return null;
     } catch (error) {
       if (!(error instanceof FlowCatalystError)) throw error;
-      for (let at = start; at < start + texts.length; at += 1) {
-        if (publishing.results[at]?.kind === "failed")
-          publishing.results[at] = { kind: "failed", message: error.message };
-      }
+      markFailed(publishing.results, portion, error.message);
       return error;
     }
   }
   return null;
 }
 
+function markFailed(results: PublishResult[], { start, texts }: Portion, message: string): void {
+  for (let at = start; at < start + texts.length; at += 1) {
+    if (results[at]?.kind === "failed") results[at] = { kind: "failed", message };
+  }
+}
+
 /** True when each of them is published or refused. */
-async function publishPortion(publishing: Publishing, start: number, texts: readonly string[]): Promise<boolean> {
+async function publishPortion(publishing: Publishing, { start, texts }: Portion): Promise<boolean> {
   const { http, events, results, options } = publishing;
   let open = texts.map((_, at) => at);
   for (let retry = 0; ; retry += 1) {
@@ -210,7 +213,7 @@ async function publishPortion(publishing: Publishing, start: number, texts: read
 function resultsOf(answer: unknown, count: number): readonly unknown[] {
   const given = typeof answer === "object" && answer !== null && "results" in answer ? answer.results : undefined;
   if (Array.isArray(given) && given.length === count) return given;
-  const message = `${count} events were sent and not as many answered: this is no FlowCatalyst platform, or another version`;
+  const message = `${count} events were sent and not as many answered: this is no platform, or another version of it`;
   throw new FlowCatalystError({ code: "UNEXPECTED_ANSWER", message, status: 200 });
 }
 

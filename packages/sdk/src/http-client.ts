@@ -10,9 +10,9 @@
  *   again: reads, what carries an idempotency key (every POST of the platform's API does unless it has a key of its own
  *   kind), and changes without `ifMatch`.
  *
- * Between two tries it waits as long as `Retry-After` says, in either of its forms, else 200 ms doubling to 10 s, less up
- * to half of it by chance, so that clients that failed together do not come back together. A server that asks for more
- * than a minute is not waited for: the error says how long (`retryAfterMs`).
+ * Between two tries it waits as long as `Retry-After` says, in either of its forms, else 200 ms doubling to 10 s, less
+ * up to half of it by chance, so that clients that failed together do not come back together. A server that asks for
+ * more than a minute is not waited for: the error says how long (`retryAfterMs`).
  */
 import { FlowCatalystError, type RequestFault } from "./flow-catalyst-error.ts";
 import type { KeyedChangeOptions, Operation } from "./operation.ts";
@@ -88,7 +88,11 @@ export class HttpClient {
     }
   }
 
-  /** Waits before a repeat: as long as was asked for, else longer each time. */
+  /**
+   * Waits before a repeat: as long as was asked for, else longer each time.
+   *
+   * @internal
+   */
   async backOff(retry: number, { askedMs, signal }: BackOff): Promise<void> {
     const full = Math.min(firstRetryDelayMs * 2 ** retry, maxRetryDelayMs);
     await pause(askedMs ?? full * (1 - Math.random() / 2), this.#stopOf(signal));

@@ -1,8 +1,8 @@
 const msPerSecond = 1_000;
 
 /**
- * What a `Retry-After` header asks for, in milliseconds from now; null if there is none that can be read. It is a number
- * of seconds or an HTTP date, whose moment may be past already.
+ * What a `Retry-After` header asks for, in milliseconds from now; null if there is none that can be read. It is a
+ * number of seconds or an HTTP date, whose moment may be past already.
  */
 export function retryAfterMs(header: string | null, nowMs: number): number | null {
   const text = header?.trim() ?? "";

@@ -1,4 +1,4 @@
-// Generated from the OpenAPI documents by `npm run generate`; the generator is scripts/generators/sdk-sources.ts.
+// Generated from the OpenAPI documents by `npm run generate` (scripts/generators/sdk-sources.ts).
 import { pathSegment, type CallOptions, type KeyedOptions, type Send } from "../operation.ts";
 import { itemsByCursor } from "../pages.ts";
 import type { ItemsAnswer } from "./shared.ts";
@@ -64,7 +64,7 @@ export interface ListAuditLogsQuery {
 /** Operations on `auditLogs`, one method each. */
 export interface AuditLogsApi {
   /** Add up to 500 audit logs. `POST /api/audit-logs/batch` */
-  createBatch(body: CreateAuditLogItems, options?: KeyedOptions): Promise<ItemsAnswer>;
+  createItems(body: CreateAuditLogItems, options?: KeyedOptions): Promise<ItemsAnswer>;
 
   /** List audit logs, newest first. `GET /api/audit-logs` */
   list(query?: ListAuditLogsQuery, options?: CallOptions): Promise<AuditLogList>;
@@ -78,7 +78,7 @@ export interface AuditLogsApi {
 /** Makes them of something that sends. */
 export function auditLogsApi(send: Send): AuditLogsApi {
   const api: AuditLogsApi = {
-    createBatch: (body, options) => send({ method: "POST", path: "/api/audit-logs/batch", body, keyed: true, options }),
+    createItems: (body, options) => send({ method: "POST", path: "/api/audit-logs/batch", body, keyed: true, options }),
     list: (query, options) => send({ method: "GET", path: "/api/audit-logs", query: { ...query }, options }),
     all: (query, options) => itemsByCursor((cursor) => api.list({ ...query, cursor }, options), query?.cursor),
     get: (id, options) => send({ method: "GET", path: `/api/audit-logs/${pathSegment(id)}`, options }),

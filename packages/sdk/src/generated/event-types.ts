@@ -1,4 +1,4 @@
-// Generated from the OpenAPI documents by `npm run generate`; the generator is scripts/generators/sdk-sources.ts.
+// Generated from the OpenAPI documents by `npm run generate` (scripts/generators/sdk-sources.ts).
 import {
   pathSegment,
   type CallOptions,

@@ -1,4 +1,4 @@
-// Generated from the OpenAPI documents by `npm run generate`; the generator is scripts/generators/sdk-sources.ts.
+// Generated from the OpenAPI documents by `npm run generate` (scripts/generators/sdk-sources.ts).
 import { pathSegment, type CallOptions, type KeyedOptions, type Send } from "../operation.ts";
 import { itemsByCursor, itemsByNumber } from "../pages.ts";
 import type { DispatchJob, DispatchJobList, DispatchMode, FilterOption, ItemsAnswer, RetryIn } from "./shared.ts";
@@ -131,10 +131,10 @@ export interface JobsApi {
   all(query?: ListDispatchJobsQuery, options?: CallOptions): AsyncGenerator<DispatchJob, void, undefined>;
 
   /** Create up to 500 jobs. `POST /api/dispatch/jobs/batch` */
-  createBatch(
-    body: CreateDispatchJobBatch | CreateDispatchJobItems,
-    options?: KeyedOptions,
-  ): Promise<ItemsAnswer | DispatchJobBatchAnswer>;
+  createBatch(body: CreateDispatchJobBatch, options?: KeyedOptions): Promise<DispatchJobBatchAnswer>;
+
+  /** Create up to 500 jobs. `POST /api/dispatch/jobs/batch` */
+  createItems(body: CreateDispatchJobItems, options?: KeyedOptions): Promise<ItemsAnswer>;
 
   /** Read a job. `GET /api/dispatch/jobs/{id}` */
   get(id: string, options?: CallOptions): Promise<DispatchJob>;
@@ -166,6 +166,8 @@ export function jobsApi(send: Send): JobsApi {
     list: (query, options) => send({ method: "GET", path: "/api/dispatch/jobs", query: { ...query }, options }),
     all: (query, options) => itemsByCursor((cursor) => api.list({ ...query, cursor }, options), query?.cursor),
     createBatch: (body, options) =>
+      send({ method: "POST", path: "/api/dispatch/jobs/batch", body, keyed: true, options }),
+    createItems: (body, options) =>
       send({ method: "POST", path: "/api/dispatch/jobs/batch", body, keyed: true, options }),
     get: (id, options) => send({ method: "GET", path: `/api/dispatch/jobs/${pathSegment(id)}`, options }),
     attempts: (id, query, options) =>

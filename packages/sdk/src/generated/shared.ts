@@ -1,4 +1,4 @@
-// Generated from the OpenAPI documents by `npm run generate`; the generator is scripts/generators/sdk-sources.ts.
+// Generated from the OpenAPI documents by `npm run generate` (scripts/generators/sdk-sources.ts).
 
 /** Body of the webhook: the data alone, or a CloudEvents JSON envelope. */
 export type DeliveryFormat = "data" | "cloudevents";
