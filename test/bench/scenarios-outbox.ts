@@ -14,8 +14,8 @@ import { judge, sum, type Scenario, type ScenarioOptions } from "./scenarios.ts"
  *
  * Two phases, each with its own ledger and its own subscription:
  *
- * - `backlog`: the rows are committed before the processor starts. Two figures, both from before its start: rows a second
- *   until the last one is marked as taken, and deliveries a second until the last one has arrived.
+ * - `backlog`: the rows are committed before the processor starts. Two figures, both from before its start: rows a
+ *   second until the last one is marked as taken, and deliveries a second until the last one has arrived.
  * - `live`: one transaction for each row, 200 a second, open loop. Latency is from when the transaction was due to the
  *   arrival of the webhook, so that the commit itself is in it.
  */

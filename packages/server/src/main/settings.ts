@@ -307,8 +307,8 @@ const outboxBehaviourSettings = {
     flag: "--mode",
     section: "Outbox",
     description:
-      "`platform`: rows of `outbox_messages` go to the platform. `router`: rows of the older table `outbox` go to the " +
-      "router.",
+      "`platform`: rows of `outbox_messages` go to the platform. " +
+      "`router`: rows of the older table `outbox` go to the router.",
     default: "platform",
     aliases: ["OUTBOX_MODE"],
   }),
