@@ -126,7 +126,8 @@ function asked({ form, rows, indexes }: MysqlTable, parts: QuestionParts): Quest
   const columns = (column: string): string =>
     parts.firsts
       .map(({ condition }, index) => {
-        const first = `SELECT f.${column} FROM ${rows} f FORCE INDEX (${indexes.group}) WHERE f.${form.group} = g.grouped AND ${condition}
+        const first = `SELECT f.${column} FROM ${rows} f FORCE INDEX (${indexes.group})
+          WHERE f.${form.group} = g.grouped AND ${condition}
           ORDER BY f.created_at, f.id LIMIT 1`;
         return `, (${first}) AS ${column}_${index}`;
       })
