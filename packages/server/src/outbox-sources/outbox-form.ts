@@ -120,7 +120,7 @@ const tablePattern = new RegExp(`^(?:(${word})\\.)?(${word})$`);
 export function outboxTableOf(table: string): OutboxTable {
   const [, schema, name] = tablePattern.exec(table) ?? [];
   if (name === undefined || name.length > NAME_MAX_CHARS || (schema?.length ?? 0) > NAME_MAX_CHARS) {
-    const reason = `is not the name of a table: letters, digits and underscores, at most ${NAME_MAX_CHARS}, and one dot`;
+    const reason = `names no table: letters, digits and underscores, at most ${NAME_MAX_CHARS}, and at most one dot`;
     throw configInvalid([{ key: "FC_OUTBOX_TABLE", source: "outbox", reason }]);
   }
   return { schema: schema ?? null, name };

@@ -96,7 +96,8 @@ function keptOf(table: string, states: string): string {
     ) l ON true
   ), kept AS MATERIALIZED (
     SELECT id, place FROM (
-      SELECT id, place, CASE WHEN grp IS NULL THEN got ELSE bool_and(got) OVER (PARTITION BY grp ORDER BY place) END AS ok
+      SELECT id, place,
+        CASE WHEN grp IS NULL THEN got ELSE bool_and(got) OVER (PARTITION BY grp ORDER BY place) END AS ok
       FROM locked
     ) g WHERE ok
   )`;
@@ -120,8 +121,8 @@ const ended = `ended AS (
   )`;
 
 const answer = (next: string): string => `
-  SELECT c.ours, c.paused_reason, ${next}, greatest(coalesce(e.place, 0) - (SELECT count(*) FROM kept), 0) AS passed_over,
-    g.*
+  SELECT c.ours, c.paused_reason, ${next},
+    greatest(coalesce(e.place, 0) - (SELECT count(*) FROM kept), 0) AS passed_over, g.*
   FROM control c CROSS JOIN ended e LEFT JOIN judged j ON j.place = e.place LEFT JOIN given g ON true
   ORDER BY g.place`;
 
@@ -162,8 +163,8 @@ export function claimNew(form: SqlForm, names: PostgresNames): ClaimNew {
 }
 
 /** Milliseconds a row with so many retries is left alone, as `outboxRetryDelayMs` has it. */
-const delayMs = `CASE WHEN c.n = 0 THEN 0
-      ELSE least(${outboxLimits.firstRetryDelayMs} * power(2, least(c.n - 1, 16)), ${outboxLimits.maxRetryDelayMs}) END`;
+const doubled = `${outboxLimits.firstRetryDelayMs} * power(2, least(c.n - 1, 16))`;
+const delayMs = `CASE WHEN c.n = 0 THEN 0 ELSE least(${doubled}, ${outboxLimits.maxRetryDelayMs}) END`;
 
 export function claimRetries(form: SqlForm, names: PostgresNames): ClaimRetries {
   const table = names.quoted;

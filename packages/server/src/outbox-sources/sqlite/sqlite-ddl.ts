@@ -34,7 +34,8 @@ export function sqliteOutboxDdl(form: OutboxForm, table: string): readonly strin
 
 /** What the older table lacks, for one that an application made: SQLite has no ADD COLUMN IF NOT EXISTS. */
 export function sqliteUpdatedAt(table: string): string {
-  return `ALTER TABLE "${outboxTableOf(table).name}" ADD COLUMN updated_at TEXT NOT NULL DEFAULT '1970-01-01T00:00:00.000Z'`;
+  const { name } = outboxTableOf(table);
+  return `ALTER TABLE "${name}" ADD COLUMN updated_at TEXT NOT NULL DEFAULT '1970-01-01T00:00:00.000Z'`;
 }
 
 const now = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
