@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { typeOf } from "./json-schema-types.ts";
-import { iteratorName, methodName } from "./sdk-names.ts";
-import { apiDocument, methodsOf } from "./sdk-operations.ts";
+import { typeOf } from "./generators/json-schema-types.ts";
+import { iteratorName, methodName } from "./generators/sdk-names.ts";
+import { apiDocument, methodsOf } from "./generators/sdk-operations.ts";
 
 describe("names of methods", () => {
   test.each([
