@@ -38,9 +38,9 @@ test("a file that is not there is waited for, and none is made", async () => {
 
 test("the older table, which knows no time of its last change, gets one", async () => {
   const application = new Database(path, { create: true });
-  application.run(`CREATE TABLE outbox (id TEXT PRIMARY KEY, message_group_id TEXT, deduplication_id TEXT, pool_code TEXT,
-    target TEXT, payload TEXT, headers TEXT, created_at TEXT, published_at TEXT, status TEXT, retry_count INTEGER,
-    last_error TEXT)`);
+  application.run(`CREATE TABLE outbox (id TEXT PRIMARY KEY, message_group_id TEXT, deduplication_id TEXT,
+    pool_code TEXT, target TEXT, payload TEXT, headers TEXT, created_at TEXT, published_at TEXT, status TEXT,
+    retry_count INTEGER, last_error TEXT)`);
   application.run(`INSERT INTO outbox (id, target, payload, created_at, status, retry_count)
     VALUES ('1', 'https://a.test/', '{}', '2026-01-01T00:00:00.000Z', 'PENDING', 0)`);
   const admin = await openSqliteOutbox({ url: `sqlite:${path}`, form: "router", table: "outbox" });
