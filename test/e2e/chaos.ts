@@ -4,8 +4,8 @@
  * Each scenario runs the production topology (two platforms, two streams, two schedulers, three routers) on a
  * PostgreSQL of its own, under load, does one kind of harm to it, and lets it drain. The ledger must close: every
  * accepted event delivered to each of three targets, no order inverted, every signature right; and no process may
- * have ended by itself. `--short` makes outages of seconds instead of 90 s, to show that it works. Most of a scenario is
- * waiting for leases and outages: `--at-once 2` runs two of them side by side, which says less of how long pauses are.
+ * have ended by itself. `--short` makes outages of seconds instead of 90 s, to show that it works. Most of a scenario
+ * is waiting for leases and outages: `--at-once 2` runs two side by side, which says less of how long pauses are.
  */
 import { parseArgs } from "node:util";
 import { seededRandom } from "@flowcatalyst/foundation";
