@@ -1,3 +1,4 @@
+import { configInvalid, isCodedError } from "@flowcatalyst/foundation";
 import type { OutboxForm } from "../domain/outbox-row.ts";
 import type { OutboxAdmin } from "../ports/outbox-source.ts";
 import { outboxEngineOf } from "./process-config.ts";
@@ -25,4 +26,10 @@ export async function openOutboxAt(place: OutboxPlace): Promise<OutboxAdmin> {
     case "mongodb":
       return (await import("../outbox-sources/mongodb/index.ts")).openMongoOutbox(config);
   }
+}
+
+/** What a database says no to when it is first asked (a password, a name, a right) is for the operator to correct. */
+export function refusedByDatabase(error: unknown): unknown {
+  if (!(error instanceof Error) || isCodedError(error) || !("code" in error)) return error;
+  return configInvalid([{ key: "FC_OUTBOX_DB_URL", source: "database", reason: error.message }]);
 }

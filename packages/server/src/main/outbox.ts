@@ -3,13 +3,14 @@
  * needs the application's database and the API's address, and nothing else of ours. Of several one is active, by a
  * lease in that database.
  *
- * Failures: a table that is not there ends the start, and says how it is made. A database that does not answer is
- * waited for, and so is one that goes away later; a platform that is away uses up no retries (outbox-processor.ts).
+ * Failures: a table that is not there ends the start, and says how it is made; a database that refuses the password,
+ * the name or a right ends it too. One that does not answer is waited for, and so is one that goes away later; a
+ * platform that is away uses up no retries (outbox-processor.ts).
  */
 import { describeError, isCodedError } from "@flowcatalyst/foundation";
 import type { OutboxAdmin } from "../ports/outbox-source.ts";
 import { httpUrl } from "./http-service.ts";
-import { openOutboxAt, type OutboxPlace } from "./outbox-source-at.ts";
+import { openOutboxAt, refusedByDatabase, type OutboxPlace } from "./outbox-source-at.ts";
 import { createOutboxService } from "./outbox-service.ts";
 import type { OutboxConfig } from "./process-config.ts";
 import type { Composition, ProcessContext } from "./process-context.ts";
@@ -56,7 +57,7 @@ export async function openVerifiedOutbox(place: OutboxPlace, { logger }: Process
   } catch (error) {
     if (!isCodedError(error) || error.code !== "STORE_UNAVAILABLE") {
       await outbox.source.close();
-      throw error;
+      throw refusedByDatabase(error);
     }
     logger.warn({ error: describeError(error) }, "The outbox's database does not answer yet, and is waited for");
   }

@@ -263,6 +263,7 @@ export const schedulerSettings = {
 export const platformAccessSettings = {
   apiBaseUrl: url({
     key: "API_BASE_URL",
+    flag: "--url",
     section: "Platform access",
     description: "The platform API, for outbox processors and routers without a database.",
     schemes: ["http", "https"],

@@ -59,10 +59,10 @@ export class Gate {
     }
   }
 
-  /** The other side has answered and is well. True: it was not known to be. */
-  answered(): boolean {
+  /** The other side has answered and is well. */
+  answered(): void {
     this.#faults = 0;
-    return this.#open();
+    this.#open();
   }
 
   /** It has answered that something is wrong with it. */
@@ -76,10 +76,9 @@ export class Gate {
     this.#cancel = clock.setTimer(restMs, this.#deps.changed);
   }
 
-  /** It cannot be reached. True: that is news. */
-  unreachable(reason: string, retryAfterMs: number | null): boolean {
-    if (this.#state === "closed") return false;
-    const isNews = this.#reason === null;
+  /** It cannot be reached. */
+  unreachable(reason: string, retryAfterMs: number | null): void {
+    if (this.#state === "closed") return;
     const waitMs = retryAfterMs ?? backoffMs(closedFor, this.#closings, this.#deps.random);
     this.#closings++;
     this.#state = "closed";
@@ -90,20 +89,18 @@ export class Gate {
       this.#deps.changed();
     });
     this.#deps.changed();
-    return isNews;
   }
 
   stop(): void {
     this.#cancel();
   }
 
-  #open(): boolean {
+  #open(): void {
     // What was under way when it closed says nothing about now.
-    if (this.#state !== "probing") return false;
+    if (this.#state !== "probing") return;
     this.#state = "open";
     this.#closings = 0;
     this.#reason = null;
     this.#deps.changed();
-    return true;
   }
 }

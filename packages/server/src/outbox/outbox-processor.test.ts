@@ -205,6 +205,11 @@ describe("a platform that", () => {
     await bench.outbox.until(allAre(1));
     expect(bench.outbox.rows.every(({ retryCount }) => retryCount === 0)).toBe(true);
     expect(bench.processor.targetHealth().data).toEqual({ sending: true });
+    expect(bench.said).toEqual([
+      "This outbox processor leads",
+      `The outbox's rows wait, since nobody takes them now: ${bench.platform.url} answers 503`,
+      "The outbox's rows are sent again",
+    ]);
     expectOrder();
   });
 
@@ -293,6 +298,16 @@ describe("leadership", () => {
     expect(new Set(states)).toEqual(new Set([0, 1]));
     expect(states.filter((status) => status === 1)).toHaveLength(bench.platform.taken.length);
     expect(await bench.outbox.lease.acquire("two", 1_000)).not.toBeNull();
+  });
+
+  test("one that finds another leading says so, once", async () => {
+    bench.outbox.usurp();
+    const { promise: askedAgain, resolve } = Promise.withResolvers<void>();
+    let asked = 0;
+    bench.outbox.interfere = (call) => void (call === "acquire" && ++asked === 3 && resolve());
+    bench.start();
+    await askedAgain;
+    expect(bench.said).toEqual(["Another outbox processor leads, this one stands by"]);
   });
 
   test("one whose lease was taken claims nothing more", async () => {

@@ -103,6 +103,7 @@ class Processor implements OutboxProcessor {
   readonly #meters: OutboxMeters;
   #term: Term | null = null;
   #fault: string | null = null;
+  #saysItStandsBy = false;
 
   constructor(deps: OutboxProcessorDeps, config: OutboxProcessorConfig) {
     this.#deps = deps;
@@ -150,8 +151,8 @@ class Processor implements OutboxProcessor {
       const epoch = await this.#leadership.take();
       if (failures > 0) await source.verify();
       this.#fault = null;
-      if (epoch !== null) await this.#lead(epoch, signal);
-      if (epoch === null) await clock.sleep(limits.leaseTtlMs * lookShare, signal);
+      if (epoch === null) await this.#standBy(signal);
+      else await this.#lead(epoch, signal);
       return 0;
     } catch (error) {
       this.#fault = describeError(error);
@@ -161,11 +162,19 @@ class Processor implements OutboxProcessor {
     }
   }
 
+  async #standBy(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#deps;
+    if (!this.#saysItStandsBy) logger.info({}, "Another outbox processor leads, this one stands by");
+    this.#saysItStandsBy = true;
+    await clock.sleep(limits.leaseTtlMs * lookShare, signal);
+  }
+
   async #lead(epoch: number, signal: AbortSignal): Promise<void> {
     const { logger } = this.#deps;
     const lost = new AbortController();
     const over = AbortSignal.any([signal, lost.signal]);
     const term = this.#newTerm(epoch);
+    this.#saysItStandsBy = false;
     logger.info({ epoch }, "This outbox processor leads");
     const keeping = this.#leadership.keep(epoch, over).catch((error: unknown) => {
       logger.warn({ error: describeError(error) }, "This outbox processor leads no more");

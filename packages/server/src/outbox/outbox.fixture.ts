@@ -1,4 +1,11 @@
-import { createMetrics, seededRandom, silentLogger, systemClock, type Metrics } from "@flowcatalyst/foundation";
+import {
+  createMetrics,
+  seededRandom,
+  silentLogger,
+  systemClock,
+  type LogFields,
+  type Metrics,
+} from "@flowcatalyst/foundation";
 import { createOutboxPublisher } from "../remote/index.ts";
 import { MemoryOutbox } from "./memory-outbox.fixture.ts";
 import { createOutboxProcessor, type OutboxProcessor, type OutboxProcessorConfig } from "./outbox-processor.ts";
@@ -84,6 +91,8 @@ export interface OutboxBench {
   readonly platform: ScriptedPlatform;
   readonly processor: OutboxProcessor;
   readonly metrics: Metrics;
+  /** What it told operators, in order, with the reason if it gave one. */
+  readonly said: readonly string[];
   start(): void;
   stop(): Promise<void>;
   close(): Promise<void>;
@@ -99,8 +108,13 @@ export function openOutboxBench(changes: Partial<OutboxProcessorConfig> = {}): O
     { clock },
     { baseUrl: () => platform.url, token: null, userAgent: "FlowCatalyst/test", timeoutMs: 5_000 },
   );
+  const said: string[] = [];
+  const say = ({ reason }: LogFields, message: string): void => {
+    said.push(typeof reason === "string" ? `${message}: ${reason}` : message);
+  };
+  const logger = { ...silentLogger(), info: say, warn: say };
   const processor = createOutboxProcessor(
-    { source: outbox, publisher, clock, random: seededRandom(1), logger: silentLogger(), metrics },
+    { source: outbox, publisher, clock, random: seededRandom(1), logger, metrics },
     {
       holder: "one",
       pollIntervalMs: 20,
@@ -123,6 +137,7 @@ export function openOutboxBench(changes: Partial<OutboxProcessorConfig> = {}): O
     platform,
     processor,
     metrics,
+    said,
     start: () => {
       const told = new AbortController();
       running = { stop: told, stopped: processor.run(told.signal) };

@@ -61,6 +61,7 @@ export class Term {
   #intake: Intake | null = null;
   #sending = 0;
   #isStopping = false;
+  #closedReasonTold: string | null = null;
 
   constructor(deps: TermDeps, config: TermConfig) {
     this.#deps = deps;
@@ -248,7 +249,17 @@ export class Term {
     this.#underWay.add(tracked);
   }
 
+  /** Once for each reason: an outage of an hour is two lines. */
+  #tellOfGate(): void {
+    const { reason } = this.#gate;
+    if (reason === this.#closedReasonTold) return;
+    this.#closedReasonTold = reason;
+    if (reason === null) this.#deps.logger.info({}, "The outbox's rows are sent again");
+    else this.#deps.logger.warn({ reason }, "The outbox's rows wait, since nobody takes them now");
+  }
+
   #gateChanged(): void {
+    this.#tellOfGate();
     if (this.#gate.state === "closed") return this.#releaseWaiting();
     this.#intake?.lookAgain();
     this.#pump();

@@ -67,10 +67,11 @@ export function createOutboxPoster(deps: { readonly clock: Clock }, config: Outb
         session: url.startsWith("https:") ? session : undefined,
       });
       const text = await response.text();
-      return meaningOf({ response, text, nowMs: clock.now() }, post);
+      return meaningOf({ response, text, nowMs: clock.now(), who: whoOf(config) }, post);
     } catch (error) {
-      if (late.signal.aborted) return unreachable(`There was no answer within ${config.timeoutMs} ms.`);
-      return unreachable(`It cannot be reached (${reasonOf(error)}).`);
+      const who = whoOf(config);
+      if (late.signal.aborted) return unreachable(`${who} gave no answer within ${config.timeoutMs} ms.`);
+      return unreachable(`${who} cannot be reached (${reasonOf(error)}).`);
     } finally {
       cancel();
     }
@@ -81,36 +82,38 @@ interface Answer {
   readonly response: Response;
   readonly text: string;
   readonly nowMs: number;
+  readonly who: string;
 }
 
-function meaningOf({ response, text, nowMs }: Answer, { read }: OutboxPost): PublishOutcome {
+function meaningOf({ response, text, nowMs, who }: Answer, { read }: OutboxPost): PublishOutcome {
   const { status } = response;
   const error = detailOf(text);
-  if (status >= okMin && status <= okMax) return readAnswer({ status, text }, read);
+  if (status >= okMin && status <= okMax) return readAnswer({ status, text, who }, read);
   if (refusals.has(status)) return { kind: "refused", status, error };
   if (status === 401) {
-    return { kind: "unauthorized", error: `It refuses the token (401): check FC_API_TOKEN here. ${error}`.trim() };
+    return { kind: "unauthorized", error: `${who} refuses the token (401): check FC_API_TOKEN here. ${error}`.trim() };
   }
   if (status === 403) return { kind: "forbidden", error: `403 ${error}`.trim() };
   if (absences.has(status)) {
     const retryAfter = response.headers.get("retry-after");
     const waitMs = retryAfter === null ? null : Math.min(retryAfterMs(retryAfter, nowMs), retryAfterLimits.maxMs);
-    return { kind: "unreachable", error: `It answers ${status} ${error}`.trim(), retryAfterMs: waitMs };
+    return { kind: "unreachable", error: `${who} answers ${status} ${error}`.trim(), retryAfterMs: waitMs };
   }
-  if (status > okMax && status <= redirectMax)
-    return unreachable(`It answers ${status}, and redirects are not followed.`);
+  if (status > okMax && status <= redirectMax) {
+    return unreachable(`${who} answers ${status}, and redirects are not followed.`);
+  }
   return { kind: "faulty", status, error };
 }
 
 function readAnswer(
-  { status, text }: { readonly status: number; readonly text: string },
+  { status, text, who }: Omit<Answer, "response" | "nowMs"> & { readonly status: number },
   read: OutboxPost["read"],
 ): PublishOutcome {
   let answer: unknown;
   try {
     answer = JSON.parse(text);
   } catch {
-    return unreachable("It answers what is no JSON: is its address the right one?");
+    return unreachable(`${who} answers what is no JSON: is this the right address?`);
   }
   const results = read(answer);
   if (results !== null) return { kind: "answered", results };
@@ -119,6 +122,11 @@ function readAnswer(
 
 function unreachable(error: string): PublishOutcome {
   return { kind: "unreachable", error, retryAfterMs: null };
+}
+
+/** The address as an operator reads it: without user, password and path. */
+function whoOf(config: OutboxHttpConfig): string {
+  return new URL(config.baseUrl()).origin;
 }
 
 /** What the fault was, without the address that some runtimes put into it. */

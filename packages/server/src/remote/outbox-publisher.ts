@@ -33,7 +33,8 @@ function postOf({ kind, items }: OutboxBatch): OutboxPost {
 function platformOutcomes(answer: unknown, count: number): readonly ItemOutcome[] | null {
   const parsed = itemsAnswerSchema.safeParse(answer);
   if (!parsed.success || parsed.data.results.length !== count) return null;
-  return parsed.data.results.map(({ status, error = "" }): ItemOutcome => {
+  return parsed.data.results.map(({ status, error: told = "" }, at): ItemOutcome => {
+    const error = ofItem(told, at);
     switch (status) {
       case "SUCCESS":
         return { kind: "done" };
@@ -45,6 +46,11 @@ function platformOutcomes(answer: unknown, count: number): readonly ItemOutcome[
         return { kind: "internalError", error };
     }
   });
+}
+
+/** The row keeps it: its place in a request that is over says nothing to whoever reads that. */
+function ofItem(error: string, at: number): string {
+  return error.replaceAll(`items[${at}].`, "").replaceAll(`items[${at}]`, "The payload");
 }
 
 function routerOutcomes(answer: unknown, count: number): readonly ItemOutcome[] | null {

@@ -1,5 +1,6 @@
 import { Database, SQLiteError, type SQLQueryBindings, type Statement } from "bun:sqlite";
 import { CodedError, type Clock } from "@flowcatalyst/foundation";
+import { existsSync } from "node:fs";
 
 /**
  * An application's SQLite file, to which others write as well.
@@ -68,6 +69,7 @@ export class OutboxFile {
   #open(create: boolean): Database {
     if (this.#closed) throw new CodedError("STORE_UNAVAILABLE", { context: { path: this.#path, reason: "closed" } });
     if (this.#database !== null) return this.#database;
+    if (!create && !existsSync(this.#path)) throw noFile(this.#path);
     try {
       const database = new Database(this.#path, { readwrite: true, create });
       database.run("PRAGMA busy_timeout = 0");
@@ -113,6 +115,11 @@ const unavailableCodes: ReadonlySet<number> = new Set([3, 5, 6, 7, 8, 10, 14, 15
 
 function isBusy(error: unknown): boolean {
   return error instanceof SQLiteError && busyCodes.has(error.errno & PRIMARY_CODE_MASK);
+}
+
+function noFile(path: string): CodedError {
+  const message = `There is no file ${path}; \`flowcatalyst outbox init\` makes it, with the outbox table`;
+  return new CodedError("STORE_UNAVAILABLE", { message, context: { path } });
 }
 
 function toOutboxError(error: unknown, path: string): unknown {

@@ -30,7 +30,8 @@ test("a file that the application is writing to is waited for, while this thread
 test("a file that is not there is waited for, and none is made", async () => {
   const admin = await openSqliteOutbox({ url: `sqlite:${path}`, form: "platform", table: "outbox_messages" });
   const fault: unknown = await admin.source.verify().catch((error: unknown) => error);
-  expect(fault).toMatchObject({ code: "STORE_UNAVAILABLE" });
+  const message = `There is no file ${path}; \`flowcatalyst outbox init\` makes it, with the outbox table`;
+  expect(fault).toMatchObject({ code: "STORE_UNAVAILABLE", message });
   await admin.init();
   await admin.source.verify();
   await admin.source.close();
