@@ -6,6 +6,8 @@ export function devGreeting(facts: {
   readonly version: string;
   readonly addresses: Addresses;
   readonly database: string;
+  /** The application's database whose outbox is read; null: none. */
+  readonly outbox: string | null;
   readonly needsToken: boolean;
 }): readonly string[] {
   const { api, router, metrics } = facts.addresses;
@@ -19,6 +21,7 @@ export function devGreeting(facts: {
     `  router   ${router}`,
     `  health   ${metrics}/q/health`,
     `  data     ${facts.database}`,
+    ...(facts.outbox === null ? [] : [`  outbox   ${facts.outbox}`]),
     "",
     "Subscribe the built-in receiver, publish, and look at what came:",
     "",

@@ -88,20 +88,22 @@ async function ownNats({ queueUrls, natsUrl, dataDir }: DevConfig, context: Proc
 }
 
 /** Null: there is no table to read. */
-async function ownOutbox(config: DevConfig, context: ProcessContext): Promise<OutboxSource | null> {
+async function ownOutbox(config: DevConfig, context: ProcessContext): Promise<OwnOutbox | null> {
   const { outboxDbUrl } = config;
   if (outboxDbUrl === undefined) return null;
-  const { openVerifiedOutbox } = await import("./outbox.ts");
-  return (await openVerifiedOutbox({ ...config, outboxDbUrl }, context)).source;
+  const { openVerifiedOutbox, outboxPlaceOf } = await import("./outbox.ts");
+  const { source } = await openVerifiedOutbox({ ...config, outboxDbUrl }, context);
+  return { source, place: outboxPlaceOf(outboxDbUrl) };
 }
 
 /** Sends to this process, where it listens. */
 async function outboxServices(
-  source: OutboxSource | null,
+  outbox: OwnOutbox | null,
   { addresses, config }: { readonly addresses: Addresses; readonly config: DevConfig },
   context: ProcessContext,
 ): Promise<readonly Service[]> {
-  if (source === null) return [];
+  if (outbox === null) return [];
+  const { source } = outbox;
   const { createOutboxService } = await import("./outbox-service.ts");
   const target = (): string => (config.outboxMode === "platform" ? addresses.api : addresses.router);
   const targetUrl = (): string => target().replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
@@ -112,7 +114,13 @@ interface Opened {
   readonly store: OpenStore;
   readonly nats: LocalNats | null;
   readonly queues: readonly OpenQueue[];
-  readonly outbox: OutboxSource | null;
+  readonly outbox: OwnOutbox | null;
+}
+
+interface OwnOutbox {
+  readonly source: OutboxSource;
+  /** For whoever looks at the greeting. */
+  readonly place: string;
 }
 
 async function compose(
@@ -175,9 +183,9 @@ async function compose(
       // Told first: what the receiver holds back on purpose would hold up the router's stop.
       { name: "receiver", run: (signal) => aborted(signal).then(() => stopping.abort()) },
     ],
-    started: () => announceDev({ addresses, store, lines }, config, context),
+    started: () => announceDev({ addresses, store, lines, outbox }, config, context),
     close: async () => {
-      await outbox?.close();
+      await outbox?.source.close();
       await closeQueues(queues);
       await nats?.close();
       await store.close();
@@ -186,13 +194,14 @@ async function compose(
 }
 
 function announceDev(
-  up: { readonly addresses: Addresses; readonly store: OpenStore; readonly lines: DeliveryLines },
+  up: Pick<Opened, "store" | "outbox"> & { readonly addresses: Addresses; readonly lines: DeliveryLines },
   config: DevConfig,
   context: ProcessContext,
 ): void {
-  const { addresses, store, lines } = up;
+  const { addresses, store, lines, outbox } = up;
   const needsToken = config.apiTokens.length > 0;
-  const facts = { version: context.version, addresses, database: store.place, needsToken };
+  const place = outbox?.place ?? null;
+  const facts = { version: context.version, addresses, database: store.place, outbox: place, needsToken };
   context.announce({ kind: "started", service: "dev", ...facts }, () => devGreeting(facts));
   lines.open();
 }

@@ -30,7 +30,7 @@ export async function composeOutbox(config: OutboxConfig, context: ProcessContex
       const facts = {
         version: context.version,
         addresses,
-        source: sourcePlaceOf(config.outboxDbUrl),
+        source: outboxPlaceOf(config.outboxDbUrl),
         target: placeOf(url),
       };
       context.announce({ kind: "started", service: "outbox", ...facts }, () => [
@@ -45,7 +45,7 @@ export async function composeOutbox(config: OutboxConfig, context: ProcessContex
 }
 
 /** Without user, password and options. By hand: of MongoDB it may name several hosts, which is no URL. */
-function sourcePlaceOf(url: string): string {
+export function outboxPlaceOf(url: string): string {
   return url.replace(/\?.*$/s, "").replace(/\/\/[^/]*@/, "//");
 }
 
