@@ -220,11 +220,13 @@ function addSkip(outbox: Command, environment: Environment): void {
         "takes those that wait for a retry. `retry` takes it back.",
     )
     .option("--reason <text>", "kept in the row's error message", "skipped by an operator")
-    .action((ids: readonly string[], options: ChoiceOptions<OutboxStateName> & { reason: string }, command: Command) =>
-      withTable(command, environment, async (open) => {
+    .action(
+      (ids: readonly string[], options: ChoiceOptions<OutboxStateName> & { reason: string }, command: Command) => {
         const which = choiceOf(ids, options, waiting);
-        process.exitCode = await change(open, { act: "skip", which, reason: options.reason }, options);
-      }),
+        return withTable(command, environment, async (open) => {
+          process.exitCode = await change(open, { act: "skip", which, reason: options.reason }, options);
+        });
+      },
     );
   withExamples(skip, [
     `flowcatalyst outbox skip --all --dry-run --database ${appDatabase}`,
@@ -240,11 +242,12 @@ function addRetry(outbox: Command, environment: Environment): void {
       "Makes rows pending again, with all their retries. Without --status it takes those that wait and those that " +
         "were refused. A refused row goes behind those of its group that were sent meanwhile.",
     )
-    .action((ids: readonly string[], options: ChoiceOptions<OutboxStateName>, command: Command) =>
-      withTable(command, environment, async (open) => {
-        process.exitCode = await change(open, { act: "retry", which: choiceOf(ids, options, retryable) }, options);
-      }),
-    );
+    .action((ids: readonly string[], options: ChoiceOptions<OutboxStateName>, command: Command) => {
+      const which = choiceOf(ids, options, retryable);
+      return withTable(command, environment, async (open) => {
+        process.exitCode = await change(open, { act: "retry", which }, options);
+      });
+    });
   withExamples(retry, [
     `flowcatalyst outbox retry --all --dry-run --database ${appDatabase}`,
     `flowcatalyst outbox retry <outbox-row-id> --database ${appDatabase}`,
@@ -283,7 +286,7 @@ async function change(
   const { act, which } = wanted;
   const done = act === "skip" ? "skipped" : "pending again";
   if (act === "skip" || which.kind !== "ids" || options.dryRun === true) {
-    const count = await operations.count(which);
+    const count = await operations.count(wanted);
     const what = `${act} ${rows(count)}`;
     const stopped = await stoppedBefore({ what, preview: { act, count } }, options, { context, environment });
     if (stopped !== null) return stopped;

@@ -86,7 +86,7 @@ test("more rows than a step holds are all skipped, and all retried; an interrupt
   await operations.init();
   insert(path, [...Array.from({ length: 1_500 }, () => 3), 9, 1]);
   const which = { kind: "states", states: ["INTERNAL_ERROR"], group: undefined } as const;
-  expect(await operations.count(which)).toBe(1_500);
+  expect(await operations.count({ act: "skip", which })).toBe(1_500);
   const interrupted = operations.change({ act: "skip", which, reason: "no" }, AbortSignal.abort());
   expect(await faultOf(interrupted)).toMatchObject({ name: "AbortError" });
   expect(await operations.change({ act: "skip", which, reason: "no" }, signal)).toBe(1_500);
@@ -95,4 +95,28 @@ test("more rows than a step holds are all skipped, and all retried; an interrupt
   expect(await operations.status()).toMatchObject({ pending: 1_500, inProgress: 1, refused: 0 });
   const named = { kind: "ids", ids: ["r1", "r1501", "r1502", "nobody"] } as const;
   expect(await operations.change({ act: "skip", which: named, reason: "no" }, signal)).toBe(1);
+});
+
+test("rows that are refused again at once are retried once each", async () => {
+  const { operations, path } = await setup();
+  await operations.init();
+  insert(
+    path,
+    Array.from({ length: 2_000 }, () => 2),
+  );
+  const database = new Database(path);
+  database.run(`CREATE TRIGGER refuses AFTER UPDATE ON outbox_messages WHEN NEW.status = 0
+    BEGIN UPDATE outbox_messages SET status = 2 WHERE id = NEW.id; END`);
+  database.close();
+  const which = { kind: "states", states: ["BAD_REQUEST"], group: undefined } as const;
+  expect(await operations.change({ act: "retry", which }, signal)).toBe(2_000);
+});
+
+test("a preview counts what the act would touch, and nothing else", async () => {
+  const { operations, path } = await setup();
+  await operations.init();
+  insert(path, [0, 1, 2, 3, 9]);
+  const which = { kind: "ids", ids: ["r1", "r2", "r3", "r4", "r5", "nobody"] } as const;
+  expect(await operations.count({ act: "skip", which })).toBe(2);
+  expect(await operations.count({ act: "retry", which })).toBe(2);
 });

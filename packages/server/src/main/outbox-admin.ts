@@ -41,8 +41,8 @@ export interface OutboxOperations {
   pause(reason: string): Promise<void>;
   resume(): Promise<void>;
   /** How many rows `change` would touch. */
-  count(which: OutboxChoice): Promise<number>;
-  /** Step by step until nothing is left or the signal comes; how many were changed. */
+  count(change: Pick<OutboxChange, "act" | "which">): Promise<number>;
+  /** Step by step until as many as were there are done, or the signal comes; how many were changed. */
   change(change: OutboxChange, signal: AbortSignal): Promise<number>;
   close(): Promise<void>;
 }
@@ -171,26 +171,35 @@ export function createOutboxOperations(
       await source.verify();
       await admin.resume();
     },
-    count: async (which) => {
+    count: async ({ act, which }) => {
       await source.verify();
-      return admin.count(selectionOf(which));
+      return admin.count(selectionOf(which), act);
     },
-    change: (change, signal) => changeAll(admin, change, signal),
+    change: async (change, signal) => {
+      await source.verify();
+      return changeAll(admin, change, signal);
+    },
     close: () => source.close(),
   };
 }
 
+/**
+ * At most as many as there are when it begins: a processor that runs may refuse again what was just made pending, and
+ * that must not go round for ever.
+ */
 async function changeAll(admin: OutboxAdmin, change: OutboxChange, signal: AbortSignal): Promise<number> {
   const which = selectionOf(change.which);
-  const step = (): Promise<number> =>
-    change.act === "skip" ? admin.skip(which, change.reason, rowsAStep) : admin.retry(which, rowsAStep);
+  const step = (limit: number): Promise<number> =>
+    change.act === "skip" ? admin.skip(which, change.reason, limit) : admin.retry(which, limit);
+  const count = await admin.count(which, change.act);
   let changed = 0;
-  for (;;) {
+  while (changed < count) {
     signal.throwIfAborted();
-    const now = await step();
+    const now = await step(Math.min(rowsAStep, count - changed));
+    if (now === 0) break;
     changed += now;
-    if (now < rowsAStep) return changed;
   }
+  return changed;
 }
 
 function selectionOf(which: OutboxChoice): OutboxSelection {

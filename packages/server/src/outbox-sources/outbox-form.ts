@@ -1,5 +1,6 @@
 import { configInvalid } from "@flowcatalyst/foundation";
 import { outboxStatus, type OutboxForm, type OutboxStatus } from "../domain/outbox-row.ts";
+import type { OutboxAct, OutboxSelection } from "../ports/outbox-source.ts";
 
 /**
  * The two forms of an outbox table, as SQL sees them: names of columns, and what stands for a state. The older form has
@@ -100,10 +101,17 @@ export function statusLiterals(form: SqlForm, states: readonly OutboxStatus[]): 
 
 const { pending, badRequest, internalError, unauthorized, forbidden, gatewayError } = outboxStatus;
 const waitingStates = [internalError, unauthorized, gatewayError] as const;
-/** What an operator may skip, may have tried again, and may choose at all. */
-export const skippableStates: readonly OutboxStatus[] = [pending, ...waitingStates];
-export const retriableStates: readonly OutboxStatus[] = [...waitingStates, badRequest, forbidden];
-export const choosableStates: readonly OutboxStatus[] = [pending, ...retriableStates];
+/** Of which rows an operator may choose what he skips, or has tried again. */
+const statesToChoose: Readonly<Record<OutboxAct, readonly OutboxStatus[]>> = {
+  skip: [pending, ...waitingStates],
+  retry: [...waitingStates, badRequest, forbidden],
+};
+
+/** Those of the states chosen that the act may touch; of ids, all that it may. */
+export function statesToTouch(which: OutboxSelection, act: OutboxAct): readonly OutboxStatus[] {
+  const states = statesToChoose[act];
+  return which.kind === "ids" ? states : states.filter((status) => which.states.includes(status));
+}
 
 /** A table as the operator named it, with a schema if need be. */
 export interface OutboxTable {
@@ -130,7 +138,22 @@ export function outboxTableOf(table: string): OutboxTable {
 export function tablesMissing(table: string, missing: readonly string[]): Error {
   const what = missing.length === 0 ? `there is no table ${table}` : `${table} lacks ${missing.join(", ")}`;
   const reason = `${what}; \`flowcatalyst outbox init\` makes it, with --print it only shows how`;
+  return addressRefused(reason);
+}
+
+/** An address, or an account in it, that the database or its driver will not have. `reason` names no password. */
+export function addressRefused(reason: string): Error {
   return configInvalid([{ key: "FC_OUTBOX_DB_URL", source: "database", reason }]);
+}
+
+/** What a driver makes of the address. Throws CONFIG_INVALID, without the address itself, for what it will not take. */
+export function withDriver<Opened>(open: () => Opened): Opened {
+  try {
+    return open();
+  } catch (error) {
+    const said = error instanceof Error && !error.message.includes("//") ? `: ${error.message}` : "";
+    throw addressRefused(`is not an address that the driver takes${said}`);
+  }
 }
 
 /** Where counts stop. */

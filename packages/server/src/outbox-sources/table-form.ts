@@ -1,5 +1,4 @@
 import { outboxLimits, type OutboxForm, type OutboxStatus } from "../domain/outbox-row.ts";
-import type { OutboxSelection } from "../ports/outbox-source.ts";
 import { wordOf } from "./outbox-form.ts";
 
 /**
@@ -47,12 +46,3 @@ function formOf(names: Omit<TableForm, "words">): TableForm {
 export function errorText(error: string): string {
   return error.slice(0, outboxLimits.errorMaxChars).toWellFormed();
 }
-
-/** Which of the states a choice of rows names an operator may skip, or retry; of ids, all that may. */
-export function statesToTouch(which: OutboxSelection, allowed: readonly OutboxStatus[]): readonly OutboxStatus[] {
-  return which.kind === "ids" ? allowed : allowed.filter((status) => which.states.includes(status));
-}
-
-export const skippableStates = [0, ...waitingStates] as const;
-export const retryableStates = [...waitingStates, ...refusedStates] as const;
-export const touchableStates = [0, ...waitingStates, ...refusedStates] as const;

@@ -84,8 +84,11 @@ export function choiceCases(cases: OutboxCases): void {
     await cases.done(2);
     await cases.claim({ maxRows: 1 });
     const which = { kind: "ids", ids: [1, 2, 3, 4, 99].map((number) => idOf(number)) } as const;
-    expect(await cases.admin.count({ kind: "ids", ids: [idOf(1), idOf(4), idOf(99)] })).toBe(2);
+    expect(await cases.admin.count(which, "skip")).toBe(2);
+    expect(await cases.admin.count(which, "retry")).toBe(1);
     expect(await cases.admin.skip(which, "not wanted", 100)).toBe(2);
+    expect(await cases.admin.count(which, "skip")).toBe(0);
+    expect(await cases.admin.count(which, "retry")).toBe(2);
     expect(await cases.statuses()).toEqual({ 1: 2, 2: 1, 3: 9, 4: 2 });
     expect(await cases.row(4)).toMatchObject({ error: "not wanted" });
   });
@@ -102,7 +105,7 @@ export function choiceCases(cases: OutboxCases): void {
     await cases.source.settle([{ kind: "refused", id: idOf(1), status: 5, error: "not yours" }]);
     await cases.fail(2, 2);
     const which = { kind: "states", states: [2, 3, 4, 5, 6] } as const;
-    expect(await cases.admin.count(which)).toBe(2);
+    expect(await cases.admin.count(which, "retry")).toBe(2);
     expect(await cases.admin.retry(which, 100)).toBe(2);
     expect(await cases.row(2)).toMatchObject({ status: 0, retryCount: 0, error: null });
     expect(await cases.claimed()).toEqual([1, 2, 3]);
@@ -110,7 +113,7 @@ export function choiceCases(cases: OutboxCases): void {
   cases.test("touches no more than it is told, oldest first", async () => {
     await cases.insert(...rowsOf(["a", "b", "a", "a"]));
     const which = { kind: "group", group: "a", states: [0] } as const;
-    expect(await cases.admin.count(which)).toBe(3);
+    expect(await cases.admin.count(which, "skip")).toBe(3);
     expect(await cases.admin.skip(which, "not wanted", 2)).toBe(2);
     expect(await cases.statuses()).toEqual({ 1: 2, 2: 0, 3: 2, 4: 0 });
     expect(await cases.admin.retry({ kind: "states", states: [2] }, 1)).toBe(1);
@@ -124,7 +127,8 @@ export function choiceCases(cases: OutboxCases): void {
       { kind: "group", group: "a", states: [9, 0] },
       { kind: "states", states: [9, 0] },
     ] as const) {
-      expect(await cases.admin.count(which)).toBe(0);
+      expect(await cases.admin.count(which, "skip")).toBe(0);
+      expect(await cases.admin.count(which, "retry")).toBe(0);
       expect(await cases.admin.skip(which, "not wanted", 10)).toBe(0);
       expect(await cases.admin.retry(which, 10)).toBe(0);
     }

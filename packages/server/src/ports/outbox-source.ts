@@ -131,8 +131,8 @@ export interface OutboxAdmin {
   resume(): Promise<void>;
   /** Rows of these states, oldest first. */
   list(query: OutboxQuery): Promise<OutboxPage>;
-  /** How many `skip` or `retry` of the same would touch. */
-  count(which: OutboxSelection): Promise<number>;
+  /** How many rows that act would touch, all of them counted. */
+  count(which: OutboxSelection, act: OutboxAct): Promise<number>;
   /** Makes them BAD_REQUEST with that reason, at most `limit`: not sent, and nobody waits for them. How many. */
   skip(which: OutboxSelection, reason: string, limit: number): Promise<number>;
   /** Makes them pending with all retries, at most `limit`. How many. */
@@ -169,6 +169,8 @@ export interface OutboxListedRow {
   readonly error: string | null;
   readonly payloadBytes: number;
 }
+
+export type OutboxAct = "skip" | "retry";
 
 /** Rows in progress are never among them. */
 export type OutboxSelection =

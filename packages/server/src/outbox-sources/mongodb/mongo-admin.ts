@@ -1,7 +1,8 @@
 import type { UpdateFilter } from "mongodb";
 import type { Clock } from "@flowcatalyst/foundation";
-import type { OutboxRowId, OutboxStatus } from "../../domain/outbox-row.ts";
+import type { OutboxRowId } from "../../domain/outbox-row.ts";
 import type {
+  OutboxAct,
   OutboxAdmin,
   OutboxControl,
   OutboxListedRow,
@@ -9,8 +10,8 @@ import type {
   OutboxQuery,
   OutboxSelection,
 } from "../../ports/outbox-source.ts";
-import { statusOf } from "../outbox-form.ts";
-import { errorText, retryableStates, skippableStates, statesToTouch, touchableStates } from "../table-form.ts";
+import { statesToTouch, statusOf } from "../outbox-form.ts";
+import { errorText } from "../table-form.ts";
 import {
   controlId,
   jsonField,
@@ -38,17 +39,17 @@ export function createMongoAdmin(table: MongoTable, clock: Clock): OutboxAdmin {
     pause: setPause,
     resume: () => setPause(null),
     list: (query) => asking(() => list(table, query)),
-    count: (which) => {
-      const filter = chosenBy(table, which, touchableStates);
+    count: (which, act) => {
+      const filter = chosenBy(table, which, act);
       return filter === null ? Promise.resolve(0) : asking(() => rows.countDocuments(filter));
     },
     skip: (which, reason, limit) => {
       const update = { $set: { status: form.word(2), [form.error]: errorText(reason) }, ...now };
-      return change(table, { filter: chosenBy(table, which, skippableStates), update, limit });
+      return change(table, { filter: chosenBy(table, which, "skip"), update, limit });
     },
     retry: (which, limit) => {
       const update = { $set: { status: form.word(0), retry_count: 0, [form.error]: null }, ...now };
-      return change(table, { filter: chosenBy(table, which, retryableStates), update, limit });
+      return change(table, { filter: chosenBy(table, which, "retry"), update, limit });
     },
   };
 }
@@ -122,8 +123,8 @@ async function list({ form, rows }: MongoTable, { states, group, limit, after }:
 }
 
 /** Null: nothing can be among them. */
-function chosenBy({ form }: MongoTable, which: OutboxSelection, allowed: readonly OutboxStatus[]): RowFilter | null {
-  const states = form.words(statesToTouch(which, allowed));
+function chosenBy({ form }: MongoTable, which: OutboxSelection, act: OutboxAct): RowFilter | null {
+  const states = form.words(statesToTouch(which, act));
   if (states.length === 0) return null;
   const status = { $in: states };
   switch (which.kind) {

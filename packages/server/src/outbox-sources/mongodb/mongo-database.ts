@@ -1,6 +1,6 @@
 import { MongoClient, MongoError, MongoServerError, type Collection, type Document } from "mongodb";
 import { CodedError } from "@flowcatalyst/foundation";
-import { outboxTableOf, tablesMissing } from "../outbox-form.ts";
+import { addressRefused, outboxTableOf, tablesMissing, withDriver } from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import { tableForms, type TableForm } from "../table-form.ts";
 
@@ -37,19 +37,24 @@ export const mongoLimits = {
   answerTimeoutMs: 20_000,
 } as const;
 
-/** Connects with the first question. */
+/** Connects with the first question. Throws CONFIG_INVALID for an address that the driver does not take. */
 export function mongoTable({ url, form, table }: OutboxSourceConfig): MongoTable {
   outboxTableOf(table);
-  const client = new MongoClient(url, {
-    appName: "flowcatalyst",
-    maxPoolSize: mongoLimits.maxConnections,
-    serverSelectionTimeoutMS: mongoLimits.serverSelectionTimeoutMs,
-    connectTimeoutMS: mongoLimits.connectTimeoutMs,
-    socketTimeoutMS: mongoLimits.answerTimeoutMs,
-    readPreference: "primary",
-    readConcern: { level: "majority" },
-    writeConcern: { w: "majority" },
-  });
+  // Without a name the driver would take the database `test`.
+  if (!/\/\/[^/]+\/[^/?]+/.test(url)) throw addressRefused("names no database: mongodb://host/database");
+  const client = withDriver(
+    () =>
+      new MongoClient(url, {
+        appName: "flowcatalyst",
+        maxPoolSize: mongoLimits.maxConnections,
+        serverSelectionTimeoutMS: mongoLimits.serverSelectionTimeoutMs,
+        connectTimeoutMS: mongoLimits.connectTimeoutMs,
+        socketTimeoutMS: mongoLimits.answerTimeoutMs,
+        readPreference: "primary",
+        readConcern: { level: "majority" },
+        writeConcern: { w: "majority" },
+      }),
+  );
   const database = client.db();
   const controlName = `${table}_control`;
   const control = database.collection<RowDocument>(controlName);
@@ -86,16 +91,27 @@ const unavailableCodes: ReadonlySet<number> = new Set([
   6, 7, 50, 63, 64, 89, 91, 133, 134, 189, 262, 317, 358, 384, 9001, 10_107, 11_600, 11_602, 13_388, 13_435, 13_436,
 ]);
 const outOfDiskSpace = 14_031;
+/** Not allowed to, not known, and what Atlas says instead of either. */
+const refusedCodes: ReadonlySet<number> = new Set([13, 18, 8_000]);
 
 /** A question that the server cannot take passes through: it is a fault of ours. */
 function toStoreError(error: unknown): unknown {
+  if (isUnresolved(error)) return new CodedError("STORE_UNAVAILABLE", { cause: error });
   if (error instanceof CodedError || !(error instanceof MongoError)) return error;
   if (!(error instanceof MongoServerError)) return new CodedError("STORE_UNAVAILABLE", { cause: error });
   const { code } = error;
   const context = { number: code };
+  if (typeof code === "number" && refusedCodes.has(code)) return addressRefused(error.message);
   if (code === outOfDiskSpace) return new CodedError("STORE_FULL", { context, cause: error });
   const heals = typeof code === "number" && unavailableCodes.has(code);
   return heals ? new CodedError("STORE_UNAVAILABLE", { context, cause: error }) : error;
+}
+
+/** No answer to the question where `mongodb+srv:` has its hosts; of the driver, it is no error of its own. */
+function isUnresolved(error: unknown): boolean {
+  return (
+    error instanceof Error && "syscall" in error && typeof error.syscall === "string" && /^query/.test(error.syscall)
+  );
 }
 
 type Fields = Readonly<Record<string, unknown>>;

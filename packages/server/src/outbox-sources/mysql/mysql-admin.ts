@@ -1,5 +1,6 @@
 import type { OutboxRowId } from "../../domain/outbox-row.ts";
 import type {
+  OutboxAct,
   OutboxAdmin,
   OutboxControl,
   OutboxListedRow,
@@ -7,8 +8,8 @@ import type {
   OutboxQuery,
   OutboxSelection,
 } from "../../ports/outbox-source.ts";
-import { statusOf } from "../outbox-form.ts";
-import { errorText, retryableStates, skippableStates, statesToTouch, touchableStates } from "../table-form.ts";
+import { statesToTouch, statusOf } from "../outbox-form.ts";
+import { errorText } from "../table-form.ts";
 import { behindPosition, inParts } from "./mysql-claims.ts";
 import { numberIn, textIn, textOrNullIn, type MysqlDatabase, type SqlValue } from "./mysql-database.ts";
 import { createMysqlSource } from "./mysql-outbox.ts";
@@ -29,8 +30,8 @@ export function createMysqlAdmin(database: MysqlDatabase, table: MysqlTable): Ou
     pause: setPause,
     resume: () => setPause(null),
     list: (query) => list(database, table, query),
-    count: async (which) => {
-      const where = chosenBy(table, which, touchableStates);
+    count: async (which, act) => {
+      const where = chosenBy(table, which, act);
       if (where === null) return 0;
       const [row = {}] = await database.rows(
         `SELECT COUNT(*) AS n FROM ${table.rows} WHERE ${where.sql}`,
@@ -40,14 +41,14 @@ export function createMysqlAdmin(database: MysqlDatabase, table: MysqlTable): Ou
     },
     skip: (which, reason, limit) =>
       change(database, table, {
-        where: chosenBy(table, which, skippableStates),
+        where: chosenBy(table, which, "skip"),
         set: `${form.error} = ?, status = ?`,
         values: [errorText(reason), form.word(2)],
         limit,
       }),
     retry: (which, limit) =>
       change(database, table, {
-        where: chosenBy(table, which, retryableStates),
+        where: chosenBy(table, which, "retry"),
         set: `${form.error} = NULL, retry_count = 0, status = ?`,
         values: [form.word(0)],
         limit,
@@ -114,12 +115,8 @@ interface Where {
 }
 
 /** Null: nothing can be among them. */
-function chosenBy(
-  { form }: MysqlTable,
-  which: OutboxSelection,
-  allowed: Parameters<typeof statesToTouch>[1],
-): Where | null {
-  const states = form.words(statesToTouch(which, allowed));
+function chosenBy({ form }: MysqlTable, which: OutboxSelection, act: OutboxAct): Where | null {
+  const states = form.words(statesToTouch(which, act));
   if (states.length === 0) return null;
   switch (which.kind) {
     case "ids":

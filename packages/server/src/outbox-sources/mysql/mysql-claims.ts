@@ -121,7 +121,10 @@ interface QuestionParts {
   readonly firsts: readonly { readonly condition: string; readonly values: readonly SqlValue[] }[];
 }
 
-/** Rows come with their position; groups with whether they are under way, and with those first rows. */
+/**
+ * Rows come with their position; groups with whether they are under way, and with those first rows. Each group is told
+ * of byte by byte, though a collation may hold several for one: then each of them is held by what holds another.
+ */
 function asked({ form, rows, indexes }: MysqlTable, parts: QuestionParts): Question {
   const columns = (column: string): string =>
     parts.firsts
@@ -143,7 +146,8 @@ function asked({ form, rows, indexes }: MysqlTable, parts: QuestionParts): Quest
         EXISTS (SELECT 1 FROM ${rows} b FORCE INDEX (${indexes.group})
           WHERE b.${form.group} = g.grouped AND b.status = ?)
         ${columns("created_at")} ${columns("id")}
-      FROM (SELECT DISTINCT d.grouped FROM (${parts.look}) d WHERE d.grouped IS NOT NULL) g`,
+      FROM (SELECT MIN(d.grouped) AS grouped FROM (${parts.look}) d
+        WHERE d.grouped IS NOT NULL GROUP BY HEX(d.grouped)) g`,
     values: [...parts.lookValues, form.word(9), ...firstValues, ...firstValues, ...parts.lookValues],
   };
 }

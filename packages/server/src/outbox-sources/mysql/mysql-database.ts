@@ -1,5 +1,6 @@
 import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from "mysql2/promise";
 import { CodedError } from "@flowcatalyst/foundation";
+import { addressRefused, withDriver } from "../outbox-form.ts";
 
 /**
  * The way to the application's MySQL or MariaDB.
@@ -47,19 +48,21 @@ const sessionSettings = `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_TR
   /*M!100300 , idle_transaction_timeout = ${mysqlLimits.idleInTransactionTimeoutS} */`;
 const isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
-/** Connects with the first statement. Throws nothing itself. */
+/** Connects with the first statement. Throws CONFIG_INVALID for an address that the driver does not take. */
 export function createMysqlDatabase(url: string): MysqlDatabase {
-  const pool = createPool({
-    uri: url,
-    connectionLimit: mysqlLimits.maxConnections,
-    maxIdle: 1,
-    idleTimeout: mysqlLimits.idleConnectionTimeoutMs,
-    connectTimeout: mysqlLimits.connectTimeoutMs,
-    charset: "utf8mb4",
-    dateStrings: true,
-    supportBigNumbers: true,
-    timezone: "Z",
-  });
+  const pool = withDriver(() =>
+    createPool({
+      uri: url,
+      connectionLimit: mysqlLimits.maxConnections,
+      maxIdle: 1,
+      idleTimeout: mysqlLimits.idleConnectionTimeoutMs,
+      connectTimeout: mysqlLimits.connectTimeoutMs,
+      charset: "utf8mb4",
+      dateStrings: true,
+      supportBigNumbers: true,
+      timezone: "Z",
+    }),
+  );
   const connections: Connections = { pool, prepared: new WeakSet() };
   const withOne = <Result>(work: (connection: PoolConnection) => Promise<Result>): Promise<Result> =>
     withConnection(connections, work);
@@ -151,6 +154,8 @@ const repeatable: ReadonlySet<number> = new Set([
 /** Answers of a server that heals: too many connections, stopping, read-only, waited too long for a lock. */
 const unavailable: ReadonlySet<number> = new Set([1040, 1053, 1205, 1290, 1792, 1836, 1927, 3024, 1969, 1203, 1226]);
 const full: ReadonlySet<number> = new Set([1021, 1114]);
+/** The account, its password or its rights, or the database's name. */
+const refused: ReadonlySet<number> = new Set([1044, 1045, 1046, 1049, 1130, 1142, 1251, 1698, 1820]);
 
 interface Fault {
   readonly number: number | null;
@@ -180,6 +185,7 @@ function toStoreError(error: unknown): unknown {
   if (error instanceof CodedError || fault === null) return error;
   const context = fault.number === null ? {} : { number: fault.number };
   if (full.has(fault.number ?? 0)) return new CodedError("STORE_FULL", { context, cause: error });
+  if (refused.has(fault.number ?? 0)) return addressRefused(error instanceof Error ? error.message : "was refused");
   const heals = unavailable.has(fault.number ?? 0) || repeatable.has(fault.number ?? 0);
   return heals || !isAnswer(error) ? new CodedError("STORE_UNAVAILABLE", { context, cause: error }) : error;
 }

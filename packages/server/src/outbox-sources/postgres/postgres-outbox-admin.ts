@@ -1,6 +1,7 @@
 import pg from "pg";
 import { outboxStatus, type OutboxRowId, type OutboxStatus } from "../../domain/outbox-row.ts";
 import type {
+  OutboxAct,
   OutboxAdmin,
   OutboxControl,
   OutboxListedRow,
@@ -11,17 +12,7 @@ import type {
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { toStoreError } from "../../postgres/postgres-errors.ts";
 import { adHoc, type SqlValue } from "../../postgres/statement.ts";
-import {
-  choosableStates,
-  outboxCountedTo,
-  retriableStates,
-  skippableStates,
-  sqlForm,
-  statusLiteral,
-  statusLiterals,
-  statusOf,
-  type SqlForm,
-} from "../outbox-form.ts";
+import { sqlForm, statusLiteral, statusLiterals, statesToTouch, statusOf, type SqlForm } from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import { beforeAll, exactTime } from "./claim-statements.ts";
 import { outboxStatements, type OutboxStatements } from "./outbox-statements.ts";
@@ -128,39 +119,39 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
     };
   }
 
-  async count(which: OutboxSelection): Promise<number> {
-    const chosen = this.#chosen(which, choosableStates);
+  async count(which: OutboxSelection, act: OutboxAct): Promise<number> {
+    const chosen = this.#chosen(which, statesToTouch(which, act));
     if (chosen === null) return 0;
     const text = `SELECT count(*) AS count FROM (${chosen.text}) c`;
-    const row = await this.#database.one(adHoc<{ readonly count: number }>(text), [...chosen.values, outboxCountedTo]);
+    const row = await this.#database.one(adHoc<{ readonly count: number }>(text), [...chosen.values, null]);
     return row?.count ?? 0;
   }
 
   skip(which: OutboxSelection, reason: string, limit: number): Promise<number> {
     const status = statusLiteral(this.#form, outboxStatus.badRequest);
     const change = (place: number): string => `status = ${status}, ${this.#form.error} = $${place}::text`;
-    return this.#change({ which, limit, allowed: skippableStates, change, values: [reason] });
+    return this.#change({ which, limit, act: "skip", change, values: [reason] });
   }
 
   retry(which: OutboxSelection, limit: number): Promise<number> {
     const change = (): string => `status = ${this.#form.pending}, retry_count = 0, ${this.#form.error} = NULL`;
-    return this.#change({ which, limit, allowed: retriableStates, change, values: [] });
+    return this.#change({ which, limit, act: "retry", change, values: [] });
   }
 
-  async #change({ which, limit, allowed, change, values }: Change): Promise<number> {
-    const chosen = this.#chosen(which, allowed);
+  async #change({ which, limit, act, change, values }: Change): Promise<number> {
+    const states = statesToTouch(which, act);
+    const chosen = this.#chosen(which, states);
     if (chosen === null) return 0;
     const all = [...chosen.values, limit, ...values];
     const text = `
       WITH chosen AS MATERIALIZED (${chosen.text})
       UPDATE ${this.#names.quoted} t SET updated_at = clock_timestamp(), ${change(chosen.values.length + 2)}
-      FROM chosen WHERE t.id = chosen.id AND t.status IN (${statusLiterals(this.#form, allowed).join(", ")})`;
+      FROM chosen WHERE t.id = chosen.id AND t.status IN (${statusLiterals(this.#form, states).join(", ")})`;
     return this.#database.transaction((session) => session.run(adHoc(text), all));
   }
 
   /** Ids of what is chosen, oldest first; the parameter after `values` is how many at most. Null: of no state. */
-  #chosen(which: OutboxSelection, allowed: readonly OutboxStatus[]): Chosen | null {
-    const states = which.kind === "ids" ? allowed : allowed.filter((status) => which.states.includes(status));
+  #chosen(which: OutboxSelection, states: readonly OutboxStatus[]): Chosen | null {
     const literals = statusLiterals(this.#form, states);
     if (literals.length === 0) return null;
     const { quoted } = this.#names;
@@ -183,7 +174,7 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
 interface Change {
   readonly which: OutboxSelection;
   readonly limit: number;
-  readonly allowed: readonly OutboxStatus[];
+  readonly act: OutboxAct;
   /** What is set; `values` are its parameters, from that place on. */
   readonly change: (place: number) => string;
   readonly values: readonly SqlValue[];

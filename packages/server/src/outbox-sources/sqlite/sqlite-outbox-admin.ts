@@ -1,7 +1,8 @@
 import type { SQLQueryBindings } from "bun:sqlite";
 import type { Clock } from "@flowcatalyst/foundation";
-import type { OutboxRowId, OutboxStatus } from "../../domain/outbox-row.ts";
+import type { OutboxRowId } from "../../domain/outbox-row.ts";
 import type {
+  OutboxAct,
   OutboxAdmin,
   OutboxControl,
   OutboxListedRow,
@@ -9,17 +10,7 @@ import type {
   OutboxQuery,
   OutboxSelection,
 } from "../../ports/outbox-source.ts";
-import {
-  choosableStates,
-  outboxCountedTo,
-  outboxTableOf,
-  retriableStates,
-  skippableStates,
-  sqlForm,
-  statusLiterals,
-  statusOf,
-  type SqlForm,
-} from "../outbox-form.ts";
+import { outboxTableOf, sqlForm, statesToTouch, statusLiterals, statusOf, type SqlForm } from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import type { OutboxFile } from "./outbox-file.ts";
 import { sqliteOutboxDdl, sqliteUpdatedAt } from "./sqlite-ddl.ts";
@@ -117,21 +108,21 @@ export class SqliteOutboxAdmin implements OutboxAdmin {
     };
   }
 
-  async count(which: OutboxSelection): Promise<number> {
-    const { text, values } = this.#chosen(which, choosableStates);
-    const counted = `SELECT count(*) AS n FROM (${text} LIMIT ${outboxCountedTo})`;
+  async count(which: OutboxSelection, act: OutboxAct): Promise<number> {
+    const { text, values } = this.#chosen(which, act);
+    const counted = `SELECT count(*) AS n FROM (${text})`;
     return (await this.#file.read((file) => file.one<{ readonly n: number }>(counted, ...values)))?.n ?? 0;
   }
 
   skip(which: OutboxSelection, reason: string, limit: number): Promise<number> {
     const [status] = statusLiterals(this.#form, [2]);
     const set = `status = ${status ?? ""}, ${this.#form.error} = ?3`;
-    return this.#change({ chosen: this.#chosen(which, skippableStates), set, limit, values: [reason] });
+    return this.#change({ chosen: this.#chosen(which, "skip"), set, limit, values: [reason] });
   }
 
   retry(which: OutboxSelection, limit: number): Promise<number> {
     const set = `status = ${this.#form.pending}, retry_count = 0, ${this.#form.error} = NULL`;
-    return this.#change({ chosen: this.#chosen(which, retriableStates), set, limit, values: [] });
+    return this.#change({ chosen: this.#chosen(which, "retry"), set, limit, values: [] });
   }
 
   #change({ chosen, set, limit, values }: Change): Promise<number> {
@@ -145,9 +136,8 @@ export class SqliteOutboxAdmin implements OutboxAdmin {
   }
 
   /** Ids of what is chosen and allowed, oldest first. */
-  #chosen(which: OutboxSelection, allowed: readonly OutboxStatus[]): Chosen {
-    const states = which.kind === "ids" ? allowed : allowed.filter((status) => which.states.includes(status));
-    const ofStates = `status IN (${statusLiterals(this.#form, states).join(", ")})`;
+  #chosen(which: OutboxSelection, act: OutboxAct): Chosen {
+    const ofStates = `status IN (${statusLiterals(this.#form, statesToTouch(which, act)).join(", ")})`;
     const rows = `SELECT id FROM "${this.#name}" WHERE ${ofStates}`;
     const inOrder = "ORDER BY created_at, id";
     switch (which.kind) {
