@@ -8,7 +8,8 @@
  * | 400, 413, 422 | refused |
  * | 401 | unauthorized |
  * | 403 | forbidden |
- * | 404, 3xx, 2xx without JSON | unreachable: this is not the API that is meant, and an operator can make it good |
+ * | 404, 3xx, 2xx without JSON or without end | unreachable: this is not the API that is meant, and an operator can
+ * make it good |
  * | 429, 502, 503, 504, no answer in time, no connection | unreachable, with `Retry-After` if it says one |
  * | anything else | faulty |
  *
@@ -17,6 +18,7 @@
 import type { Clock } from "@flowcatalyst/foundation";
 import { retryAfterLimits, retryAfterMs } from "../domain/retry-after.ts";
 import type { ItemOutcome, PublishOutcome } from "../ports/outbox-publisher.ts";
+import { answerText } from "./answer-text.ts";
 
 export interface OutboxHttpConfig {
   /** Asked at each request: a port of 0 becomes a real one only when something listens there. */
@@ -66,7 +68,9 @@ export function createOutboxPoster(deps: { readonly clock: Clock }, config: Outb
         signal: AbortSignal.any([signal, late.signal]),
         session: url.startsWith("https:") ? session : undefined,
       });
-      const text = await response.text();
+      const text = await answerText(response, outboxHttpLimits.answerMaxBytes);
+      if (text === null)
+        return unreachable(`${whoOf(config)} answers more than the API ever does: is it the right one?`);
       return meaningOf({ response, text, nowMs: clock.now(), who: whoOf(config) }, post);
     } catch (error) {
       const who = whoOf(config);

@@ -86,3 +86,21 @@ test("an address where nobody listens is named, without a password", async () =>
   expect(outcome).toMatchObject({ kind: "unreachable", error: expect.stringContaining(`http://${place} cannot be`) });
   expect(JSON.stringify(outcome)).not.toContain("secret");
 });
+
+test("an answer without end is cut off, and no memory is spent on it", async () => {
+  let sent = 0;
+  const chunk = new Uint8Array(1_048_576).fill(32);
+  const pull = (controller: ReadableStreamDefaultController): void => {
+    sent += 1;
+    controller.enqueue(chunk);
+  };
+  const fetch = (): Response => new Response(new ReadableStream({ pull }));
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch });
+  try {
+    const outcome = await publisherAt(`http://127.0.0.1:${server.port}`).publish({ kind: "EVENT", items: [] }, never);
+    expect(outcome).toMatchObject({ kind: "unreachable", error: expect.stringContaining("more than the API ever") });
+    expect(sent).toBeLessThan(100);
+  } finally {
+    await server.stop(true);
+  }
+});

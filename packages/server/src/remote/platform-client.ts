@@ -21,6 +21,7 @@
  * Proxies of the environment are ignored, as for targets, and certificates are always verified: secrets come this way.
  */
 import { CodedError, type Clock } from "@flowcatalyst/foundation";
+import { answerText } from "./answer-text.ts";
 
 interface PlatformClientConfig {
   /** `http://host:8080`, perhaps with a path that stands before all paths of the API. */
@@ -179,19 +180,7 @@ function detailOf(text: string): string {
 
 /** Throws when there is more than any answer of the API has. */
 async function readText(response: Response): Promise<string> {
-  if (response.body === null) return "";
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  let leftBytes: number = platformClientLimits.answerMaxBytes;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
-    leftBytes -= value.length;
-    if (leftBytes < 0) {
-      await reader.cancel();
-      throw new CodedError("STORE_UNAVAILABLE", { message: "The platform's answer is too large to be one." });
-    }
-    text += decoder.decode(value, { stream: true });
-  }
+  const text = await answerText(response, platformClientLimits.answerMaxBytes);
+  if (text !== null) return text;
+  throw new CodedError("STORE_UNAVAILABLE", { message: "The platform's answer is too large to be one." });
 }
