@@ -30,7 +30,7 @@ export class Gate {
   #state: "open" | "closed" | "probing" = "open";
   #closings = 0;
   #faults = 0;
-  #restUntilMs = 0;
+  #isResting = false;
   #reason: string | null = null;
   #cancel: () => void = () => undefined;
 
@@ -51,7 +51,7 @@ export class Gate {
   capacity(concurrency: number): number {
     switch (this.#state) {
       case "open":
-        return this.#deps.clock.monotonicMs() < this.#restUntilMs ? 0 : concurrency;
+        return this.#isResting ? 0 : concurrency;
       case "probing":
         return 1;
       case "closed":
@@ -70,10 +70,12 @@ export class Gate {
     const { clock, random } = this.#deps;
     this.#open();
     if (this.#state === "closed") return;
-    const restMs = backoffMs(restFor, this.#faults++, random);
-    this.#restUntilMs = clock.monotonicMs() + restMs;
+    this.#isResting = true;
     this.#cancel();
-    this.#cancel = clock.setTimer(restMs, this.#deps.changed);
+    this.#cancel = clock.setTimer(backoffMs(restFor, this.#faults++, random), () => {
+      this.#isResting = false;
+      this.#deps.changed();
+    });
   }
 
   /** It cannot be reached. */
@@ -83,6 +85,7 @@ export class Gate {
     this.#closings++;
     this.#state = "closed";
     this.#reason = reason;
+    this.#isResting = false;
     this.#cancel();
     this.#cancel = this.#deps.clock.setTimer(waitMs, () => {
       this.#state = "probing";

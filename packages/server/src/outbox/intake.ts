@@ -39,6 +39,10 @@ export class Intake {
   #isTailDue = false;
   #areRetriesDue = true;
   #passedOver = false;
+  /** By the looks at the tail since they last began at its start. */
+  #passedOverByTail = 0;
+  /** Since the last claim began. */
+  #hasFinished = false;
   #pollAtMs: number;
   #tailAtMs = 0;
   #sweepAtMs = 0;
@@ -80,7 +84,9 @@ export class Intake {
 
   /** The rows that a look took of some groups are settled, so that others of these groups may follow. */
   finished(looks: ReadonlySet<Look>): void {
-    if (!this.#passedOver) return;
+    this.#hasFinished = true;
+    if (!this.#passedOver || looks.size === 0) return;
+    if (this.#passedOverByTail > 0) this.#isTailDue = true;
     for (const look of looks) {
       if (look.of === "tail") this.#isTailDue = true;
       else this.#sweep.backTo(look);
@@ -151,6 +157,7 @@ export class Intake {
     const { epoch, maxRetries, blockOnError } = this.#config;
     this.#lastLookOf = look.of;
     if (look.of === "tail") this.#tailAtMs = this.#deps.clock.monotonicMs() + limits.wakeSpacingMs;
+    this.#hasFinished = false;
     const answer = await this.#deps.source.claim({
       epoch,
       maxRetries,
@@ -186,16 +193,26 @@ export class Intake {
         break;
       case "tail":
         if (last !== null) this.#tail.saw(last);
-        this.#tailAfter = rows.length + passedOver < limits.fullLookRows ? null : next;
-        this.#isTailDue = this.#tailAfter !== null;
+        this.#lookedAtTail({ rows, next, passedOver });
         break;
       case "sweep":
         if (last !== null && this.#sweep.isFirst) this.#tail.saw(last);
         if (rows.length === 0 && !this.#sweep.isFirst) this.#sweepAtMs = this.#deps.clock.monotonicMs() + emptyEveryMs;
         this.#sweep.passed(look, next);
+        if (passedOver > 0 && this.#hasFinished) this.#sweep.again();
         break;
     }
     if (rows.length > 0) this.#deps.took(rows, look);
+  }
+
+  #lookedAtTail({ rows, next, passedOver }: Pick<Claimed, "rows" | "next" | "passedOver">): void {
+    this.#passedOverByTail = passedOver + (this.#tailAfter === null ? 0 : this.#passedOverByTail);
+    this.#tailAfter = rows.length + passedOver < limits.fullLookRows ? null : next;
+    // What the claim passed over may have become free after the claim had seen it as held.
+    this.#isTailDue = this.#tailAfter !== null || (passedOver > 0 && this.#hasFinished);
+    if (this.#tailAfter !== null) return;
+    const restMs = Math.min(this.#passedOverByTail / limits.passedOverRowsPerMs, emptyEveryMs);
+    this.#tailAtMs = Math.max(this.#tailAtMs, this.#deps.clock.monotonicMs() + restMs);
   }
 
   #pause(reason: string): void {

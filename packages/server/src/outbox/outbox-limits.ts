@@ -14,6 +14,8 @@ export const outboxProcessorLimits = {
   emptyLooksPerSecond: 20,
   /** Wake-ups that come faster than this share a look. */
   wakeSpacingMs: 5,
+  /** The tail rests a millisecond for so many held rows in it, up to the time between two empty looks. */
+  passedOverRowsPerMs: 100,
   /** Rows of a transaction that commits later than this after their insertion are found by the sweep. */
   tailOverlapMs: 5_000,
   /** What has not been sent for so long goes back; well below `leftBehindMs`, which would take it from under us. */

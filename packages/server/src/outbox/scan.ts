@@ -52,6 +52,7 @@ export class Sweep {
   #after: OutboxPosition | null = null;
   #isDue = true;
   #isFirst = true;
+  #isAgain = false;
 
   get isDue(): boolean {
     return this.#isDue;
@@ -72,6 +73,7 @@ export class Sweep {
     if (next === null) {
       this.#isDue = false;
       this.#isFirst = false;
+      if (this.#isAgain) this.#restart();
       return;
     }
     this.#at++;
@@ -85,12 +87,14 @@ export class Sweep {
     return true;
   }
 
+  /** Once more from the start, after the end if it is on its way: so that it reaches the end whatever happens. */
+  again(): void {
+    if (!this.startAnew()) this.#isAgain = true;
+  }
+
   /** Groups found by that look are free again: what was passed over there may go now. */
   backTo(look: Look): void {
-    if (look.of !== "sweep" || look.sweep !== this.#sweep) {
-      this.#restart();
-      return;
-    }
+    if (look.of !== "sweep" || look.sweep !== this.#sweep) return this.again();
     if (this.#isDue && look.at > this.#at) return;
     this.#isDue = true;
     this.#at = look.at;
@@ -102,5 +106,6 @@ export class Sweep {
     this.#at = 0;
     this.#after = null;
     this.#isDue = true;
+    this.#isAgain = false;
   }
 }

@@ -12,6 +12,8 @@ export interface SendingDeps {
   readonly gate: Gate;
   readonly clock: Clock;
   readonly published: (batch: Batch, durationMs: number) => void;
+  /** The lease may still be trusted. */
+  readonly leads: () => boolean;
 }
 
 /** Rows in a request: halved by each fault of the other side, doubled by each answer. */
@@ -76,7 +78,7 @@ export class Sending {
       else sendable.push(row);
     }
     if (sendable.length === 0) return;
-    if (this.#signal.aborted || (isPart && this.#deps.gate.state === "closed")) {
+    if (this.#signal.aborted || (isPart && !this.#mayGoOn())) {
       for (const row of sendable) this.#release(row);
       return;
     }
@@ -87,6 +89,11 @@ export class Sending {
       await this.send(sendable.slice(0, half), true);
       await this.send(sendable.slice(half), true);
     } else this.#judge(sendable, outcome);
+  }
+
+  /** Halving takes many requests, and the lease may be over before the last. */
+  #mayGoOn(): boolean {
+    return this.#deps.gate.state !== "closed" && this.#deps.leads();
   }
 
   async #publish(rows: readonly HandRow[]): Promise<PublishOutcome> {

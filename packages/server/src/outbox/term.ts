@@ -160,8 +160,12 @@ export class Term {
       else inHand.push({ row, kind: read.of, json: read.json, claimedAtMs });
     }
     this.#hand.add(inHand, look);
-    if (refused.length > 0) this.#track(this.#settle({ results: refused, kind: null, released: [] }));
+    if (refused.length > 0) this.#track(this.#refuse(refused, look));
     this.#pump();
+  }
+
+  async #refuse(results: readonly OutboxResult[], look: Look): Promise<void> {
+    if (await this.#settle({ results, kind: null, released: [] })) this.#intake?.finished(new Set([look]));
   }
 
   /** Starts as many requests as may be under way. */
@@ -178,9 +182,9 @@ export class Term {
   }
 
   async #send(batch: Batch): Promise<void> {
-    const { publisher, clock, meters } = this.#deps;
+    const { publisher, clock, meters, leads } = this.#deps;
     const published = (sent: Batch, durationMs: number): void => meters.published(sent.kind, durationMs);
-    const sending = new Sending({ publisher, gate: this.#gate, clock, published }, batch, {
+    const sending = new Sending({ publisher, gate: this.#gate, clock, published, leads }, batch, {
       size: this.#size,
       signal: this.#over.signal,
     });

@@ -11,7 +11,8 @@ import type { SqlValue, Statement } from "./statement.ts";
  * an empty table scans it, and is kept. So a session of the profile `hot` takes generic plans only, made once per
  * connection, and has the ways to scan a table as a whole turned off; each statement is written so that an index serves
  * it, and plan tests hold it to that. A session of the profile `search` is planned anew for its values, is read-only,
- * and is cut off after 2 s.
+ * and is cut off after 2 s. A session of the profile `unsynced` is a hot one whose commits do not wait for the disk: a
+ * crash of the server may take the last ones back, so it is for work that may be done twice.
  *
  * Transactions run READ COMMITTED. One that loses a deadlock is done again from the start, so `work` must have no
  * effect outside of it. To keep deadlocks rare, rows are locked in the order: leases, groups by id, jobs, feeds by id.
@@ -56,7 +57,7 @@ export interface PostgresDatabase extends PostgresSession {
 
 export interface PostgresConfig {
   readonly url: string;
-  readonly profile: "hot" | "search";
+  readonly profile: "hot" | "unsynced" | "search";
   readonly maxConnections: number;
 }
 
@@ -78,21 +79,24 @@ const forStoppedClients = [
   `SET tcp_user_timeout = ${postgresLimits.unreadAnswerTimeoutMs}`,
 ];
 
+const hot = [
+  "SET plan_cache_mode = force_generic_plan",
+  "SET enable_seqscan = off",
+  "SET enable_bitmapscan = off",
+  "SET enable_hashjoin = off",
+  "SET enable_mergejoin = off",
+  "SET enable_material = off",
+  "SET enable_memoize = off",
+  "SET jit = off",
+  // Starting workers takes longer than any of these statements.
+  "SET max_parallel_workers_per_gather = 0",
+  `SET statement_timeout = ${postgresLimits.statementTimeoutMs}`,
+  ...forStoppedClients,
+];
+
 const sessionSettings: Readonly<Record<PostgresConfig["profile"], string>> = {
-  hot: [
-    "SET plan_cache_mode = force_generic_plan",
-    "SET enable_seqscan = off",
-    "SET enable_bitmapscan = off",
-    "SET enable_hashjoin = off",
-    "SET enable_mergejoin = off",
-    "SET enable_material = off",
-    "SET enable_memoize = off",
-    "SET jit = off",
-    // Starting workers takes longer than any of these statements.
-    "SET max_parallel_workers_per_gather = 0",
-    `SET statement_timeout = ${postgresLimits.statementTimeoutMs}`,
-    ...forStoppedClients,
-  ].join("; "),
+  hot: hot.join("; "),
+  unsynced: [...hot, "SET synchronous_commit = off"].join("; "),
   search: [
     "SET default_transaction_read_only = on",
     "SET jit = off",

@@ -5,8 +5,10 @@ import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import { PostgresOutboxAdmin } from "./postgres-outbox-admin.ts";
 import { PostgresOutboxSource } from "./postgres-outbox-source.ts";
 
-/** One for a claim, the others for outcomes and the lease; wake-ups have one of their own. */
-const maxConnections = 4;
+/** For the lease, operators and counts; wake-ups have one of their own. */
+const maxConnections = 2;
+/** One for a claim, the others for outcomes and for what is brought back or deleted. */
+const maxUnsynced = 3;
 
 export interface OpenPostgresOutboxDeps {
   readonly clock: Clock;
@@ -19,6 +21,7 @@ export async function openPostgresOutbox(
   deps: OpenPostgresOutboxDeps = { clock: systemClock(), logger: silentLogger() },
 ): Promise<OutboxAdmin> {
   const database = createPostgresDatabase(deps, { url: config.url, profile: "hot", maxConnections });
-  const source = new PostgresOutboxSource(database, config);
+  const unsynced = createPostgresDatabase(deps, { url: config.url, profile: "unsynced", maxConnections: maxUnsynced });
+  const source = new PostgresOutboxSource({ database, unsynced }, config);
   return new PostgresOutboxAdmin({ database, source }, config);
 }

@@ -28,6 +28,14 @@ export const postgresOutboxCapabilities: OutboxSourceCapabilities = { wakeUps: t
 const repeatTries = 5;
 const probeStatement = statement<{ readonly one: number }>("SELECT 1 AS one");
 
+/** Both are closed with the source. */
+export interface PostgresOutboxDeps {
+  /** Of the profile `hot`. */
+  readonly database: PostgresDatabase;
+  /** Of the profile `unsynced`. */
+  readonly unsynced: PostgresDatabase;
+}
+
 /**
  * An outbox table in an application's PostgreSQL database.
  *
@@ -39,6 +47,10 @@ const probeStatement = statement<{ readonly one: number }>("SELECT 1 AS one");
  * (postgres/postgres-database.ts), because an outbox is empty when statistics are made and full when they matter; a
  * plan test with a million rows holds every statement to its index. A claim looks at `maxScanned` rows, and asks the
  * index of groups once per group among them.
+ *
+ * **Durability.** Claims, outcomes, releases and deletions do not wait for the disk: what a crash of the server takes
+ * back is claimed and sent again, with the same deduplication id. So a row costs the disk the application's commit and
+ * no more. The lease and what operators do are waited for: an epoch must not be given twice.
  *
  * **Time** is the database's, in rows and in the lease, so processors need no common clock.
  *
@@ -55,6 +67,7 @@ export class PostgresOutboxSource implements OutboxSource {
   readonly capabilities = postgresOutboxCapabilities;
   readonly lease: OutboxLease;
   readonly #database: PostgresDatabase;
+  readonly #unsynced: PostgresDatabase;
   readonly #form: SqlForm;
   readonly #names: PostgresNames;
   readonly #statements: OutboxStatements;
@@ -62,18 +75,19 @@ export class PostgresOutboxSource implements OutboxSource {
   readonly #claimRetries: ReturnType<typeof claimRetries>;
   #lastClaim: Promise<unknown> = Promise.resolve();
 
-  /** The database is of the profile `hot`, and closed with the source. */
-  constructor(database: PostgresDatabase, config: OutboxSourceConfig) {
+  constructor({ database, unsynced }: PostgresOutboxDeps, config: OutboxSourceConfig) {
     this.#database = database;
+    this.#unsynced = unsynced;
     this.#form = sqlForm(config.form);
     this.#names = postgresNames(config.table);
     this.#statements = outboxStatements(this.#form, this.#names);
     this.#claimNew = claimNew(this.#form, this.#names);
     this.#claimRetries = claimRetries(this.#form, this.#names);
     this.lease = {
-      acquire: (holder, ttlMs) => this.#again((session) => session.one(this.#statements.acquire, [holder, ttlMs])),
+      acquire: (holder, ttlMs) =>
+        this.#again((session) => session.one(this.#statements.acquire, [holder, ttlMs]), database),
       release: async (holder) => {
-        await this.#again((session) => session.run(this.#statements.giveBack, [holder]));
+        await this.#again((session) => session.run(this.#statements.giveBack, [holder]), database);
       },
     };
   }
@@ -144,7 +158,7 @@ export class PostgresOutboxSource implements OutboxSource {
       if (done.length > 0) await this.#again((session) => session.run(this.#statements.done, [done]));
       return;
     }
-    await this.#database.transaction(async (session) => {
+    await this.#unsynced.transaction(async (session) => {
       if (done.length > 0) await session.run(this.#statements.done, [done]);
       await session.run(this.#statements.others, [toJsonRows(others)]);
     });
@@ -175,7 +189,7 @@ export class PostgresOutboxSource implements OutboxSource {
 
   async counts({ maxRetries }: OutboxRetryRule): Promise<OutboxCounts> {
     const values = [maxRetries, outboxCountedTo] as const;
-    const row = await this.#again((session) => session.one(this.#statements.counts, values));
+    const row = await this.#again((session) => session.one(this.#statements.counts, values), this.#database);
     return {
       pending: row?.pending ?? 0,
       inProgress: row?.in_progress ?? 0,
@@ -198,15 +212,18 @@ export class PostgresOutboxSource implements OutboxSource {
     await this.#database.one(probeStatement, []);
   }
 
-  close(): Promise<void> {
-    return this.#database.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#database.close(), this.#unsynced.close()]);
   }
 
   /** A statement that lost a deadlock has done nothing. */
-  async #again<Result>(work: (session: PostgresSession) => Promise<Result>): Promise<Result> {
+  async #again<Result>(
+    work: (session: PostgresSession) => Promise<Result>,
+    session: PostgresSession = this.#unsynced,
+  ): Promise<Result> {
     for (let tried = 1; ; tried++) {
       try {
-        return await work(this.#database);
+        return await work(session);
       } catch (error) {
         if (!isRepeatable(error)) throw error;
         if (tried === repeatTries) throw toStoreError(error);

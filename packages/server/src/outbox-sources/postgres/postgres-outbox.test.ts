@@ -91,6 +91,35 @@ describeWithPostgres("an outbox on PostgreSQL, beside transactions that take the
     expect(rows).toHaveLength(1);
   });
 
+  test("claims and outcomes do not wait for the disk, the lease does", async () => {
+    const note = `
+      CREATE TABLE noted (what text, setting text);
+      CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $note$ BEGIN
+        INSERT INTO noted VALUES (TG_ARGV[0], current_setting('synchronous_commit'));
+        RETURN NULL;
+      END $note$;
+      CREATE TRIGGER note AFTER UPDATE ON outbox_messages FOR EACH ROW EXECUTE FUNCTION note('row');
+      CREATE TRIGGER note AFTER UPDATE ON outbox_messages_control FOR EACH ROW EXECUTE FUNCTION note('lease')`;
+    for (const text of note.split(/;\n(?=      CREATE)/)) await postgres.database.run(adHoc(text), []);
+    const { name } = (await postgres.database.one(adHoc<{ name: string }>("SELECT current_database() AS name"), []))!;
+    await postgres.database.run(adHoc(`ALTER DATABASE "${name}" SET synchronous_commit = on`), []);
+    await admin.source.close();
+    admin = await openPostgresOutbox({ url: postgres.url, form: "platform", table: "outbox_messages" });
+    await insert(postgres.database, "1", "a");
+    const [row] = (await claim()).rows;
+    await admin.source.settle([{ kind: "failed", id: row!.id, status: 3, error: "no", countsAsRetry: true }]);
+    await admin.source.lease.acquire("test", 60_000);
+    const noted = await postgres.database.query(
+      adHoc<{ what: string; setting: string }>("SELECT what, setting FROM noted ORDER BY what"),
+      [],
+    );
+    expect(noted).toEqual([
+      { what: "lease", setting: "on" },
+      { what: "row", setting: "off" },
+      { what: "row", setting: "off" },
+    ]);
+  });
+
   test("of two claims of one process at once, the second sees what the first took", async () => {
     for (let number = 0; number < 50; number++) await insert(postgres.database, `r${number + 10}`, `g${number % 5}`);
     const [one, two] = await Promise.all([claim(), claim()]);
