@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
+import { openOutboxAt } from "../../packages/server/src/main/outbox-source-at.ts";
 import { eventually } from "../harness/eventually.ts";
 import { freePorts, removeDataDir, startServer, temporaryDataDir } from "../harness/server-process.ts";
 import { anchorsOf, blocksOf, markerOf, ownLinksOf, root, type Block } from "./markdown.ts";
-import { createShellSession, withPorts, type ShellSession } from "./shell-session.ts";
+import { createShellSession, readersFolder, withPorts, type ShellSession } from "./shell-session.ts";
 
 /** What a reader does with the documents: follow the links, and paste the commands. */
 const documents = [
@@ -43,10 +44,20 @@ async function setupStandalone(dataDir: string): Promise<ShellSession> {
   return session;
 }
 
+/** The guide has the reader make the table before the server is started. */
+async function outboxIn(folder: string): Promise<Record<string, string>> {
+  const outboxDbUrl = `sqlite:${join(folder, "shop.db")}`;
+  const outbox = await openOutboxAt({ outboxDbUrl, outboxMode: "platform", outboxTable: undefined });
+  await outbox.init();
+  await outbox.source.close();
+  return { FC_OUTBOX_DB_URL: outboxDbUrl };
+}
+
 async function setup(document: string): Promise<ShellSession> {
   const dataDir = temporaryDataDir();
   closing.push(() => removeDataDir(dataDir));
   if (document === standaloneGuide) return setupStandalone(dataDir);
+  const folder = readersFolder();
   const server = await startServer({
     dataDir,
     // The page of the queues is about the router on its own.
@@ -56,9 +67,10 @@ async function setup(document: string): Promise<ShellSession> {
           env: { FC_ALLOWED_TARGET_CIDRS: "127.0.0.0/8" },
         }
       : {}),
+    ...(document.endsWith("/transactional-outbox.md") ? { env: await outboxIn(folder) } : {}),
   });
   closing.push(() => server.kill());
-  const session = createShellSession(server.ports);
+  const session = createShellSession(server.ports, folder);
   closing.push(() => session.close());
   return session;
 }

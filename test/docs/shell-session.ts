@@ -18,8 +18,7 @@ export interface ShellSession {
 
 type Ports = Pick<ServerProcess, "ports">["ports"];
 
-export function createShellSession(ports: Ports): ShellSession {
-  const folder = mkdtempSync(join(tmpdir(), "flowcatalyst-docs-"));
+export function createShellSession(ports: Ports, folder = readersFolder()): ShellSession {
   const variables = join(folder, "variables.sh");
   // curl -s is silent about a 400 as well; here it must not be.
   writeFileSync(join(folder, ".curlrc"), "fail-with-body\n");
@@ -50,6 +49,10 @@ export function createShellSession(ports: Ports): ShellSession {
     },
     close: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+export function readersFolder(): string {
+  return mkdtempSync(join(tmpdir(), "flowcatalyst-docs-"));
 }
 
 export function withPorts(text: string, ports: Ports): string {
