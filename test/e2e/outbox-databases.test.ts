@@ -1,9 +1,10 @@
 import { afterEach, expect, test } from "bun:test";
 import { MongoClient } from "mongodb";
 import { createConnection } from "mysql2/promise";
+import { openOutboxOperations } from "@flowcatalyst/server";
 import { openMongoOutbox } from "../../packages/server/src/outbox-sources/mongodb/index.ts";
 import { openMysqlOutbox } from "../../packages/server/src/outbox-sources/mysql/index.ts";
-import { describeWith } from "../../packages/server/src/ports/needs-services.fixture.ts";
+import { describeWith, testMariadbUrl } from "../../packages/server/src/ports/needs-services.fixture.ts";
 import { deferredTold } from "../../packages/server/src/ports/outbox-told.fixture.ts";
 import type { OutboxAdmin, OutboxClaim } from "../../packages/server/src/ports/outbox-source.ts";
 import type { BrokerServer } from "../harness/broker-process.ts";
@@ -83,6 +84,20 @@ describeWith(["mariadb"], "an outbox source on a MariaDB that is killed", () => 
     },
     timeoutMs,
   );
+});
+
+describeWith(["mariadb"], "operations on an outbox in MariaDB", () => {
+  test("an account that the server refuses is a fault of the settings, which shows no password", async () => {
+    const url = new URL(testMariadbUrl ?? "");
+    url.password = "wrong-Pa55word";
+    const flags = { outboxDbUrl: url.href };
+    const operations = await openOutboxOperations({ env: {}, flags, isTerminal: false });
+    closing.push(() => operations.close());
+    for (const fault of [await faultOf(operations.status()), await faultOf(operations.init())]) {
+      expect(fault).toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("Access denied") });
+      expect(Bun.inspect(fault)).not.toContain(url.password);
+    }
+  });
 });
 
 describeWith(["mongodb"], "an outbox source on a MongoDB that is killed", () => {

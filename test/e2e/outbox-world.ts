@@ -1,4 +1,4 @@
-import { subscribe } from "../harness/api.ts";
+import { callApi, subscribe } from "../harness/api.ts";
 import type { Application } from "../harness/application.ts";
 import type { LedgerReceiver } from "../harness/ledger-receiver.ts";
 import { placeOrders, phantomGroup, type OrderLoad, type OrderLoadResult } from "../harness/order-load.ts";
@@ -15,7 +15,8 @@ import {
  * process of its own, a platform, and a receiver with a ledger.
  *
  * What must be true in the end: the receiver got the event of each order that is in the application's table, in order
- * per group, each once, and none of a transaction that was rolled back; and every row of the outbox says so.
+ * per group, each once, and none of a transaction that was rolled back; every row of the outbox says so; and the
+ * platform has one event for each order, so that nothing more is still on its way.
  */
 export interface OutboxWorld {
   readonly application: Application;
@@ -96,7 +97,9 @@ export async function openOutboxWorld(plan: OutboxWorldPlan): Promise<OutboxWorl
     if (summary.badSignatures > 0) found.push(`${summary.badSignatures} bad signatures`);
     const undone = Object.entries(statuses).filter(([status]) => Number(status) !== doneStatus);
     if (undone.length > 0) found.push(`rows that are not done, by status: ${JSON.stringify(statuses)}`);
-    return found;
+    if (found.length > 0) return found;
+    const events = await eventsOf(platform.apiUrl, type);
+    return events === Math.min(orders, exactUpTo) ? [] : [`${orders} orders, ${events} events on the platform`];
   };
   return {
     application,
@@ -114,6 +117,14 @@ export async function openOutboxWorld(plan: OutboxWorldPlan): Promise<OutboxWorl
       }
     },
   };
+}
+
+/** The search counts no further. */
+const exactUpTo = 10_000;
+
+async function eventsOf(apiUrl: string, type: string): Promise<number> {
+  const path = `/api/bff/events?type=${type}&size=1`;
+  return (await callApi<{ totalItems: number }>(apiUrl, { method: "GET", path })).totalItems;
 }
 
 /** `flowcatalyst outbox …`, as an operator does it. */

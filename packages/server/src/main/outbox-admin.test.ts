@@ -55,6 +55,17 @@ test("the settings must name a table; one that is not there says how it is made"
   });
 });
 
+test.each([
+  "mysql://app:s3cr3t%zz@127.0.0.1/shop",
+  "mysql://app:s3cr3t@127.0.0.1/shop?ssl=none",
+  "mongodb://app:s3@cr3t@one,two/shop",
+  "mongodb://app:s3cr3t@one,two",
+])("an address that its driver does not take is told without its password: %s", async (outboxDbUrl) => {
+  const fault = await faultOf(openOutboxOperations({ env: {}, flags: { outboxDbUrl }, isTerminal: false }));
+  expect(fault).toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("FC_OUTBOX_DB_URL") });
+  expect(Bun.inspect(fault)).not.toContain("cr3t");
+});
+
 test("made once or twice, it is empty, and its statements are told", async () => {
   const { operations } = await setup();
   await operations.init();

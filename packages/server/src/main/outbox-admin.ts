@@ -21,7 +21,7 @@ import {
   type OutboxStatus,
 } from "../domain/outbox-row.ts";
 import type { OutboxAdmin, OutboxListedRow, OutboxRetryRule, OutboxSelection } from "../ports/outbox-source.ts";
-import { openOutboxAt } from "./outbox-source-at.ts";
+import { openOutboxAt, refusedByDatabase } from "./outbox-source-at.ts";
 import { requireProcessConfig } from "./process-config.ts";
 
 export interface OutboxOperationsInput {
@@ -145,42 +145,47 @@ export function createOutboxOperations(
   { mode, rule }: { readonly mode: OutboxForm; readonly rule: OutboxRetryRule },
 ): OutboxOperations {
   const { source } = admin;
+  const verify = (): Promise<void> => source.verify().catch(thrown);
   return {
     ddl: () => admin.ddl(),
     init: async () => {
-      await admin.init();
-      await source.verify();
+      await admin.init().catch(thrown);
+      await verify();
     },
     status: async () => {
-      await source.verify();
+      await verify();
       const [{ pausedReason, holder }, counts] = await Promise.all([admin.control(), source.counts(rule)]);
       return { mode, paused: pausedReason !== null, pausedReason, processor: holder, ...counts };
     },
     list: async ({ states, group = null, limit, cursor }) => {
-      await source.verify();
+      await verify();
       const after = cursor === undefined ? null : positionOf(cursor);
       const page = await admin.list({ states: states.map((name) => statusOf[name]), group, limit, after });
       const items = page.rows.map(itemOf);
       return page.next === null ? { items } : { items, nextCursor: cursorOf(page.next) };
     },
     pause: async (reason) => {
-      await source.verify();
+      await verify();
       await admin.pause(reason);
     },
     resume: async () => {
-      await source.verify();
+      await verify();
       await admin.resume();
     },
     count: async ({ act, which }) => {
-      await source.verify();
+      await verify();
       return admin.count(selectionOf(which), act);
     },
     change: async (change, signal) => {
-      await source.verify();
+      await verify();
       return changeAll(admin, change, signal);
     },
     close: () => source.close(),
   };
+}
+
+function thrown(error: unknown): never {
+  throw refusedByDatabase(error);
 }
 
 /**

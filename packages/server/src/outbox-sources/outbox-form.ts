@@ -141,7 +141,7 @@ export function tablesMissing(table: string, missing: readonly string[]): Error 
   return addressRefused(reason);
 }
 
-/** An address, or an account in it, that the database or its driver will not have. `reason` names no password. */
+/** An address that names no table, or that the driver will not have. `reason` names no password. */
 export function addressRefused(reason: string): Error {
   return configInvalid([{ key: "FC_OUTBOX_DB_URL", source: "database", reason }]);
 }

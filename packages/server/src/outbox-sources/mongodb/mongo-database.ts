@@ -91,8 +91,6 @@ const unavailableCodes: ReadonlySet<number> = new Set([
   6, 7, 50, 63, 64, 89, 91, 133, 134, 189, 262, 317, 358, 384, 9001, 10_107, 11_600, 11_602, 13_388, 13_435, 13_436,
 ]);
 const outOfDiskSpace = 14_031;
-/** Not allowed to, not known, and what Atlas says instead of either. */
-const refusedCodes: ReadonlySet<number> = new Set([13, 18, 8_000]);
 
 /** A question that the server cannot take passes through: it is a fault of ours. */
 function toStoreError(error: unknown): unknown {
@@ -101,7 +99,6 @@ function toStoreError(error: unknown): unknown {
   if (!(error instanceof MongoServerError)) return new CodedError("STORE_UNAVAILABLE", { cause: error });
   const { code } = error;
   const context = { number: code };
-  if (typeof code === "number" && refusedCodes.has(code)) return addressRefused(error.message);
   if (code === outOfDiskSpace) return new CodedError("STORE_FULL", { context, cause: error });
   const heals = typeof code === "number" && unavailableCodes.has(code);
   return heals ? new CodedError("STORE_UNAVAILABLE", { context, cause: error }) : error;
@@ -110,7 +107,10 @@ function toStoreError(error: unknown): unknown {
 /** No answer to the question where `mongodb+srv:` has its hosts; of the driver, it is no error of its own. */
 function isUnresolved(error: unknown): boolean {
   return (
-    error instanceof Error && "syscall" in error && typeof error.syscall === "string" && /^query/.test(error.syscall)
+    error instanceof Error &&
+    "syscall" in error &&
+    typeof error.syscall === "string" &&
+    error.syscall.startsWith("query")
   );
 }
 

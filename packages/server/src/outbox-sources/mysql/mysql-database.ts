@@ -1,6 +1,6 @@
 import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from "mysql2/promise";
 import { CodedError } from "@flowcatalyst/foundation";
-import { addressRefused, withDriver } from "../outbox-form.ts";
+import { withDriver } from "../outbox-form.ts";
 
 /**
  * The way to the application's MySQL or MariaDB.
@@ -154,8 +154,6 @@ const repeatable: ReadonlySet<number> = new Set([
 /** Answers of a server that heals: too many connections, stopping, read-only, waited too long for a lock. */
 const unavailable: ReadonlySet<number> = new Set([1040, 1053, 1205, 1290, 1792, 1836, 1927, 3024, 1969, 1203, 1226]);
 const full: ReadonlySet<number> = new Set([1021, 1114]);
-/** The account, its password or its rights, or the database's name. */
-const refused: ReadonlySet<number> = new Set([1044, 1045, 1046, 1049, 1130, 1142, 1251, 1698, 1820]);
 
 interface Fault {
   readonly number: number | null;
@@ -185,7 +183,6 @@ function toStoreError(error: unknown): unknown {
   if (error instanceof CodedError || fault === null) return error;
   const context = fault.number === null ? {} : { number: fault.number };
   if (full.has(fault.number ?? 0)) return new CodedError("STORE_FULL", { context, cause: error });
-  if (refused.has(fault.number ?? 0)) return addressRefused(error instanceof Error ? error.message : "was refused");
   const heals = unavailable.has(fault.number ?? 0) || repeatable.has(fault.number ?? 0);
   return heals || !isAnswer(error) ? new CodedError("STORE_UNAVAILABLE", { context, cause: error }) : error;
 }

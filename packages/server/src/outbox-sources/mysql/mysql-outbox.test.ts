@@ -34,17 +34,4 @@ describeWith(["mariadb"], "an outbox on MariaDB", () => {
     await application.query(`DROP DATABASE ${name}`);
     await application.end();
   });
-
-  test("an account that the server refuses is a fault of the settings, which names no password", async () => {
-    const url = new URL(testMariadbUrl ?? "");
-    url.password = "wrong-Pa55word";
-    const { source } = await openMysqlOutbox({ url: url.href, form: "platform", table });
-    const fault: unknown = await source.verify().then(
-      () => null,
-      (error: unknown) => error,
-    );
-    expect(fault).toMatchObject({ code: "CONFIG_INVALID" });
-    expect(Bun.inspect(fault)).not.toContain(url.password);
-    await source.close();
-  });
 });

@@ -172,8 +172,8 @@ function recover(database: MysqlDatabase, { form, rows }: MysqlTable, inProgress
   return database.transaction((session) =>
     session.run(
       `UPDATE ${rows} SET status = ?, updated_at = ${now}
-       WHERE status = ? AND updated_at <= ${now} - INTERVAL ? MICROSECOND`,
-      [form.word(0), form.word(9), inProgressForMs * microsecondsPerMs],
+       WHERE status = ? AND (? = 0 OR updated_at <= ${now} - INTERVAL ? MICROSECOND)`,
+      [form.word(0), form.word(9), inProgressForMs, inProgressForMs * microsecondsPerMs],
     ),
   );
 }
