@@ -84,7 +84,8 @@ async function writeManifest(folder: string): Promise<void> {
     license,
     type: "module",
     sideEffects: false,
-    engines: { node: ">=20" },
+    // Earlier ones have no AbortSignal.any.
+    engines: { node: ">=20.3" },
     exports: Object.fromEntries(built),
   };
   await Bun.write(join(folder, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);

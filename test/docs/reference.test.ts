@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test";
 import { wireLimits } from "@flowcatalyst/contracts";
 import { createMetrics } from "@flowcatalyst/foundation";
+import { publishLimits, webhookToleranceSeconds } from "@flowcatalyst/sdk";
+import { outboxLimits as sdkOutboxLimits } from "@flowcatalyst/sdk/outbox";
+import { webhookMaxBodyBytes } from "@flowcatalyst/sdk/webhooks";
 import { attemptLimits } from "../../packages/server/src/domain/attempt.ts";
 import { jobLimits } from "../../packages/server/src/domain/dispatch-job.ts";
 import { poolLimits } from "../../packages/server/src/domain/dispatch-pool.ts";
@@ -119,11 +122,13 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   jobLimits,
   maintenanceDefaults,
   notYetLimits,
-  outboxLimits,
+  // The processor's and the SDK's.
+  outboxLimits: { ...outboxLimits, ...sdkOutboxLimits },
   outboxProcessorLimits,
   pipelineLimits,
   poolLimits,
   poolRunLimits,
+  publishLimits,
   receiverLimits,
   recorderLimits,
   admissionLimits,
@@ -151,8 +156,10 @@ const constants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   wireLimits,
 };
 
+const constantsAlone: Readonly<Record<string, number>> = { jsonMaxDepth, webhookMaxBodyBytes, webhookToleranceSeconds };
+
 function constantOf(name: string): unknown {
-  if (name === "jsonMaxDepth") return jsonMaxDepth;
+  if (name in constantsAlone) return constantsAlone[name];
   const [group = "", member = ""] = name.split(".");
   return constants[group]?.[member];
 }

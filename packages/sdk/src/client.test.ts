@@ -213,6 +213,49 @@ describe("lists", () => {
     for await (const { id } of client.events.searchAll({ type: ["a", "b"] })) ids.push(id);
     assert.deepEqual(ids, ["e0", "e1", "e2"]);
   });
+
+  test("may have pages that are short or empty before the last", async () => {
+    const byCursor = new Map([
+      [null, { items: [], nextCursor: "b" }],
+      ["b", { items: [{ id: "s1" }], nextCursor: "c" }],
+      ["c", { items: [], nextCursor: null }],
+    ]);
+    const numbered = [["e0"], [], ["e2"]].map((ids) => ids.map((id) => ({ id })));
+    const { client } = await setup(({ path }) => {
+      const { pathname, searchParams } = new URL(path, "http://x");
+      if (pathname === "/api/subscriptions") return { status: 200, body: byCursor.get(searchParams.get("cursor")) };
+      const page = Number(searchParams.get("page"));
+      return { status: 200, body: { items: numbered[page], page, size: 1, totalItems: 3, totalPages: 3 } };
+    });
+    const ids: string[] = [];
+    for await (const { id } of client.subscriptions.all()) ids.push(id);
+    for await (const { id } of client.events.searchAll()) ids.push(id);
+    assert.deepEqual(ids, ["s1", "e0", "e2"]);
+  });
+
+  test("whose cursor leads to itself end with an error", async () => {
+    const { server, client } = await setup(() => ({ status: 200, body: { items: [], nextCursor: "b" } }));
+    const reads = async (): Promise<void> => {
+      for await (const { id } of client.subscriptions.all()) assert.fail(id);
+    };
+    await assert.rejects(reads(), RangeError);
+    assert.equal(server.seen.length, 2);
+  });
+});
+
+test("an id that a path would take for a step is refused", () => {
+  const client = createClient({ baseUrl: "http://x" });
+  for (const id of ["", ".", ".."]) assert.throws(() => client.events.get(id), TypeError);
+});
+
+test("a call that is aborted while it waits throws the reason, whatever it is", async () => {
+  const stop = new AbortController();
+  const { client } = await setup(() => {
+    setImmediate(() => stop.abort("enough"));
+    return problem(503, "STORE_FULL", { "retry-after": "30" });
+  });
+  const thrown = await client.events.get("x", { signal: stop.signal }).catch((reason: unknown) => reason);
+  assert.equal(thrown, "enough");
 });
 
 test("replays are counted, then started", async () => {

@@ -167,15 +167,37 @@ describe("many events", () => {
     assert.equal(error.unpublished.length, 2);
   });
 
-  test("end with the reason of whoever aborts", async () => {
+  test("that are aborted say what became of each: the rest can be sent again under the same ids", async () => {
     const stop = new AbortController();
     const { client } = await setup((request) => {
       stop.abort(new Error("enough"));
       return takesAll(request);
     });
     const events = Array.from({ length: 1_500 }, (_, at) => order(String(at)));
-    await assert.rejects(client.publishBatch(events, { signal: stop.signal }), /enough/);
+    const error = await incomplete(client.publishBatch(events, { signal: stop.signal }));
+    assert.equal(error.cause, stop.signal.reason);
+    assert.match(error.message, /enough$/);
+    assert.ok(error.unpublished.length >= 500);
+    assert.ok(error.unpublished.every(({ deduplicationId }) => /^[0-9a-f]{32}$/.test(deduplicationId ?? "")));
   });
+
+  test("of which one is no JSON are not sent at all", async () => {
+    const { server, client } = await setup(takesAll);
+    const events = Array.from({ length: 1_500 }, (_, at) => order(String(at)));
+    const wrong = { type: "order.cancelled", source: "shop", data: 1n } as unknown as EventOf<ShopEvents>;
+    await assert.rejects(client.publishBatch([...events, wrong]), TypeError);
+    assert.equal(server.seen.length, 0);
+  });
+});
+
+test("an answer that no platform gives is no success", async () => {
+  const page = (): Promise<Response> => Promise.resolve(new Response("<html>sign in</html>"));
+  const client = createClient({ baseUrl: "http://x", fetch: page });
+  const cloudEvent = { specversion: "1.0", id: "1", source: "shop", type: "a" };
+  const unexpected = { name: "FlowCatalystError", code: "UNEXPECTED_ANSWER" };
+  await assert.rejects(client.publish({ type: "a", source: "shop" }), unexpected);
+  await assert.rejects(client.publishCloudEvent(cloudEvent), unexpected);
+  await assert.rejects(client.publishCloudEvents([cloudEvent]), unexpected);
 });
 
 /** For a client that knows no map of types. */

@@ -9,7 +9,7 @@ import {
   type PlainAnswer,
   type WebhookHandlerOptions,
 } from "./webhooks/webhook-handler.ts";
-import { webhookMaxBodyBytes } from "./webhooks/verify-webhook.ts";
+import { bodyLimitOf } from "./webhooks/verify-webhook.ts";
 
 /** What is used of the request of Fastify. */
 export interface FastifyWebhookRequest {
@@ -58,7 +58,7 @@ export function fastifyWebhooks(
   handle: HandleWebhook<FastifyWebhookRequest>,
 ): (scope: FastifyWebhookScope) => Promise<void> {
   return async (scope) => {
-    const bodyLimit = options.maxBodyBytes ?? webhookMaxBodyBytes;
+    const bodyLimit = bodyLimitOf(options);
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit }, (_request, body, done) => done(null, body));
     scope.post(path, async (request, reply) => {

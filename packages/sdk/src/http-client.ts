@@ -83,7 +83,7 @@ export class HttpClient {
       lost ||= outcome.kind === "lost";
       const again = outcome.kind === "later" || (outcome.kind === "lost" && repeatable);
       const asked = outcome.error.retryAfterMs ?? 0;
-      if (!again || retry >= this.maxRetries || asked > maxRetryAfterMs) throw outcome.error;
+      if (!again || !(retry < this.maxRetries) || asked > maxRetryAfterMs) throw outcome.error;
       await this.backOff(retry, { askedMs: outcome.error.retryAfterMs, signal: call.options?.signal });
     }
   }

@@ -48,8 +48,10 @@ export interface Operation {
 /** Sends an operation and gives the parsed answer. */
 export type Send = <Answer>(operation: Operation) => Promise<Answer>;
 
-/** A text as one segment of a path. Throws for an empty one, which would name something else. */
+/** A text as one segment of a path. Throws for an empty one and for dots, which would name something else. */
 export function pathSegment(text: string): string {
   if (text === "") throw new TypeError("an id is empty: give the id of what is meant");
+  // Parsers of URLs take these for steps in the path, also when they are encoded.
+  if (text === "." || text === "..") throw new TypeError(`no id is ${text}: give the id of what is meant`);
   return encodeURIComponent(text);
 }

@@ -12,7 +12,9 @@ interface NumberedPage<Item> {
   readonly totalIsLowerBound?: boolean;
 }
 
-/** The items of all pages from `cursor` on. */
+/**
+ * The items of all pages from `cursor` on. A page may be short, or empty: its cursor alone says whether one follows.
+ */
 export async function* itemsByCursor<Item>(
   get: (cursor: string | undefined) => Promise<CursorPage<Item>>,
   cursor?: string,
@@ -21,6 +23,7 @@ export async function* itemsByCursor<Item>(
   do {
     const page = await get(next);
     yield* page.items;
+    if (page.nextCursor === next && next !== undefined) throw new RangeError(`the cursor ${next} leads to itself`);
     next = page.nextCursor ?? undefined;
   } while (next !== undefined);
 }
@@ -33,7 +36,7 @@ export async function* itemsByNumber<Item>(
   for (let number = page; ; number += 1) {
     const answer = await get(number);
     yield* answer.items;
-    const isLast = answer.items.length === 0 || (answer.page + 1 >= answer.totalPages && !answer.totalIsLowerBound);
-    if (isLast) return;
+    if (number + 1 < answer.totalPages) continue;
+    if (answer.items.length === 0 || answer.totalIsLowerBound !== true) return;
   }
 }

@@ -29,28 +29,69 @@ export function optionalKey(value: unknown, path: string, maxChars: number = out
   return value === undefined || value === null ? undefined : requiredText(value, path, maxChars);
 }
 
+/** RFC 3339 with a zone, as the platform reads it; `Date` takes much more. */
+const timePattern = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})$/;
+
 /** RFC 3339 of a Date or of text that is one already; undefined if absent. */
 export function optionalTime(value: unknown, path: string): string | undefined {
   if (value === undefined || value === null) return undefined;
-  const date = value instanceof Date ? value : new Date(requiredText(value, path, 64));
-  if (Number.isNaN(date.getTime())) throw new TypeError(`${path}: must be a time, like 2026-01-31T12:00:00.000Z`);
-  return typeof value === "string" ? value : date.toISOString();
+  const text = value instanceof Date ? timeText(value) : requiredText(value, path, 64);
+  if (timePattern.test(text) && !Number.isNaN(Date.parse(text))) return text;
+  throw new TypeError(`${path}: must be a time with its zone, like 2026-01-31T12:00:00.000Z`);
 }
 
-/** JSON of it; undefined if there is none (undefined, a function). */
-export function jsonAt(value: unknown, path: string): string | undefined {
+/** Years before 0 and after 9999 have another form, which is none of RFC 3339. */
+function timeText(date: Date): string {
+  return Number.isNaN(date.getTime()) ? "" : date.toISOString();
+}
+
+/** A URL that will be called as it is written. */
+export function requiredUrl(value: unknown, path: string): string {
+  const url = requiredText(value, path, outboxLimits.urlMaxChars);
+  if (!/[\s\p{Cc}]/u.test(url)) return url;
+  throw new TypeError(`${path}: must not have spaces or control characters`);
+}
+
+/** What a `content-type` header can carry; undefined if absent. */
+export function optionalContentType(value: unknown, path: string): string | undefined {
+  const type = optionalKey(value, path);
+  if (type === undefined || /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(type)) return type;
+  throw new TypeError(`${path}: must be visible ASCII, like application/json`);
+}
+
+export function checkContextData(value: unknown, path: string): void {
+  if (value === undefined || value === null) return;
+  if (!Array.isArray(value)) throw new TypeError(`${path}: must be a list`);
+  if (value.length > outboxLimits.contextDataMaxItems) {
+    throw new RangeError(`${path}: at most ${outboxLimits.contextDataMaxItems} items are taken`);
+  }
+  for (const [at, item] of value.entries()) {
+    const { key, value: text } = (typeof item === "object" && item !== null ? item : {}) as Record<string, unknown>;
+    requiredText(key, `${path}[${at}].key`, outboxLimits.keyMaxChars);
+    if (optionalText(text, `${path}[${at}].value`, outboxLimits.contextValueMaxChars) === undefined) {
+      throw new TypeError(`${path}[${at}].value: must be text`);
+    }
+  }
+}
+
+/** JSON of what is not undefined. */
+export function jsonAt(value: unknown, path: string): string {
+  let text: string | undefined;
   try {
-    return JSON.stringify(value);
+    text = JSON.stringify(value);
   } catch (error) {
     // A circle, or a BigInt.
     throw new TypeError(`${path}: cannot be written as JSON: ${String(error)}`, { cause: error });
   }
+  if (text !== undefined) return text;
+  // It would be left out, and nobody would know.
+  throw new TypeError(`${path}: cannot be written as JSON: it is a function, a symbol, or says that it is nothing`);
 }
 
-/** The number of bytes of the data, checked. */
+/** Checks what is to be sent as data, if there is any. */
 export function checkData(value: unknown, path: string): void {
   if (value === undefined || value === null) return;
-  const bytes = byteLength(typeof value === "string" ? value : (jsonAt(value, path) ?? ""));
+  const bytes = byteLength(typeof value === "string" ? value : jsonAt(value, path));
   if (bytes > outboxLimits.dataMaxBytes) {
     throw new RangeError(`${path}: ${bytes} bytes; at most ${outboxLimits.dataMaxBytes} are taken`);
   }

@@ -1,12 +1,15 @@
 import {
   byteLength,
+  checkContextData,
   checkData,
   checkMembers,
   jsonAt,
+  optionalContentType,
   optionalKey,
   optionalText,
   optionalTime,
   requiredText,
+  requiredUrl,
 } from "./entry-check.ts";
 import type { OutboxAuditLog, OutboxEventCommon, OutboxJob, OutboxRow, OutboxRowType } from "./outbox-entry.ts";
 import { outboxLimits } from "./outbox-limits.ts";
@@ -87,6 +90,7 @@ export function eventRow(event: AnyEvent, context: RowContext): OutboxRow {
   const { path } = context;
   checkMembers(event, eventMembers, path);
   checkData(event.data, `${path}.data`);
+  checkContextData(event.contextData, `${path}.contextData`);
   const { messageGroup, clientId, ...rest } = event;
   const payload = {
     ...rest,
@@ -95,13 +99,12 @@ export function eventRow(event: AnyEvent, context: RowContext): OutboxRow {
     subject: optionalText(event.subject, `${path}.subject`, outboxLimits.subjectMaxChars),
     // The platform would take the time of its arrival, which may be long after.
     time: optionalTime(event.time, `${path}.time`) ?? context.now,
+    dataContentType: optionalContentType(event.dataContentType, `${path}.dataContentType`),
+    dataSchema: optionalKey(event.dataSchema, `${path}.dataSchema`, outboxLimits.urlMaxChars),
     correlationId: optionalKey(event.correlationId, `${path}.correlationId`),
     causationId: optionalKey(event.causationId, `${path}.causationId`),
     deduplicationId: optionalKey(event.deduplicationId, `${path}.deduplicationId`),
   };
-  if ((event.contextData?.length ?? 0) > outboxLimits.contextDataMaxItems) {
-    throw new RangeError(`${path}.contextData: at most ${outboxLimits.contextDataMaxItems} items are taken`);
-  }
   return rowOf("EVENT", payload, { context, messageGroup, clientId });
 }
 
@@ -113,7 +116,11 @@ export function jobRow(job: OutboxJob, context: RowContext): OutboxRow {
   const { messageGroup, clientId, ...rest } = job;
   const payload = {
     ...rest,
-    targetUrl: requiredText(job.targetUrl, `${path}.targetUrl`, outboxLimits.urlMaxChars),
+    targetUrl: requiredUrl(job.targetUrl, `${path}.targetUrl`),
+    contentType: optionalContentType(job.contentType, `${path}.contentType`),
+    code: optionalKey(job.code, `${path}.code`),
+    dispatchPoolId: optionalKey(job.dispatchPoolId, `${path}.dispatchPoolId`),
+    secretRef: optionalKey(job.secretRef, `${path}.secretRef`),
     scheduledFor: optionalTime(job.scheduledFor, `${path}.scheduledFor`),
     eventId: optionalKey(job.eventId, `${path}.eventId`),
     subscriptionId: optionalKey(job.subscriptionId, `${path}.subscriptionId`),
@@ -145,7 +152,7 @@ interface RowColumns {
 }
 
 function rowOf(type: OutboxRowType, item: object, { context, messageGroup, clientId }: RowColumns): OutboxRow {
-  const payload = jsonAt(item, context.path) ?? "";
+  const payload = jsonAt(item, context.path);
   const payloadSize = byteLength(payload);
   if (payloadSize > outboxLimits.payloadMaxBytes) {
     throw new RangeError(
@@ -155,7 +162,7 @@ function rowOf(type: OutboxRowType, item: object, { context, messageGroup, clien
   // Null is a choice: of the platform. Only what is absent is the outbox's own.
   const client = clientId === undefined ? context.clientId : clientId;
   return {
-    id: context.id,
+    id: requiredText(context.id, `${context.path}: its id`, outboxLimits.idMaxChars),
     type,
     messageGroup: optionalKey(messageGroup, `${context.path}.messageGroup`) ?? null,
     payload,

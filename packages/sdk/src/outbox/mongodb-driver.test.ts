@@ -76,6 +76,8 @@ test(
         const expected = { type: "EVENT", message_group: "g", status: 0, retry_count: 0, ...nothing };
         assert.deepEqual(row, { ...expected, _id: row.id, id: row.id });
       }
+      const repeating = createOutbox(mongodbDriver(), { source: "shop", nextId: () => ids[0] ?? "" });
+      await assert.rejects(repeating.enqueue(withoutSession, { type: "b" }), /of 1 rows 0 were inserted/);
     } finally {
       await db.dropDatabase();
       await client.close();

@@ -30,9 +30,19 @@ export function mongodbDriver(): OutboxDriver<MongoTransaction> {
         );
       }
       const options = { session: session as never, ordered: true } as const;
-      await db.collection(table).bulkWrite(rows.map(insertOf) as never[], options);
+      checkInserted(await db.collection(table).bulkWrite(rows.map(insertOf) as never[], options), rows.length);
     },
   };
+}
+
+/** An upsert says nothing of a row that was there before: the entry would be lost without a word. */
+function checkInserted(answer: unknown, count: number): void {
+  const inserted: unknown = typeof answer === "object" && answer !== null ? Reflect.get(answer, "upsertedCount") : null;
+  if (inserted !== count) {
+    throw new Error(
+      `of ${count} rows ${String(inserted)} were inserted: others have their ids; are those of nextId unique?`,
+    );
+  }
 }
 
 /** An upsert, because `$currentDate`, by which the server sets the times, works in an update only. */

@@ -8,11 +8,13 @@ export const outboxLimits = {
   payloadMaxBytes: 1_048_576,
   /** Message group and the ids that go with an entry. */
   keyMaxChars: 255,
-  /** What the column holds. */
+  /** What the columns hold. */
+  idMaxChars: 26,
   clientIdMaxChars: 26,
   eventTypeMaxChars: 255,
   sourceMaxChars: 2_048,
   subjectMaxChars: 1_024,
   urlMaxChars: 2_048,
   contextDataMaxItems: 100,
+  contextValueMaxChars: 4_096,
 } as const;

@@ -87,6 +87,26 @@ describe("rows", () => {
     assert.deepEqual(ids.toSorted(), ids);
   });
 
+  test("ids rise over the outboxes of a program", async () => {
+    const [orders, mails] = [createOutbox(driver, { source: "orders" }), createOutbox(driver, { source: "mails" })];
+    const tx: Rows = [];
+    for (let round = 0; round < 50; round += 1) {
+      await orders.enqueue(tx, { type: "a", messageGroup: "g" });
+      await mails.enqueue(tx, { type: "b", messageGroup: "g" });
+    }
+    const ids = tx.map(({ id }) => id);
+    assert.deepEqual(ids.toSorted(), ids);
+    assert.equal(new Set(ids).size, 100);
+  });
+
+  test("data is as JSON writes it", async () => {
+    const { outbox, tx } = setup();
+    const data = { nan: Number.NaN, nothing: undefined, date: new Date(now), half: "\ud800" };
+    await outbox.enqueue(tx, { type: "a", data });
+    const { payload } = tx[0] ?? assert.fail();
+    assert.match(payload, /"data":\{"nan":null,"date":"2026-01-31T12:00:00\.000Z","half":"\\ud800"\}/);
+  });
+
   test("bytes are counted, not characters", async () => {
     const { outbox, tx } = setup();
     await outbox.enqueue(tx, { type: "a", data: "🐎" });
@@ -122,6 +142,14 @@ describe("refused, with the place, and nothing written", () => {
     { event: { type: "a", subject: long(1_025) }, path: "subject", fault: RangeError },
     { event: { type: "a", time: "yesterday" }, path: "time", fault: TypeError },
     { event: { type: "a", time: new Date(Number.NaN) }, path: "time", fault: TypeError },
+    { event: { type: "a", time: "2026-01-31" }, path: "time", fault: TypeError },
+    { event: { type: "a", time: "Jan 31 2026 12:00 UTC" }, path: "time", fault: TypeError },
+    { event: { type: "a", time: new Date(Date.UTC(10_000, 0)) }, path: "time", fault: TypeError },
+    { event: { type: "a", dataContentType: "text/plain\n" }, path: "dataContentType", fault: TypeError },
+    { event: { type: "a", dataSchema: "" }, path: "dataSchema", fault: TypeError },
+    { event: { type: "a", contextData: {} }, path: "contextData", fault: TypeError },
+    { event: { type: "a", contextData: [{ key: "", value: "x" }] }, path: "contextData[0].key", fault: TypeError },
+    { event: { type: "a", contextData: [{ key: "x", value: 1 }] }, path: "contextData[0].value", fault: TypeError },
     { event: { type: "a", messageGroup: "" }, path: "messageGroup", fault: TypeError },
     { event: { type: "a", messageGroup: long(256) }, path: "messageGroup", fault: RangeError },
     { event: { type: "a", messageGroup: "a\0b" }, path: "messageGroup", fault: TypeError },
@@ -129,6 +157,8 @@ describe("refused, with the place, and nothing written", () => {
     { event: { type: "a", clientId: long(27) }, path: "clientId", fault: RangeError },
     { event: { type: "a", deduplicationId: long(256) }, path: "deduplicationId", fault: RangeError },
     { event: { type: "a", data: circle }, path: "data", fault: TypeError },
+    { event: { type: "a", data: () => 1 }, path: "data", fault: TypeError },
+    { event: { type: "a", data: Symbol("a") }, path: "data", fault: TypeError },
     { event: { type: "a", data: 1n }, path: "data", fault: TypeError },
     { event: { type: "a", data: long(outboxLimits.dataMaxBytes + 1) }, path: "data", fault: RangeError },
     { event: { type: "a", group: "a" }, path: "group", fault: TypeError },
@@ -159,6 +189,20 @@ describe("refused, with the place, and nothing written", () => {
     await assert.rejects(outbox.enqueueJobs(tx, job), /^TypeError: job\.payload: must be given/);
     const auditLog = { entityType: "Order", entityId: "", operation: "Paid" };
     await assert.rejects(outbox.enqueueAuditLogs(tx, auditLog), /^TypeError: auditLog\.entityId: must be given/);
+  });
+
+  test("what no request could carry, what no column holds", async () => {
+    const { outbox, tx } = setup();
+    const job = { targetUrl: "https://a.test/", payload: 1 };
+    await assert.rejects(
+      outbox.enqueueJobs(tx, { ...job, targetUrl: "https://a.test/ b" }),
+      /^TypeError: job\.targetUrl: /,
+    );
+    await assert.rejects(outbox.enqueueJobs(tx, { ...job, contentType: "é" }), /^TypeError: job\.contentType: /);
+    await assert.rejects(outbox.enqueueJobs(tx, { ...job, code: "" }), /^TypeError: job\.code: /);
+    const { outbox: other } = setup({ nextId: () => "x".repeat(27) });
+    await assert.rejects(other.enqueue(tx, { type: "a" }), /^RangeError: event: its id: 27 characters/);
+    assert.deepEqual(tx, []);
   });
 
   test("more entries than a call takes", async () => {

@@ -10,11 +10,15 @@
  * back, and makes no connection.
  *
  * Guarantees
- * - All entries of a call are inserted or the call throws; then roll back. An entry that the platform would refuse for
- *   its form or size is refused before anything is written, with its place, like `events[3].data`.
- * - Order: rows of a group are moved by `created_at`, which the database sets, then by id. Ids of one outbox rise, so
- *   entries of one call keep their order. Among processes, the order of a group is that in which they inserted, which
- *   is what the application meant if it holds a lock on what the group stands for (the order's row, say).
+ * - All entries of a call are inserted or the call throws; then roll back. What the platform would refuse for its size,
+ *   for its members, or for texts and times of a form it does not take, is refused before anything is written, with its
+ *   place, like `events[3].data`. What else it refuses (a `mode` that is none, say) gets its reason in the row.
+ * - Data is written as `JSON.stringify` does: a Date as its text, NaN as null, without members that are undefined.
+ * - Order: rows of a group are moved by `created_at`, which the database sets, then by id. Ids of one program rise, so
+ *   its entries keep their order. Among programs, the order of a group is that in which they inserted, which is what
+ * the
+ *   application meant if it holds a lock on what the group stands for (the order's row, say). It is known to the
+ *   microsecond on PostgreSQL, MySQL and MariaDB, to the millisecond on SQLite and MongoDB.
  * - A row's id is sent as deduplication id, so that a row moved twice makes one event.
  *
  * Failures: TypeError and RangeError are faults of the caller. Whatever the library throws comes through as it is.
@@ -34,7 +38,7 @@ export interface OutboxOptions {
   readonly source?: string;
   /** Of entries that name none. */
   readonly clientId?: string;
-  /** Makes the ids of rows: unique, rising, at most 26 characters. ULIDs if absent. */
+  /** Makes the ids of rows: unique, rising, at most 26 characters. ULIDs that rise in the whole program if absent. */
   readonly nextId?: () => string;
   /** Milliseconds since the Unix epoch; `Date.now` if absent. */
   readonly now?: () => number;
@@ -115,9 +119,15 @@ type RowMaker = <Entry extends object>(
   toRow: (entry: Entry, context: RowContext) => OutboxRow,
 ) => readonly OutboxRow[];
 
+/**
+ * Of all outboxes of a program. Times on SQLite and MongoDB are of milliseconds; of what two outboxes write within one,
+ * only the ids tell the order.
+ */
+const programIds = createUlids({ now: Date.now, randomBytes });
+
 function rowMaker(options: OutboxOptions): RowMaker {
   const now = options.now ?? Date.now;
-  const nextId = options.nextId ?? createUlids({ now, randomBytes });
+  const nextId = options.nextId ?? (options.now === undefined ? programIds : createUlids({ now, randomBytes }));
   return (name, entries, toRow) => {
     const list = isList(entries) ? entries : [entries];
     if (list.length > outboxLimits.entriesMax) {

@@ -28,8 +28,11 @@ export async function readRequest(request: ReadableRequest, maxBytes: number): P
   if (request.bodyUsed) throw new TypeError(`the body of the webhook was read before. ${parsedAdvice}`);
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) return null;
-  // A server holds a sender to its content-length, so nothing needs to be counted.
-  if (declared !== null) return new Uint8Array(await request.arrayBuffer());
+  if (declared !== null) {
+    // A server holds a sender to its content-length; a request made by a program may be longer all the same.
+    const whole = new Uint8Array(await request.arrayBuffer());
+    return whole.length > maxBytes ? null : whole;
+  }
   if (request.body === null) return new Uint8Array();
   const reader = request.body.getReader();
   const read = await gathered(() => reader.read(), maxBytes);

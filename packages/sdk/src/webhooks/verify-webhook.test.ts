@@ -126,6 +126,21 @@ describe("a request", () => {
     }
   });
 
+  test("whose body is longer than it declares is refused, too", async () => {
+    const init = { method: "POST", headers: { "content-length": "5" }, body: "x".repeat(101) };
+    const verification = await verifyWebhook(new Request("http://receiver.test/", init), secret, { maxBodyBytes: 100 });
+    assert.equal(verification.kind === "refused" && verification.reason, "TOO_LARGE");
+  });
+
+  test("is not believed for want of a number: options that are none are wrong use", async () => {
+    const old = await signed();
+    for (const options of [{ nowMs, toleranceSeconds: Number.NaN }, { nowMs: Number.NaN }]) {
+      await assert.rejects(verifyWebhook(old, secret, options), /TypeError.*is no number/s);
+    }
+    const options = { nowMs, maxBodyBytes: Number.NaN };
+    await assert.rejects(verifyWebhook(requestOf(old), secret, options), /TypeError: maxBodyBytes is no number/);
+  });
+
   test("whose body was read before is wrong use, and the error says what to do", async () => {
     const request = requestOf(await signed());
     await request.json();

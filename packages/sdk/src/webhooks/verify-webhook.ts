@@ -110,8 +110,7 @@ export async function verifyWebhook(
   secrets: SecretSource,
   options: VerifyOptions = {},
 ): Promise<Verification> {
-  const maxBodyBytes = options.maxBodyBytes ?? webhookMaxBodyBytes;
-  const body = isRequest(received) ? await readRequest(received, maxBodyBytes) : bytesOf(received.body);
+  const body = isRequest(received) ? await readRequest(received, bodyLimitOf(options)) : bytesOf(received.body);
   return verifyRead({ headers: webHeaders(received.headers), body }, secrets, options);
 }
 
@@ -137,14 +136,25 @@ export async function verifyRead(
   if (claim === null) return refused("MISSING_HEADERS");
   const signedAtMs = timeOf(claim);
   if (signedAtMs === null) return refused("BAD_TIMESTAMP");
-  const nowMs = options.nowMs ?? Date.now();
-  const toleranceMs = (options.toleranceSeconds ?? webhookToleranceSeconds) * 1_000;
+  const nowMs = checkedNumber(options.nowMs ?? Date.now(), "nowMs");
+  const toleranceMs = checkedNumber(options.toleranceSeconds ?? webhookToleranceSeconds, "toleranceSeconds") * 1_000;
   if (signedAtMs < nowMs - toleranceMs) return refused("TOO_OLD");
   if (signedAtMs > nowMs + toleranceMs) return refused("TOO_NEW");
   const secrets = await secretsOf(source, headers);
   if (secrets.length === 0) return refused("NO_SECRET");
   if (!(await isSignedWith(secrets, claim, body))) return refused("NO_MATCH");
   return { kind: "verified", webhook: new Webhook({ headers, body, scheme: claim.scheme, signedAtMs }) };
+}
+
+/** The largest body that is read. */
+export function bodyLimitOf({ maxBodyBytes = webhookMaxBodyBytes }: Pick<VerifyOptions, "maxBodyBytes">): number {
+  return checkedNumber(maxBodyBytes, "maxBodyBytes");
+}
+
+/** Nothing is more or less than NaN, so it would be no limit at all. */
+function checkedNumber(value: number, name: string): number {
+  if (typeof value === "number" && !Number.isNaN(value)) return value;
+  throw new TypeError(`${name} is no number: is its environment variable set?`);
 }
 
 /** What the headers claim. */

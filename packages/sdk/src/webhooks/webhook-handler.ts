@@ -12,7 +12,7 @@
  * next attempt would be no better, and the operator sees it at once.
  */
 import { readRequest, type ReadableRequest } from "./received-body.ts";
-import { verifyRead, webhookMaxBodyBytes, webHeaders } from "./verify-webhook.ts";
+import { bodyLimitOf, verifyRead, webHeaders } from "./verify-webhook.ts";
 import type { ReceivedHeaders, Refusal, SecretSource, VerifyOptions } from "./verify-webhook.ts";
 import type { Webhook } from "./webhook.ts";
 
@@ -89,7 +89,7 @@ export async function answerWebhook(
 ): Promise<PlainAnswer> {
   const { secrets, now, onRefused, ...rest } = options;
   if (request.method !== "POST") return { status: 405, headers: { allow: "POST" }, body: null };
-  const body = await request.read(options.maxBodyBytes ?? webhookMaxBodyBytes);
+  const body = await request.read(bodyLimitOf(options));
   const nowMs = now?.() ?? Date.now();
   const verification = await verifyRead({ headers: webHeaders(request.headers), body }, secrets, { ...rest, nowMs });
   switch (verification.kind) {
