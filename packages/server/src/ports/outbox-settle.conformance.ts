@@ -83,6 +83,14 @@ export function settleCases(cases: OutboxCases): void {
     expect(await cases.source.recover(0)).toBe(0);
     expect(await cases.claimed()).toEqual([1, 2]);
   });
+  cases.test("what is in progress comes back on demand, even where the clock has gone back meanwhile", async () => {
+    await cases.insert(...rowsOf(["a", null]));
+    await cases.claim();
+    await cases.bench.passTime(-3_600_000);
+    expect(await cases.source.recover(300_000)).toBe(0);
+    expect(await cases.source.recover(0)).toBe(2);
+    expect(await cases.statuses()).toEqual({ 1: 0, 2: 0 });
+  });
   cases.test("deletes what was taken long ago, so much at a time, and nothing else", async () => {
     await cases.insert(...rowsOf([null, null, null, null, null, null]));
     await cases.claim({ maxRows: 5 });

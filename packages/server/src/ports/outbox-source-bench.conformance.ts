@@ -18,7 +18,7 @@ export interface OutboxSourceBench {
   insert(rows: readonly NewRow[]): Promise<void>;
   /** The application writes them and thinks better of it. */
   insertAndRollBack(rows: readonly NewRow[]): Promise<void>;
-  /** Moves all times in the table and in its control row back by so much. */
+  /** Moves all times in the table and in its control row back by so much; forth, if it is negative. */
   passTime(ms: number): Promise<void>;
   /** Another process at the same table; closed with the bench. */
   another(): Promise<OutboxAdmin>;

@@ -34,7 +34,10 @@ export interface OutboxSource {
   settle(results: readonly OutboxResult[]): Promise<void>;
   /** Makes pending what was claimed and not sent, with the retries it has. Only rows in progress. */
   release(rows: readonly OutboxRow[]): Promise<void>;
-  /** Makes pending what has been in progress for so long (0: all of it), and keeps its retries; how many those were. */
+  /**
+   * Makes pending what has been in progress for so long (0: all of it, whatever the clocks say), and keeps its retries;
+   * how many those were.
+   */
   recover(inProgressForMs: number): Promise<number>;
   /** Deletes SUCCESS rows that were settled so long ago, at most `limit`; how many those were. */
   deleteFinished(settledForMs: number, limit: number): Promise<number>;

@@ -57,7 +57,7 @@ export function outboxStatements(form: SqlForm, names: PostgresNames): OutboxSta
       WHERE id = ANY ($1::text[]) AND status = ${form.inProgress}`),
     recover: statement(`
       UPDATE ${table} SET status = ${form.pending}, updated_at = clock_timestamp()
-      WHERE status = ${form.inProgress} AND updated_at <= now() - ${ms("$1")}`),
+      WHERE status = ${form.inProgress} AND ($1::bigint = 0 OR updated_at <= now() - ${ms("$1")})`),
     deleteFinished: statement(`
       WITH old AS MATERIALIZED (
         SELECT id FROM ${table} WHERE status = ${form.success} AND updated_at <= now() - ${ms("$1")}

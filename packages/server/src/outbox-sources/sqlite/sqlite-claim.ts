@@ -3,6 +3,9 @@ import type { OutboxClaim, OutboxClaimAnswer } from "../../ports/outbox-source.t
 import type { SqlForm } from "../outbox-form.ts";
 import type { FileSession } from "./outbox-file.ts";
 
+/** However many are asked for: for so long nobody else writes to the file, and this thread does nothing else. */
+export const sqliteClaimLimits = { maxRows: 1_000, maxScanned: 1_000 } as const;
+
 /**
  * One claim, inside a transaction that nobody else writes beside: rows are looked at one after another, and each group
  * is asked once for what it holds.
@@ -16,9 +19,14 @@ export class SqliteClaim {
   #bytes = 0;
 
   constructor(file: FileSession, sql: ClaimTexts, { claim, nowMs }: { claim: OutboxClaim; nowMs: number }) {
+    const { maxRows, maxScanned } = sqliteClaimLimits;
     this.#file = file;
     this.#sql = sql;
-    this.#claim = claim;
+    this.#claim = {
+      ...claim,
+      maxRows: Math.min(claim.maxRows, maxRows),
+      maxScanned: Math.min(claim.maxScanned, maxScanned),
+    };
     this.#nowMs = nowMs;
   }
 
@@ -155,10 +163,18 @@ export interface ClaimTexts {
   readonly letGo: string;
 }
 
+/**
+ * Rows of the group `?1` that are not finished. SQLite takes an index of some rows only where the condition of these
+ * rows stands in the query, word for word.
+ */
+export function ofGroup(sql: SqlForm): string {
+  return `${sql.group} = ?1 AND status <> ${sql.success}`;
+}
+
 export function claimTexts(sql: SqlForm, table: string): ClaimTexts {
   const { group } = sql;
   const looked = `id, created_at, ${group} AS grp, octet_length(payload) AS bytes`;
-  const ofGroup = (status: string): string => `FROM "${table}" WHERE ${group} = ?1 AND status = ${status}`;
+  const inGroup = (status: string): string => `FROM "${table}" WHERE ${ofGroup(sql)} AND status = ${status}`;
   const waiting = sql.waiting.split(", ");
   return {
     form: sql.form,
@@ -166,12 +182,12 @@ export function claimTexts(sql: SqlForm, table: string): ClaimTexts {
       ORDER BY created_at, id LIMIT ?3`,
     due: `SELECT ${looked} FROM "${table}" WHERE status IN (${sql.waiting}) AND retry_count = ?1 AND updated_at <= ?2
       ORDER BY updated_at LIMIT ?3`,
-    inProgressOf: `SELECT 1 ${ofGroup(sql.inProgress)} LIMIT 1`,
-    pendingUpTo: `SELECT 1 ${ofGroup(sql.pending)} AND (created_at, id) <= (?2, ?3) LIMIT 1`,
-    pendingBefore: `SELECT 1 ${ofGroup(sql.pending)} AND (created_at, id) < (?2, ?3) LIMIT 1`,
-    firstWaiting: waiting.map((status) => `SELECT created_at, id ${ofGroup(status)} ORDER BY created_at, id LIMIT 1`),
+    inProgressOf: `SELECT 1 ${inGroup(sql.inProgress)} LIMIT 1`,
+    pendingUpTo: `SELECT 1 ${inGroup(sql.pending)} AND (created_at, id) <= (?2, ?3) LIMIT 1`,
+    pendingBefore: `SELECT 1 ${inGroup(sql.pending)} AND (created_at, id) < (?2, ?3) LIMIT 1`,
+    firstWaiting: waiting.map((status) => `SELECT created_at, id ${inGroup(status)} ORDER BY created_at, id LIMIT 1`),
     waitingBefore: waiting.map(
-      (status) => `SELECT created_at, id ${ofGroup(status)} AND (created_at, id) < (?2, ?3)
+      (status) => `SELECT created_at, id ${inGroup(status)} AND (created_at, id) < (?2, ?3)
         ORDER BY created_at DESC, id DESC LIMIT 1`,
     ),
     take: `UPDATE "${table}" SET status = ${sql.inProgress}, updated_at = ?1 WHERE id = ?2`,

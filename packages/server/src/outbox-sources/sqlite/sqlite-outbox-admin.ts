@@ -13,6 +13,7 @@ import type {
 import { outboxTableOf, sqlForm, statesToTouch, statusLiterals, statusOf, type SqlForm } from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import type { OutboxFile } from "./outbox-file.ts";
+import { ofGroup } from "./sqlite-claim.ts";
 import { sqliteOutboxDdl, sqliteUpdatedAt } from "./sqlite-ddl.ts";
 import type { SqliteOutboxSource } from "./sqlite-outbox-source.ts";
 
@@ -79,12 +80,12 @@ export class SqliteOutboxAdmin implements OutboxAdmin {
 
   async list({ states, group, limit, after }: OutboxQuery): Promise<OutboxPage> {
     const literals = statusLiterals(this.#form, states);
-    const ofGroup = group === null ? "" : ` AND ${this.#form.group} = ?4`;
+    const onlyGroup = group === null ? "" : ` AND ${this.#form.group} = ?4`;
     const type = this.#form.form === "platform" ? "type" : "'ROUTER_MESSAGE'";
     const text = `
       SELECT id, created_at, ${type} AS type, ${this.#form.group} AS message_group, status, retry_count,
         ${this.#form.error} AS error, octet_length(payload) AS payload_bytes
-      FROM "${this.#name}" WHERE status IN (${literals.join(", ")})${ofGroup} AND (created_at, id) > (?1, ?2)
+      FROM "${this.#name}" WHERE status IN (${literals.join(", ")})${onlyGroup} AND (created_at, id) > (?1, ?2)
       ORDER BY created_at, id LIMIT ?3`;
     const values: SQLQueryBindings[] = [after?.createdAt ?? "", after?.id ?? "", limit + 1];
     if (group !== null) values.push(group);
@@ -147,7 +148,7 @@ export class SqliteOutboxAdmin implements OutboxAdmin {
           values: [JSON.stringify(which.ids)],
         };
       case "group":
-        return { text: `${rows} AND ${this.#form.group} = ?1 ${inOrder}`, values: [which.group] };
+        return { text: `${rows} AND ${ofGroup(this.#form)} ${inOrder}`, values: [which.group] };
       case "states":
         return { text: `${rows} ${inOrder}`, values: [] };
     }

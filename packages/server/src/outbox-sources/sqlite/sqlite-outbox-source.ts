@@ -126,8 +126,8 @@ export class SqliteOutboxSource implements OutboxSource {
 
   recover(inProgressForMs: number): Promise<number> {
     const text = `UPDATE "${this.#name}" SET status = ${this.#form.pending}, updated_at = ?1
-      WHERE status = ${this.#form.inProgress} AND updated_at <= ?2`;
-    return this.#file.write((file) => file.run(text, this.#now(), this.#now(inProgressForMs)));
+      WHERE status = ${this.#form.inProgress} AND (?3 = 0 OR updated_at <= ?2)`;
+    return this.#file.write((file) => file.run(text, this.#now(), this.#now(inProgressForMs), inProgressForMs));
   }
 
   deleteFinished(settledForMs: number, limit: number): Promise<number> {

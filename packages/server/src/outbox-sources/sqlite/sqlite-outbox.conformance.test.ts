@@ -49,7 +49,7 @@ async function setup(form: OutboxForm): Promise<OutboxSourceBench> {
     for (const row of rows) insertOne(application, form, row);
   };
   const shifted = (column: string, ms: number): string =>
-    `${column} = strftime('%Y-%m-%dT%H:%M:%fZ', ${column}, '-${ms / 1_000} seconds')`;
+    `${column} = strftime('%Y-%m-%dT%H:%M:%fZ', ${column}, '${-ms / 1_000} seconds')`;
   return {
     admin,
     insert: async (rows) => application.transaction(insertAll)(rows),
