@@ -18,9 +18,11 @@ export interface ErrorDetails {
 }
 
 /**
- * What the server said when it refused, or why it could not be reached (`code` SERVER_UNREACHABLE, `status` 0).
+ * What the server said when it refused, or why there is no answer of it.
  *
- * `code` is from a closed set that docs/reference/errors.md lists with what to do about each.
+ * `code` is from a closed set that docs/reference/errors.md lists with what to do about each. The client's own are
+ * SERVER_UNREACHABLE (`status` 0), UNEXPECTED_ANSWER (of something that is no platform: look at the address and at what
+ * is in between) and BATCH_INCOMPLETE (`PublishBatchError`).
  */
 export class FlowCatalystError extends Error {
   /** Of the answer; 0 when there was none. */
