@@ -68,6 +68,9 @@ describe("a command that cannot do what was asked", () => {
     ["subscriptions get no-such-subscription", 5],
     ["signature verify x --secret whsec_AAAA --signature v1,AAAA --timestamp 1", 1],
     ["config check --config-path no-such-file.toml", 1],
+    ["outbox retri --database sqlite:./nowhere.db", 2],
+    ["outbox status --database sqlite:./nowhere.db", 7],
+    ["outbox status --database postgres://127.0.0.1:1/app", 7],
   ])("%s: exit code %d", async (line, code) => {
     const [text, json] = await Promise.all([run(line), run(`${line} --json`)]);
     expect({ line, ...text }).toMatchObject({ exitCode: code });
@@ -78,6 +81,17 @@ describe("a command that cannot do what was asked", () => {
     expect(text.stderr + text.stdout).not.toMatch(/^\s+at /m);
     if (code > 1) expect([text.stdout, json.stdout]).toEqual(["", ""]);
     if (code > 1) expect(JSON.parse(json.stderr)).toMatchObject({ error: { exitCode: code } });
+  });
+
+  test("asked of an application's outbox, it says what the database says, and which commands there are", async () => {
+    const [unknown, missing, away] = await Promise.all([
+      run("outbox retri"),
+      run("outbox status --database sqlite:./nowhere.db"),
+      run("outbox status --database postgres://127.0.0.1:1/app"),
+    ]);
+    expect(unknown.stderr).toContain('outbox has no command "retri", but init, status');
+    expect(missing.stderr).toContain("There is no file ./nowhere.db; `flowcatalyst outbox init` makes it");
+    expect(away.stderr).toContain("ECONNREFUSED");
   });
 
   test("says in one line that no server is there, and what to do", async () => {

@@ -1,6 +1,7 @@
 import { CommanderError } from "commander";
 import {
   CodedError,
+  describeError,
   errorCodes,
   exitCodeFor,
   exitCodeForStatus,
@@ -36,13 +37,18 @@ export function explanationOf(error: unknown, situation: Situation): Explanation
     const advice = startAdvice(error);
     return {
       code: error.code,
-      message: error.publicMessage,
+      message: messageOf(error),
       ...(advice === undefined ? {} : { advice }),
       exitCode: exitCodeFor(error.code),
     };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { code: "INTERNAL", message, exitCode: exitCodes.failed };
+}
+
+/** Of a database that this process asks itself, with what its driver says: the reader is who can make it good. */
+function messageOf(error: CodedError): string {
+  return error.code === "STORE_UNAVAILABLE" ? describeError(error) : error.publicMessage;
 }
 
 /** Of what keeps a process of this machine from starting, a usage error aside, whose message says it all. */

@@ -79,6 +79,8 @@ function finish(command: Command): void {
   for (const child of command.commands) {
     child.copyInheritedSettings(command);
     finish(child);
+    // One that has commands says itself which there are; they do not inherit that.
+    if (child.commands.length > 0) child.allowExcessArguments();
     if (child.commands.length === 0 || examplesOf(child).length > 0) continue;
     withExamples(
       child,

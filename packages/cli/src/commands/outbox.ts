@@ -3,7 +3,7 @@ import { exitCodes } from "@flowcatalyst/foundation";
 import type { OutboxChange, OutboxChoice, OutboxOperations, OutboxStateName } from "@flowcatalyst/server";
 import { stoppedBefore, withConfirmation, type ConfirmationOptions } from "../confirmation.ts";
 import { contextOf, usageError, withExamples, type CommandContext, type Environment } from "../context.ts";
-import type { outboxActs } from "../invoked-as.ts";
+import { outboxActs } from "../invoked-as.ts";
 import { printPages, withPaging, type PagingOptions } from "../paging.ts";
 import { startService } from "../start-service.ts";
 import { details } from "../terminal.ts";
@@ -54,6 +54,8 @@ export function addOutboxCommand(program: Command, environment: Environment): vo
     .option("--table <name>", "table or collection (outbox_messages; in the mode router: outbox)")
     .option("--router-url <url>", "router API, in the mode router (FC_OUTBOX_ROUTER_URL)")
     .action(async (_options: unknown, command: Command) => {
+      const [unknown] = command.args;
+      if (unknown !== undefined) throw usageError(`outbox has no command "${unknown}", but ${outboxActs.join(", ")}`);
       const { url, token, routerUrl, host, logLevel, ...options } = command.optsWithGlobals<ProcessorOptions>();
       const platform = { apiBaseUrl: url, apiToken: token, outboxRouterUrl: routerUrl };
       const process = { host, logLevel, metricsPort: options.metricsPort };
@@ -145,6 +147,9 @@ function addStatus(outbox: Command, environment: Environment): void {
         terminal.answer(report, () => details({ ...report, processor: report.processor ?? "none has the lease" }));
         if (!terminal.json && report.exhausted > 0) {
           terminal.note("rows without retries left wait for you: flowcatalyst outbox list, then retry or skip");
+        }
+        if (!terminal.json && report.refused > 0) {
+          terminal.note("refused rows say why: flowcatalyst outbox list --status BAD_REQUEST FORBIDDEN");
         }
       }),
     );
