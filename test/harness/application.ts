@@ -62,7 +62,8 @@ export function outboxRowId(): string {
   return time + made.toString(36).toUpperCase().padStart(16, "0");
 }
 
-function messageOf({ group, place, data = {} }: Order, type: string): OutboxMessage {
+/** The row of an order's event. */
+export function messageOf({ group, place, data = {} }: Order, type: string): OutboxMessage {
   const payload = JSON.stringify({ type, source: "shop", data: { g: group, n: place, ...data } });
   return { id: outboxRowId(), type: "EVENT", group: `g${group}`, payload };
 }

@@ -16,8 +16,9 @@ import {
 import { behind, dueBy, inOrder, lookedRow, positionOf, upTo, type RowFilter } from "./mongo-positions.ts";
 
 /**
- * Claims. They come one after another, by a mark in the control document that lapses after 30 s, when whoever set it is
- * gone.
+ * Claims. They come one after another, by a mark in the control document. A mark of an earlier epoch counts for
+ * nothing: whoever set it has lost the lease, and takes nothing more (but within one round trip, as it looks at its
+ * mark before it takes). One of this epoch lapses after 30 s, when the call that set it is gone.
  *
  * Groups with rows in progress are asked for before anything else. A row leaves progress at any moment, but only a
  * claim puts one there: so a group that had none before the look has none during it, nothing comes back to it, and what
@@ -26,13 +27,13 @@ import { behind, dueBy, inOrder, lookedRow, positionOf, upTo, type RowFilter } f
 export async function claimRows(table: MongoTable, clock: Clock, claim: OutboxClaim): Promise<OutboxClaimAnswer> {
   const begun = await begin(table, clock, claim.epoch);
   if (begun === null) return { kind: "fenced" };
+  const own = { _id: controlId, claim_number: numberField(begun, "claim_number") };
   try {
     const reason = textOrNullField(begun, "paused_reason");
     const at: unknown = begun["claim_at"];
     if (reason !== null) return { kind: "paused", reason };
-    return await claimWithin(table, claim, at instanceof Date ? at : await table.now());
+    return await claimWithin(table, { claim, own, now: at instanceof Date ? at : await table.now() });
   } finally {
-    const own = { _id: controlId, claim_number: numberField(begun, "claim_number") };
     await table.control.updateOne(own, { $set: { claim_at: null } });
   }
 }
@@ -44,11 +45,12 @@ const claimTries = 2_000;
 /** The control document; null: the epoch is over. */
 async function begin({ control, controlName }: MongoTable, clock: Clock, epoch: number): Promise<RowDocument | null> {
   const lapsed = { $lte: [{ $add: ["$claim_at", claimLapsesAfterMs] }, "$$NOW"] };
-  const isFree = [{ claim_at: null }, { claim_at: { $ne: null }, $expr: lapsed }];
+  const isEarlier = { claim_epoch: { $ne: epoch } };
+  const isFree = [{ claim_at: null }, isEarlier, { claim_at: { $ne: null }, $expr: lapsed }];
   for (let tried = 0; tried < claimTries; tried++) {
     const taken = await control.findOneAndUpdate(
       { _id: controlId, epoch, $or: isFree },
-      { $inc: { claim_number: 1 }, $currentDate: { claim_at: true } },
+      { $inc: { claim_number: 1 }, $set: { claim_epoch: epoch }, $currentDate: { claim_at: true } },
       { returnDocument: "after" },
     );
     if (taken !== null) return taken;
@@ -60,7 +62,14 @@ async function begin({ control, controlName }: MongoTable, clock: Clock, epoch: 
   throw new CodedError("STORE_UNAVAILABLE", { context: { reason: "another claim does not end" } });
 }
 
-async function claimWithin(table: MongoTable, claim: OutboxClaim, now: Date): Promise<OutboxClaimAnswer> {
+interface BegunClaim {
+  readonly claim: OutboxClaim;
+  /** Finds the control document while the mark in it is this claim's. */
+  readonly own: { readonly _id: string; readonly claim_number: number };
+  readonly now: Date;
+}
+
+async function claimWithin(table: MongoTable, { claim, own, now }: BegunClaim): Promise<OutboxClaimAnswer> {
   const { form, rows } = table;
   const isNew = claim.which === "new";
   const busy = await rows.distinct(form.group, { status: form.word(9) });
@@ -81,6 +90,9 @@ async function claimWithin(table: MongoTable, claim: OutboxClaim, now: Date): Pr
   const sized = present.map(({ id }) => ({ id, bytes: sizes.get(id) ?? 0 }));
   const given = present.slice(0, countWithin(sized, claim.maxBytes, claim.payloadMaxBytes));
   const last = given.length < present.length ? (given.at(-1) ?? null) : choice.last;
+  if (given.length > 0 && (await table.control.findOne({ ...own, epoch: claim.epoch })) === null) {
+    return { kind: "fenced" };
+  }
   const taken = await take(table, claim, given);
   return {
     kind: "claimed",
