@@ -5,6 +5,8 @@ export interface LeadershipDeps {
   readonly lease: OutboxLease;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** It was renewed, perhaps after a time in which it was not trusted. */
+  readonly renewed: () => void;
 }
 
 export interface LeadershipConfig {
@@ -56,6 +58,7 @@ export class Leadership {
         const renewed = await this.take();
         if (renewed !== epoch) throw this.#lost();
         waitMs = this.#config.ttlMs * renewAfterShare;
+        this.#deps.renewed();
       } catch (error) {
         if (!this.holds) throw error;
         logger.debug({ error: describeError(error) }, "The outbox's lease could not be renewed and is tried again");

@@ -109,7 +109,7 @@ class Processor implements OutboxProcessor {
     this.#deps = deps;
     this.#config = config;
     const leadership = new Leadership(
-      { ...deps, lease: deps.source.lease },
+      { ...deps, lease: deps.source.lease, renewed: () => this.#term?.goOn() },
       { holder: config.holder, ttlMs: limits.leaseTtlMs },
     );
     this.#leadership = leadership;

@@ -94,13 +94,17 @@ export interface OutboxBench {
   /** What it told operators, in order, with the reason if it gave one. */
   readonly said: readonly string[];
   start(): void;
+  /** So much time passes at once, for whoever measures how long something takes; timers are not early. */
+  passTime(ms: number): void;
   stop(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** The processor between a scripted source and a scripted platform, on the machine's clock. */
 export function openOutboxBench(changes: Partial<OutboxProcessorConfig> = {}): OutboxBench {
-  const clock = systemClock();
+  const machine = systemClock();
+  let passedMs = 0;
+  const clock = { ...machine, monotonicMs: () => machine.monotonicMs() + passedMs };
   const outbox = new MemoryOutbox(clock);
   const platform = new ScriptedPlatform();
   const metrics = createMetrics();
@@ -142,6 +146,7 @@ export function openOutboxBench(changes: Partial<OutboxProcessorConfig> = {}): O
       const told = new AbortController();
       running = { stop: told, stopped: processor.run(told.signal) };
     },
+    passTime: (ms) => void (passedMs += ms),
     stop,
     close: async () => {
       await stop();

@@ -84,6 +84,12 @@ export class Term {
     this.#intake?.told();
   }
 
+  /** The lease is trusted: what came to hand while it was not is sent now. */
+  goOn(): void {
+    this.#pump();
+    this.#intake?.wake();
+  }
+
   /** Until the signal, or until the lease is seen to be lost. */
   async run(told: AbortSignal): Promise<"fenced" | "stopped"> {
     const { source, meters } = this.#deps;
