@@ -44,7 +44,8 @@ export function createMongoSource(table: MongoTable, clock: Clock): OutboxSource
     release: (released) => release(table, released),
     recover: async (inProgressForMs) => {
       const before = new Date((await table.now()).getTime() - inProgressForMs);
-      const filter: RowFilter = { status: form.word(9), updated_at: { $lte: before } };
+      const since: RowFilter = inProgressForMs === 0 ? {} : { updated_at: { $lte: before } };
+      const filter: RowFilter = { status: form.word(9), ...since };
       return asking(async () => (await rows.updateMany(filter, toPending(table))).modifiedCount);
     },
     deleteFinished: (settledForMs, limit) => deleteFinished(table, settledForMs, limit),
