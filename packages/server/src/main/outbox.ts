@@ -44,9 +44,12 @@ export async function composeOutbox(config: OutboxConfig, context: ProcessContex
   };
 }
 
-/** Without user, password and options. By hand: of MongoDB it may name several hosts, which is no URL. */
+/**
+ * Without user, password and options. By hand: of MongoDB it may name several hosts, which is no URL. To the last `@`,
+ * since a password may hold a slash that nobody escaped.
+ */
 export function outboxPlaceOf(url: string): string {
-  return url.replace(/\?.*$/s, "").replace(/\/\/[^/]*@/, "//");
+  return url.replace(/\?.*$/s, "").replace(/\/\/.*@/s, "//");
 }
 
 /** Throws CONFIG_INVALID when the table is not as it should be; a database that is away is left to the processor. */
