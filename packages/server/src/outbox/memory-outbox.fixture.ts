@@ -37,6 +37,8 @@ export class MemoryOutbox implements OutboxSource {
   readonly claims: OutboxClaim[] = [];
   interfere: Interference = () => undefined;
   pausedReason: string | null = null;
+  /** By the application, in a transaction that goes on. */
+  readonly locked = new Set<OutboxRowId>();
   /** Settled with success, in the order they were written down. */
   readonly done: number[] = [];
   readonly #clock: Clock;
@@ -177,9 +179,10 @@ export class MemoryOutbox implements OutboxSource {
     return held;
   }
 
-  async settle(results: readonly OutboxResult[]): Promise<void> {
+  async settle(results: readonly OutboxResult[]): Promise<readonly OutboxRowId[]> {
     await this.interfere("settle");
     for (const result of results) {
+      if (this.locked.has(result.id)) continue;
       const row = this.rows[Number(result.id.slice("row".length))];
       if (row === undefined) continue;
       if (result.kind === "done" ? [1, 2, 5].includes(row.status) : row.status !== 9) continue;
@@ -189,13 +192,15 @@ export class MemoryOutbox implements OutboxSource {
       this.#set(row, result.kind === "done" ? outboxStatus.success : result.status);
     }
     this.#changed();
+    return results.flatMap(({ id }) => (this.locked.has(id) ? [id] : []));
   }
 
-  async release(rows: readonly OutboxRow[]): Promise<void> {
+  async release(rows: readonly OutboxRow[]): Promise<readonly OutboxRowId[]> {
     await this.interfere("release");
-    const ids = new Set(rows.map(({ id }) => id));
+    const ids = new Set(rows.flatMap(({ id }) => (this.locked.has(id) ? [] : [id])));
     for (const row of this.rows) if (ids.has(row.row.id) && row.status === 9) this.#set(row, outboxStatus.pending);
     this.#changed();
+    return rows.flatMap(({ id }) => (this.locked.has(id) ? [id] : []));
   }
 
   async recover(inProgressForMs: number): Promise<number> {

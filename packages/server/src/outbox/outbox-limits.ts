@@ -32,6 +32,8 @@ export const outboxProcessorLimits = {
   leaseTtlMs: 5_000,
   /** Results written by one call to the source. */
   settleMaxRows: 2_500,
+  /** Between two tries to write the result of a row that the application has locked. */
+  lockedRetryMs: 500,
   /** Nothing is sent for so long after the other side was found away; doubled each time. */
   awayFirstMs: 1_000,
   awayMaxMs: 60_000,

@@ -250,6 +250,18 @@ describe("a source that", () => {
     expect(bench.platform.taken).toHaveLength(10);
   });
 
+  test("has one row locked by the application gets the results of all others, and that one's later", async () => {
+    const [held] = bench.outbox.insert({ group: "a" });
+    bench.outbox.insert({ group: "a" }, ...rowsOf(10, 2));
+    bench.outbox.locked.add(held!.row.id);
+    bench.start();
+    await bench.outbox.until(() => bench.outbox.done.length === 11);
+    expect(held!.status).toBe(9);
+    bench.outbox.locked.clear();
+    await bench.outbox.until(allAre(1));
+    expect(bench.platform.overlaps).toEqual([]);
+  });
+
   test("is paused gives nothing until it is resumed", async () => {
     bench.outbox.pausedReason = "for a while";
     bench.outbox.insert({ group: "a" });

@@ -6,7 +6,7 @@ import {
   type Logger,
   type Random,
 } from "@flowcatalyst/foundation";
-import type { OutboxResult, OutboxRow } from "../domain/outbox-row.ts";
+import type { OutboxResult, OutboxRow, OutboxRowId } from "../domain/outbox-row.ts";
 import type { OutboxSource } from "../ports/outbox-source.ts";
 import { outboxProcessorLimits } from "./outbox-limits.ts";
 
@@ -27,12 +27,15 @@ interface Entry extends Verdicts {
   readonly written: (isWritten: boolean) => void;
 }
 
+type Persisted = { readonly kind: "written"; readonly locked: ReadonlySet<OutboxRowId> } | { readonly kind: "givenUp" };
+
 const sourceRetry: BackoffPolicy = { baseMs: 50, capMs: 5_000, jitter: "equal" };
 
 /**
  * Writes results down. While one call to the source is under way further results gather for the next one, so that many
  * batches share it. A source that is away is asked again until the term is over: what is not written then is sent once
- * more by whoever comes next, and recognised by the other side.
+ * more by whoever comes next, and recognised by the other side. A row that the application has locked for a while waits
+ * by itself, and with it only its own batch.
  */
 export class Settlement {
   readonly #deps: SettlementDeps;
@@ -57,10 +60,25 @@ export class Settlement {
     this.#isRunning = true;
     while (this.#queue.length > 0) {
       const entries = this.#next();
-      const isWritten = await this.#persist(entries);
-      for (const { written } of entries) written(isWritten);
+      const persisted = await this.#persist(entries);
+      for (const entry of entries) this.#conclude(entry, persisted);
     }
     this.#isRunning = false;
+  }
+
+  #conclude(entry: Entry, persisted: Persisted): void {
+    if (persisted.kind === "givenUp") return entry.written(false);
+    const results = entry.results.filter(({ id }) => persisted.locked.has(id));
+    const released = entry.released.filter(({ id }) => persisted.locked.has(id));
+    if (results.length === 0 && released.length === 0) entry.written(true);
+    else void this.#later({ ...entry, results, released });
+  }
+
+  async #later(entry: Entry): Promise<void> {
+    await this.#deps.clock.sleep(outboxProcessorLimits.lockedRetryMs, this.#over);
+    if (this.#over.aborted) return entry.written(false);
+    this.#queue.push(entry);
+    if (!this.#isRunning) await this.#run();
   }
 
   #next(): readonly Entry[] {
@@ -73,18 +91,17 @@ export class Settlement {
     return this.#queue.splice(0, count);
   }
 
-  async #persist(entries: readonly Entry[]): Promise<boolean> {
+  async #persist(entries: readonly Entry[]): Promise<Persisted> {
     const { source, clock, random, logger } = this.#deps;
     const results = entries.flatMap((entry) => entry.results);
     const released = entries.flatMap((entry) => entry.released);
-    let isSettled = results.length === 0;
+    let locked: readonly OutboxRowId[] | null = results.length === 0 ? [] : null;
     for (let failures = 0; !this.#over.aborted; failures++) {
       try {
-        if (!isSettled) await source.settle(results);
-        isSettled = true;
-        if (released.length > 0) await source.release(released);
+        locked ??= await source.settle(results);
+        const lockedToo = released.length === 0 ? [] : await source.release(released);
         if (failures > 0) logger.info({ failures }, "Results of the outbox can be written again");
-        return true;
+        return { kind: "written", locked: new Set([...locked, ...lockedToo]) };
       } catch (error) {
         if (failures === 0) {
           logger.error({ error: describeError(error) }, "Results of the outbox cannot be written; it is tried again");
@@ -92,6 +109,6 @@ export class Settlement {
         await clock.sleep(backoffMs(sourceRetry, failures, random), this.#over);
       }
     }
-    return false;
+    return { kind: "givenUp" };
   }
 }

@@ -179,12 +179,12 @@ export class OutboxCases {
     }
   }
 
-  done(...numbers: readonly number[]): Promise<void> {
-    return this.source.settle(numbers.map((number) => ({ kind: "done" as const, id: idOf(number) })));
+  async done(...numbers: readonly number[]): Promise<void> {
+    await this.source.settle(numbers.map((number) => ({ kind: "done" as const, id: idOf(number) })));
   }
 
-  refuse(number: number, error = "not so"): Promise<void> {
-    return this.source.settle([{ kind: "refused", id: idOf(number), status: 2, error }]);
+  async refuse(number: number, error = "not so"): Promise<void> {
+    await this.source.settle([{ kind: "refused", id: idOf(number), status: 2, error }]);
   }
 
   async listed(): Promise<readonly OutboxListedRow[]> {

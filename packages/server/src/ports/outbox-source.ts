@@ -29,11 +29,12 @@ export interface OutboxSource {
   claim(claim: OutboxClaim): Promise<OutboxClaimAnswer>;
   /**
    * Writes down what became of rows. `done` applies to every row that is not final; the others only to rows that are
-   * in progress. Ids that are not there are passed over.
+   * in progress. Ids that are not there are passed over. Gives those that somebody else has locked now: nothing was
+   * written of them, and they are to be settled again.
    */
-  settle(results: readonly OutboxResult[]): Promise<void>;
-  /** Makes pending what was claimed and not sent, with the retries it has. Only rows in progress. */
-  release(rows: readonly OutboxRow[]): Promise<void>;
+  settle(results: readonly OutboxResult[]): Promise<readonly OutboxRowId[]>;
+  /** Makes pending what was claimed and not sent, with the retries it has: rows in progress. Gives what `settle` does. */
+  release(rows: readonly OutboxRow[]): Promise<readonly OutboxRowId[]>;
   /**
    * Makes pending what has been in progress for so long (0: all of it, whatever the clocks say), and keeps its retries;
    * how many those were.

@@ -42,20 +42,20 @@ export function mongoTable({ url, form, table }: OutboxSourceConfig): MongoTable
   outboxTableOf(table);
   // Without a name the driver would take the database `test`.
   if (!/\/\/[^/]+\/[^/?]+/.test(url)) throw addressRefused("names no database: mongodb://host/database");
-  const client = withDriver(
-    () =>
-      new MongoClient(url, {
-        appName: "flowcatalyst",
-        maxPoolSize: mongoLimits.maxConnections,
-        serverSelectionTimeoutMS: mongoLimits.serverSelectionTimeoutMs,
-        connectTimeoutMS: mongoLimits.connectTimeoutMs,
-        socketTimeoutMS: mongoLimits.answerTimeoutMs,
-        readPreference: "primary",
-        readConcern: { level: "majority" },
-        writeConcern: { w: "majority" },
-      }),
-  );
-  const database = client.db();
+  const { client, database } = withDriver(() => {
+    const client = new MongoClient(url, {
+      appName: "flowcatalyst",
+      maxPoolSize: mongoLimits.maxConnections,
+      serverSelectionTimeoutMS: mongoLimits.serverSelectionTimeoutMs,
+      connectTimeoutMS: mongoLimits.connectTimeoutMs,
+      socketTimeoutMS: mongoLimits.answerTimeoutMs,
+      readPreference: "primary",
+      readConcern: { level: "majority" },
+      writeConcern: { w: "majority" },
+    });
+    // It looks at the database's name only now.
+    return { client, database: client.db() };
+  });
   const controlName = `${table}_control`;
   const control = database.collection<RowDocument>(controlName);
   const asking = async <Result>(question: () => Promise<Result>): Promise<Result> => {

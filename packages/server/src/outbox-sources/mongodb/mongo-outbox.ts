@@ -1,6 +1,6 @@
 import type { AnyBulkWriteOperation } from "mongodb";
 import type { Clock } from "@flowcatalyst/foundation";
-import type { OutboxResult, OutboxRow } from "../../domain/outbox-row.ts";
+import type { OutboxResult, OutboxRow, OutboxRowId } from "../../domain/outbox-row.ts";
 import type {
   OutboxCounts,
   OutboxLease,
@@ -85,7 +85,8 @@ function leaseOf({ control, asking }: MongoTable): OutboxLease {
   };
 }
 
-async function settle(table: MongoTable, results: readonly OutboxResult[]): Promise<void> {
+/** Nothing is locked for long there: a write that conflicts with a transaction is tried again by the server. */
+async function settle(table: MongoTable, results: readonly OutboxResult[]): Promise<readonly OutboxRowId[]> {
   const alike = new Map<string, { readonly first: OutboxResult; readonly ids: string[] }>();
   for (const result of results) {
     const key = JSON.stringify({ ...result, id: "" });
@@ -93,9 +94,10 @@ async function settle(table: MongoTable, results: readonly OutboxResult[]): Prom
     known.ids.push(result.id);
     alike.set(key, known);
   }
-  if (alike.size === 0) return;
+  if (alike.size === 0) return [];
   const changes = [...alike.values()].map(({ first, ids }) => changeFor(table, first, ids));
   await table.asking(() => table.rows.bulkWrite(changes, { ordered: false }));
+  return [];
 }
 
 function changeFor(
@@ -121,10 +123,11 @@ function toPending({ form }: MongoTable) {
   return { $set: { status: form.word(0) }, $currentDate: { updated_at: true as const } };
 }
 
-async function release(table: MongoTable, released: readonly OutboxRow[]): Promise<void> {
-  if (released.length === 0) return;
+async function release(table: MongoTable, released: readonly OutboxRow[]): Promise<readonly OutboxRowId[]> {
+  if (released.length === 0) return [];
   const filter = { _id: { $in: released.map(({ id }): string => id) }, status: table.form.word(9) };
   await table.asking(() => table.rows.updateMany(filter, toPending(table)));
+  return [];
 }
 
 /** By the index in the order of creation: what was settled long ago was created before that. */

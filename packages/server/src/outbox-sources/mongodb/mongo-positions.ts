@@ -25,16 +25,23 @@ export function behind(after: OutboxPosition | null): RowFilter {
   if (after === null) return {};
   const { createdAt, id } = after;
   if (createdAt === "") return { $or: [{ created_at: { $gte: beginning } }, { created_at: null, _id: { $gt: id } }] };
-  const time = new Date(createdAt);
+  const time = timeOf(createdAt);
   return { created_at: { $gte: time }, $or: [{ created_at: { $gt: time } }, { _id: { $gt: id } }] };
 }
 
 export function upTo({ createdAt, id }: OutboxPosition): RowFilter {
   if (createdAt === "") return { created_at: null, _id: { $lte: id } };
-  const time = new Date(createdAt);
+  const time = timeOf(createdAt);
   return {
     $or: [{ created_at: { $lt: time } }, { created_at: time, _id: { $lte: id } }, { created_at: null }],
   };
+}
+
+function timeOf(createdAt: string): Date {
+  const time = new Date(createdAt);
+  // The driver would take it for 1970.
+  if (Number.isNaN(time.getTime())) throw new RangeError("That is no position of a row.");
+  return time;
 }
 
 /** Of waiting rows: those whose delay is over, with a range of the index for each number of retries with its own. */

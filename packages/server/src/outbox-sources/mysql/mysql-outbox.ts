@@ -115,30 +115,56 @@ interface Change {
   readonly values: readonly SqlValue[];
   readonly where: string;
   readonly whereValues: readonly SqlValue[];
+  readonly ids: readonly OutboxRowId[];
+}
+
+interface GatheredChange extends Change {
   readonly ids: OutboxRowId[];
 }
 
-async function settle(database: MysqlDatabase, table: MysqlTable, results: readonly OutboxResult[]): Promise<void> {
-  const changes = new Map<string, Change>();
+async function settle(
+  database: MysqlDatabase,
+  table: MysqlTable,
+  results: readonly OutboxResult[],
+): Promise<readonly OutboxRowId[]> {
+  const changes = new Map<string, GatheredChange>();
   for (const result of results) {
     const key = result.kind === "done" ? "done" : JSON.stringify({ ...result, id: "" });
     const change = changes.get(key) ?? changeFor(table, result);
     change.ids.push(result.id);
     changes.set(key, change);
   }
-  if (changes.size === 0) return;
-  await database.transaction(async (session) => {
-    for (const { set, values, where, whereValues, ids } of changes.values()) {
-      for (const part of inParts(ids)) {
-        const sql = `UPDATE ${table.rows} SET ${set}, updated_at = ${now} WHERE id IN (?) AND ${where}`;
-        await session.run(sql, [...values, part, ...whereValues]);
-      }
+  if (changes.size === 0) return [];
+  return database.transaction(async (session) => {
+    const locked: OutboxRowId[] = [];
+    for (const change of changes.values()) {
+      for (const part of inParts(change.ids))
+        locked.push(...(await changeUnlocked(session, table, { ...change, ids: part })));
     }
+    return locked;
   });
 }
 
+/** Waits for nobody's lock: gives the rows that it would have to wait for. */
+async function changeUnlocked(
+  session: MysqlSession,
+  table: MysqlTable,
+  { set, values, where, whereValues, ids }: Change,
+): Promise<readonly OutboxRowId[]> {
+  const wanted = `SELECT id FROM ${table.rows} WHERE id IN (?) AND ${where}`;
+  const found = await session.rows(`${wanted} FOR UPDATE SKIP LOCKED`, [ids, ...whereValues]);
+  const free = found.map((row) => textIn(row, "id"));
+  if (free.length > 0) {
+    const sql = `UPDATE ${table.rows} SET ${set}, updated_at = ${now} WHERE id IN (?)`;
+    await session.run(sql, [...values, free]);
+  }
+  if (free.length === ids.length) return [];
+  const left = await session.rows(wanted, [ids, ...whereValues]);
+  return left.map((row) => textIn(row, "id") as OutboxRowId);
+}
+
 /** `status` stands last in each: MySQL assigns from left to right. */
-function changeFor({ form }: MysqlTable, result: OutboxResult): Change {
+function changeFor({ form }: MysqlTable, result: OutboxResult): GatheredChange {
   const inProgress = { where: "status = ?", whereValues: [form.word(9)], ids: [] };
   switch (result.kind) {
     case "done": {
@@ -158,24 +184,39 @@ function changeFor({ form }: MysqlTable, result: OutboxResult): Change {
   }
 }
 
-async function release(database: MysqlDatabase, table: MysqlTable, rows: readonly OutboxRow[]): Promise<void> {
-  if (rows.length === 0) return;
-  await database.transaction(async (session) => {
-    for (const part of inParts(rows)) {
-      const sql = `UPDATE ${table.rows} SET status = ?, updated_at = ${now} WHERE id IN (?) AND status = ?`;
-      await session.run(sql, [table.form.word(0), part.map(({ id }) => id), table.form.word(9)]);
+function backToPending({ form }: MysqlTable, ids: readonly OutboxRowId[]): Change {
+  return { set: "status = ?", values: [form.word(0)], where: "status = ?", whereValues: [form.word(9)], ids };
+}
+
+async function release(
+  database: MysqlDatabase,
+  table: MysqlTable,
+  rows: readonly OutboxRow[],
+): Promise<readonly OutboxRowId[]> {
+  if (rows.length === 0) return [];
+  return database.transaction(async (session) => {
+    const locked: OutboxRowId[] = [];
+    for (const part of inParts(rows.map(({ id }) => id))) {
+      locked.push(...(await changeUnlocked(session, table, backToPending(table, part))));
     }
+    return locked;
   });
 }
 
-function recover(database: MysqlDatabase, { form, rows }: MysqlTable, inProgressForMs: number): Promise<number> {
-  return database.transaction((session) =>
-    session.run(
-      `UPDATE ${rows} SET status = ?, updated_at = ${now}
-       WHERE status = ? AND (? = 0 OR updated_at <= ${now} - INTERVAL ? MICROSECOND)`,
-      [form.word(0), form.word(9), inProgressForMs, inProgressForMs * microsecondsPerMs],
-    ),
-  );
+/** What somebody else has locked stays for the next time. */
+function recover(database: MysqlDatabase, table: MysqlTable, inProgressForMs: number): Promise<number> {
+  const left = `SELECT id FROM ${table.rows}
+    WHERE status = ? AND (? = 0 OR updated_at <= ${now} - INTERVAL ? MICROSECOND) FOR UPDATE SKIP LOCKED`;
+  return database.transaction(async (session) => {
+    const values = [table.form.word(9), inProgressForMs, inProgressForMs * microsecondsPerMs];
+    const ids = (await session.rows(left, values)).map((row) => textIn(row, "id"));
+    let recovered = 0;
+    for (const part of inParts(ids)) {
+      const sql = `UPDATE ${table.rows} SET status = ?, updated_at = ${now} WHERE id IN (?)`;
+      recovered += await session.run(sql, [table.form.word(0), part]);
+    }
+    return recovered;
+  });
 }
 
 /** By the index in the order of creation: what was settled long ago was created before that. */

@@ -5,9 +5,13 @@ import type { PostgresNames } from "./postgres-ddl.ts";
 /** What is asked of a table besides claims, as SQL for its form and names. */
 export interface OutboxStatements {
   readonly done: Statement<never, readonly [ids: readonly string[]]>;
+  /** Of these ids, what `done` would still have to change. */
+  readonly notDone: Statement<{ readonly id: string }, readonly [ids: readonly string[]]>;
   /** Rows of `{id, status, error, retries}`. */
   readonly others: Statement<never, readonly [rows: string]>;
   readonly release: Statement<never, readonly [ids: readonly string[]]>;
+  /** Of these ids, what `others` and `release` would still have to change. */
+  readonly stillInProgress: Statement<{ readonly id: string }, readonly [ids: readonly string[]]>;
   readonly recover: Statement<never, readonly [inProgressForMs: number]>;
   readonly deleteFinished: Statement<never, readonly [settledForMs: number, limit: number]>;
   readonly counts: Statement<CountsRow, readonly [maxRetries: number, limit: number]>;
@@ -41,23 +45,30 @@ export function outboxStatements(form: SqlForm, names: PostgresNames): OutboxSta
   const { quoted: table, control } = names;
   const notFinal = `${form.pending}, ${form.waiting}, ${form.inProgress}`;
   const published = form.form === "router" ? ", published_at = clock_timestamp()" : "";
+  /** No statement waits for a lock of the application: one row that it keeps would hold up the results of all. */
+  const free = (which: string): string =>
+    `WITH free AS MATERIALIZED (SELECT id FROM ${table} WHERE ${which} FOR NO KEY UPDATE SKIP LOCKED)`;
   return {
     done: statement(`
-      UPDATE ${table} SET status = ${form.success}, updated_at = clock_timestamp(), ${form.error} = NULL${published}
-      WHERE id = ANY ($1::text[]) AND status IN (${notFinal})`),
+      ${free(`id = ANY ($1::text[]) AND status IN (${notFinal})`)}
+      UPDATE ${table} t SET status = ${form.success}, updated_at = clock_timestamp(), ${form.error} = NULL${published}
+      FROM free WHERE t.id = free.id`),
+    notDone: statement(`SELECT id FROM ${table} WHERE id = ANY ($1::text[]) AND status IN (${notFinal})`),
     others: statement(`
+      ${free(`id IN (SELECT id FROM json_to_recordset($1::json) AS r (id text)) AND status = ${form.inProgress}`)}
       UPDATE ${table} t SET status = r.status, updated_at = clock_timestamp(), ${form.error} = r.error,
         retry_count = least(t.retry_count + r.retries, ${maxRetryCount})
       FROM json_to_recordset($1::json) AS r (
         id text, status ${form.form === "platform" ? "smallint" : "text"}, error text, retries integer
-      )
-      WHERE t.id = r.id AND t.status = ${form.inProgress}`),
+      ), free
+      WHERE t.id = r.id AND t.id = free.id`),
     release: statement(`
-      UPDATE ${table} SET status = ${form.pending}, updated_at = clock_timestamp()
-      WHERE id = ANY ($1::text[]) AND status = ${form.inProgress}`),
+      ${free(`id = ANY ($1::text[]) AND status = ${form.inProgress}`)}
+      UPDATE ${table} t SET status = ${form.pending}, updated_at = clock_timestamp() FROM free WHERE t.id = free.id`),
+    stillInProgress: statement(`SELECT id FROM ${table} WHERE id = ANY ($1::text[]) AND status = ${form.inProgress}`),
     recover: statement(`
-      UPDATE ${table} SET status = ${form.pending}, updated_at = clock_timestamp()
-      WHERE status = ${form.inProgress} AND ($1::bigint = 0 OR updated_at <= now() - ${ms("$1")})`),
+      ${free(`status = ${form.inProgress} AND ($1::bigint = 0 OR updated_at <= now() - ${ms("$1")})`)}
+      UPDATE ${table} t SET status = ${form.pending}, updated_at = clock_timestamp() FROM free WHERE t.id = free.id`),
     deleteFinished: statement(`
       WITH old AS MATERIALIZED (
         SELECT id FROM ${table} WHERE status = ${form.success} AND updated_at <= now() - ${ms("$1")}

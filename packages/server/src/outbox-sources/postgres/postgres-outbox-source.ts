@@ -36,6 +36,14 @@ export interface PostgresOutboxDeps {
   readonly unsynced: PostgresDatabase;
 }
 
+/** A result as its statement reads it. */
+interface StoredResult {
+  readonly id: OutboxRowId;
+  readonly status: string;
+  readonly error: string;
+  readonly retries: number;
+}
+
 /**
  * An outbox table in an application's PostgreSQL database.
  *
@@ -151,20 +159,32 @@ export class PostgresOutboxSource implements OutboxSource {
     return { form: "router", ...common, poolCode, target, deduplicationId };
   }
 
-  async settle(results: readonly OutboxResult[]): Promise<void> {
+  async settle(results: readonly OutboxResult[]): Promise<readonly OutboxRowId[]> {
     const done = results.filter(({ kind }) => kind === "done").map(({ id }) => id);
     const others = results.flatMap((result) => (result.kind === "done" ? [] : [this.#storedOf(result)]));
-    if (others.length === 0) {
-      if (done.length > 0) await this.#again((session) => session.run(this.#statements.done, [done]));
-      return;
-    }
-    await this.#unsynced.transaction(async (session) => {
-      if (done.length > 0) await session.run(this.#statements.done, [done]);
-      await session.run(this.#statements.others, [toJsonRows(others)]);
+    if (others.length === 0) return this.#again((session) => this.#settleDone(session, done));
+    return this.#unsynced.transaction(async (session) => {
+      const locked = await this.#settleDone(session, done);
+      const changed = await session.run(this.#statements.others, [toJsonRows(others)]);
+      return changed === others.length ? locked : [...locked, ...(await this.#inProgress(session, others))];
     });
   }
 
-  #storedOf(result: Exclude<OutboxResult, { readonly kind: "done" }>): object {
+  async #settleDone(session: PostgresSession, ids: readonly OutboxRowId[]): Promise<readonly OutboxRowId[]> {
+    if (ids.length === 0 || (await session.run(this.#statements.done, [ids])) === ids.length) return [];
+    const left = await session.query(this.#statements.notDone, [ids]);
+    return left.map(({ id }) => id as OutboxRowId);
+  }
+
+  async #inProgress(
+    session: PostgresSession,
+    rows: readonly { readonly id: OutboxRowId }[],
+  ): Promise<readonly OutboxRowId[]> {
+    const left = await session.query(this.#statements.stillInProgress, [rows.map(({ id }) => id)]);
+    return left.map(({ id }) => id as OutboxRowId);
+  }
+
+  #storedOf(result: Exclude<OutboxResult, { readonly kind: "done" }>): StoredResult {
     const literal = statusLiteral(this.#form, result.status).replaceAll("'", "");
     return {
       id: result.id,
@@ -174,9 +194,13 @@ export class PostgresOutboxSource implements OutboxSource {
     };
   }
 
-  async release(rows: readonly OutboxRow[]): Promise<void> {
-    if (rows.length === 0) return;
-    await this.#again((session) => session.run(this.#statements.release, [rows.map(({ id }) => id)]));
+  async release(rows: readonly OutboxRow[]): Promise<readonly OutboxRowId[]> {
+    if (rows.length === 0) return [];
+    const ids = rows.map(({ id }) => id);
+    return this.#again(async (session) => {
+      const changed = await session.run(this.#statements.release, [ids]);
+      return changed === rows.length ? [] : this.#inProgress(session, rows);
+    });
   }
 
   recover(inProgressForMs: number): Promise<number> {

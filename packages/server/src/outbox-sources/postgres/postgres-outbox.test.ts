@@ -79,6 +79,34 @@ describeWithPostgres("an outbox on PostgreSQL, beside transactions that take the
     expect((await claim()).ids).toEqual(["1"]);
   });
 
+  test("a row in progress that the application has locked is told, and holds up no other row's result", async () => {
+    for (const id of ["1", "2", "3", "4"]) await insert(postgres.database, id, null);
+    const { rows } = await claim();
+    const end = await openTransaction((session) =>
+      session.query(adHoc("SELECT * FROM outbox_messages WHERE id IN ('1', '3') FOR UPDATE"), []),
+    );
+    const [first, second, third, fourth] = rows;
+    const failed = { kind: "failed", status: 3, error: "no", countsAsRetry: true } as const;
+    const results = [
+      { kind: "done", id: first!.id },
+      { kind: "done", id: second!.id },
+      { ...failed, id: third!.id },
+      { ...failed, id: fourth!.id },
+    ] as const;
+    expect((await admin.source.settle(results)).map(String).toSorted()).toEqual(["1", "3"]);
+    expect(await admin.source.release([first!, second!])).toEqual([first!.id]);
+    expect(await admin.source.recover(0)).toBe(0);
+    await end();
+    expect(await admin.source.settle(results)).toEqual([]);
+    const listed = await admin.list({ states: [1, 3], group: null, limit: 10, after: null });
+    expect(listed.rows.map(({ id, retryCount }) => [String(id), retryCount])).toEqual([
+      ["1", 0],
+      ["2", 0],
+      ["3", 1],
+      ["4", 1],
+    ]);
+  });
+
   test("outcomes do not wait for a claim that is under way", async () => {
     await insert(postgres.database, "1", "a");
     const [row] = (await claim()).rows;

@@ -1,5 +1,5 @@
 import type { Clock } from "@flowcatalyst/foundation";
-import { outboxLimits, type OutboxResult, type OutboxRow } from "../../domain/outbox-row.ts";
+import { outboxLimits, type OutboxResult, type OutboxRow, type OutboxRowId } from "../../domain/outbox-row.ts";
 import type {
   OutboxClaim,
   OutboxClaimAnswer,
@@ -92,11 +92,13 @@ export class SqliteOutboxSource implements OutboxSource {
     });
   }
 
-  async settle(results: readonly OutboxResult[]): Promise<void> {
-    if (results.length === 0) return;
+  /** No row is locked by itself: whoever writes has the file. */
+  async settle(results: readonly OutboxResult[]): Promise<readonly OutboxRowId[]> {
+    if (results.length === 0) return [];
     await this.#file.write((file) => {
       for (const result of results) this.#settleOne(file, result);
     });
+    return [];
   }
 
   #settleOne(file: FileSession, result: OutboxResult): void {
@@ -115,13 +117,14 @@ export class SqliteOutboxSource implements OutboxSource {
     file.run(text, this.#now(), reason, retries, result.id);
   }
 
-  async release(rows: readonly OutboxRow[]): Promise<void> {
-    if (rows.length === 0) return;
+  async release(rows: readonly OutboxRow[]): Promise<readonly OutboxRowId[]> {
+    if (rows.length === 0) return [];
     const text = `UPDATE "${this.#name}" SET status = ${this.#form.pending}, updated_at = ?1
       WHERE id = ?2 AND status = ${this.#form.inProgress}`;
     await this.#file.write((file) => {
       for (const { id } of rows) file.run(text, this.#now(), id);
     });
+    return [];
   }
 
   recover(inProgressForMs: number): Promise<number> {
