@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { CodedError } from "@flowcatalyst/foundation";
+import { CodedError, withoutPasswords } from "@flowcatalyst/foundation";
 import {
   createClient,
   createRouterClient,
@@ -88,7 +88,7 @@ function tokenOf(options: GlobalOptions, { variables }: Environment): { readonly
 function baseUrlOf(text: string, what = "platform API", example = defaultUrl): string {
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return text;
-  throw usageError(`"${text}" is no address of a ${what}; it looks like ${example}`);
+  throw usageError(`"${withoutPasswords(text)}" is no address of a ${what}; it looks like ${example}`);
 }
 
 /** The command line is wrong in a way that commander cannot see. */

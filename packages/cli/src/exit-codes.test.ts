@@ -56,3 +56,16 @@ describe("exit codes", () => {
     expect(printed.join("\n")).toContain("flowcatalyst dev");
   });
 });
+
+test("what is said of an address names no password", async () => {
+  const { run, printed } = setup();
+  for (const address of ["http://me:s3cr3t@127.0.0.1:1", "http://me:s3/cr3t@host", "http//me:s3cr3t@host"]) {
+    for (const json of [[], ["--json"]]) {
+      await run("--url", address, ...json, "pools", "list");
+      await run("listen", "--forward-to", address.replace("127.0.0.1:1", "host:port"), ...json);
+      await run("outbox", "status", "--database", address, ...json);
+    }
+  }
+  expect(printed.join("\n")).toContain("********");
+  expect(printed.join("\n")).not.toContain("cr3t");
+});

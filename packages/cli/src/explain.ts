@@ -6,6 +6,7 @@ import {
   exitCodeFor,
   exitCodeForStatus,
   exitCodes,
+  withoutPasswords,
   type ErrorCodeEntry,
   type FieldFault,
 } from "@flowcatalyst/foundation";
@@ -59,7 +60,8 @@ function startAdvice({ code }: CodedError): string | undefined {
 
 function usageExplanation(error: CommanderError): Explanation | null {
   if (error.exitCode === 0) return null;
-  const message = error.code === "commander.help" ? "a command is missing" : error.message.replace(/^error: /, "");
+  const message =
+    error.code === "commander.help" ? "a command is missing" : withoutPasswords(error.message.replace(/^error: /, ""));
   return { code: "USAGE_INVALID", message, exitCode: exitCodes.usage };
 }
 

@@ -8,7 +8,7 @@
  * which a test runs against a real server.
  */
 import { Command, CommanderError } from "commander";
-import { exitCodes } from "@flowcatalyst/foundation";
+import { exitCodes, withoutPasswords } from "@flowcatalyst/foundation";
 import { addConfigCommands } from "./commands/config.ts";
 import { addDeadLetterCommands } from "./commands/dead-letter.ts";
 import { addEventCommands } from "./commands/events.ts";
@@ -43,7 +43,9 @@ export function createProgram(environment: Environment, version: string): Comman
     .configureOutput({
       writeOut: (text) => environment.out(text.replace(/\n$/, "")),
       // With --json the one document about the error is printed by `runCommandLine`.
-      writeErr: (text) => program.opts<{ json?: boolean }>().json === true || environment.err(text.replace(/\n$/, "")),
+      // What it says of a bad argument, it says with the argument.
+      writeErr: (text) =>
+        program.opts<{ json?: boolean }>().json === true || environment.err(withoutPasswords(text.replace(/\n$/, ""))),
     });
   addServiceCommands(program, environment);
   addOutboxCommand(program, environment);

@@ -1,5 +1,6 @@
 /** What any process of ours needs, without a word of the domain. The list is closed: an addition needs two users. */
 
+export { placeOfAddress, withoutPasswords } from "./address.ts";
 export { APP_KEY_FILE, loadOrCreateAppKey } from "./app-key-file.ts";
 export { backoffMs, type BackoffPolicy, type Jitter } from "./backoff.ts";
 export { FakeClock, isoTime, systemClock, type Clock } from "./clock.ts";

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { FakeClock } from "./clock.ts";
 import { CodedError } from "./coded-error.ts";
 import { createLogger, silentLogger, type LogFormat, type LogLevel } from "./logger.ts";
-import { isSecretKey, redactText } from "./redaction.ts";
+import { redactText } from "./redaction.ts";
+import { isSecretKey } from "./secret-keys.ts";
 
 function setup(format: LogFormat, level: LogLevel = "info") {
   const lines: string[] = [];

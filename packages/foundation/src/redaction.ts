@@ -1,4 +1,6 @@
+import { textWithoutPasswords } from "./address.ts";
 import { CodedError } from "./coded-error.ts";
+import { isSecretKey } from "./secret-keys.ts";
 
 /** What stands where a secret was. */
 export const REDACTED = "[redacted]";
@@ -9,25 +11,13 @@ const MAX_ITEMS = 100;
 /** Longer texts are cut in a log line. */
 const MAX_TEXT_CHARS = 8_192;
 
-/** Key names that hold secrets, compared without case, `-` and `_`. Ends count: `apiToken`, `x-api-key`, `appKey`. */
-const SECRET_KEY =
-  /(authorization|cookie|password|passwd|secret|secrets|token|tokens|apikey|appkey|privatekey|credential|credentials)$/;
-/** Keys that end like a secret and are none. */
-const HARMLESS_KEYS: ReadonlySet<string> = new Set(["canceltoken", "nexttoken"]);
-
-/** Webhook secrets and passwords inside addresses are taken out of any text, whatever its key is called. */
+/** Webhook secrets, and passwords inside addresses, are taken out of any text, whatever its key is called. */
 const WEBHOOK_SECRET = /whsec_[A-Za-z0-9+/=_-]+/g;
-const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@]*):[^\s/@]+@/gi;
-
-export function isSecretKey(key: string): boolean {
-  const plain = key.toLowerCase().replaceAll(/[-_]/g, "");
-  return SECRET_KEY.test(plain) && !HARMLESS_KEYS.has(plain);
-}
 
 /** A text without the webhook secrets and URL passwords in it. */
 export function redactText(text: string): string {
   const short = text.length > MAX_TEXT_CHARS ? `${text.slice(0, MAX_TEXT_CHARS)}…` : text;
-  return short.replaceAll(WEBHOOK_SECRET, `whsec_${REDACTED}`).replaceAll(URL_PASSWORD, `$1:${REDACTED}@`);
+  return textWithoutPasswords(short.replaceAll(WEBHOOK_SECRET, `whsec_${REDACTED}`), REDACTED);
 }
 
 /** Fields ready for a log line: secrets gone, errors as plain objects with their causes, depth and size bounded. */

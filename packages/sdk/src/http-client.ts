@@ -116,7 +116,7 @@ export class HttpClient {
       text = await response.text();
     } catch (cause) {
       stop?.throwIfAborted();
-      const message = `${baseUrl} cannot be reached: ${reasonOf(cause, timeoutMs)}`;
+      const message = withoutUser(`${baseUrl} cannot be reached: ${reasonOf(cause, timeoutMs)}`);
       return { kind: "lost", error: new FlowCatalystError({ code: "SERVER_UNREACHABLE", message, cause }) };
     }
     if (response.ok) return { kind: "answer", body: text === "" ? undefined : parse(text) };
@@ -194,6 +194,11 @@ const connectionFaults: Readonly<Record<string, string>> = {
 };
 
 const causesMaxDepth = 4;
+
+/** An address may have a user and a password before its host, which no message may show. */
+function withoutUser(text: string): string {
+  return text.replaceAll(/\/\/\S*@/g, "//");
+}
 
 function reasonOf(thrown: unknown, timeoutMs: number): string {
   let fault = thrown;

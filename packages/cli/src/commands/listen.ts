@@ -10,6 +10,7 @@
  * Retry-After. A target that cannot be reached is a 502, so the server tries again by the retry policy.
  */
 import type { Command } from "commander";
+import { withoutPasswords } from "@flowcatalyst/foundation";
 import { FlowCatalystError, type Subscription } from "@flowcatalyst/sdk";
 import { webAddress } from "../arguments.ts";
 import { contextOf, withExamples, type CommandContext, type Environment } from "../context.ts";
@@ -184,7 +185,7 @@ async function forward(
       fault: null,
     };
   } catch (error) {
-    const fault = `cannot forward to ${url}: ${messageOf(error)}`;
+    const fault = `cannot forward to ${withoutPasswords(url)}: ${messageOf(error)}`;
     return { answer: new Response(fault, { status: 502 }), fault };
   }
 }

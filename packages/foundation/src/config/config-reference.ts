@@ -1,5 +1,6 @@
 import type { KeySchema } from "./config-schema.ts";
-import { DEFAULT_SECTION, MASK } from "./load-config.ts";
+import { MASK } from "../address.ts";
+import { DEFAULT_SECTION } from "./load-config.ts";
 import type { Setting } from "./setting.ts";
 
 /** A process and what it reads. */

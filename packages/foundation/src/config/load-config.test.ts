@@ -375,6 +375,27 @@ describe("printing", () => {
     expect(JSON.stringify(entries)).not.toContain("hunter2");
   });
 
+  test("an address whose host would be a part of its password is refused", async () => {
+    for (const password of ["12/hunter2", "12?hunter2", "12/x?hunter2", "to/ken/hunter2"]) {
+      for (const user of ["me:", ""]) {
+        const address = `postgres://${user}${password}@db:5432/fc`;
+        const [fault = ""] = await faultsOf({ env: { FC_DATABASE_URL: address } });
+        expect(fault).toContain("are written as %2F, %40 and %23");
+        expect(fault).not.toContain("hunter2");
+      }
+    }
+    const escaped = "postgres://me:12%2Fhunter2%40@db:5432/fc?application_name=a%40b";
+    expect(await faultsOf({ env: { FC_DATABASE_URL: escaped } })).toEqual([]);
+  });
+
+  test("of a text that is no address nothing is shown", async () => {
+    for (const text of ["hunter2", "postgresql//me:hunter2@db/fc", "postgres:me:hunter2@db", "postgres:/hunter2"]) {
+      const [fault = ""] = await faultsOf({ env: { FC_DATABASE_URL: text } });
+      expect(fault).toContain("FC_DATABASE_URL");
+      expect(fault).not.toContain("hunter2");
+    }
+  });
+
   test("the reference page has every setting once, with its readers", () => {
     const page = renderConfigReference([
       { process: "platform", schema },

@@ -1,3 +1,4 @@
+import { MASK, withoutPasswords } from "../address.ts";
 import { readConfigFile } from "./config-file.ts";
 import type { ConfigFault } from "./config-fault.ts";
 import {
@@ -10,7 +11,7 @@ import {
 } from "./config-schema.ts";
 import type { ConfigFacts } from "./facts.ts";
 import { nearestName } from "./nearest-name.ts";
-import { SERVICE_LINK_REASON, withoutPasswords, type Alias, type DefaultContext, type Setting } from "./setting.ts";
+import { SERVICE_LINK_REASON, type Alias, type DefaultContext, type Setting } from "./setting.ts";
 
 /**
  * Reads the configuration of a process.
@@ -56,8 +57,6 @@ export function describeConfig(result: LoadResult<unknown>): readonly ConfigEntr
   return result.entries;
 }
 
-/** What a secret looks like when it is printed. */
-export const MASK = "********";
 export const DEFAULT_SECTION = "General";
 
 export async function loadConfig<S extends Settings>(
@@ -143,8 +142,8 @@ class Reader {
     if (found === undefined) return this.#default(setting);
     const parsed = setting.kind.parse(found.text);
     if (parsed.ok) return { value: parsed.value, source: found.source };
-    const shown = setting.secret ? "" : ` (it is ${JSON.stringify(shorten(withoutPasswords(found.text)))})`;
-    this.faults.push({ key: found.name, source: found.source, reason: `${parsed.reason}${shown}` });
+    const reason = parsed.reason + shownFaulty(setting, found.text);
+    this.faults.push({ key: found.name, source: found.source, reason });
     return { ...this.#defaultValue(setting), source: found.source };
   }
 
@@ -207,6 +206,12 @@ function isComputed(given: unknown): given is ComputedDefault {
 
 function isSet(text: string, setting: Setting<unknown>): boolean {
   return text !== "" || setting.kind.acceptsEmpty === true;
+}
+
+/** What was given, for whoever looks for it; nothing where it may be a secret. */
+function shownFaulty({ secret, kind }: Setting<unknown>, text: string): string {
+  const shown = secret === true ? undefined : (kind.showFaulty ?? withoutPasswords)(text);
+  return shown === undefined ? "" : ` (it is ${JSON.stringify(shorten(shown))})`;
 }
 
 const MAX_SHOWN_CHARS = 80;

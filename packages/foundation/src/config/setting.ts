@@ -1,3 +1,4 @@
+import { hasMisplacedAt, shownFaultyAddresses, withoutPasswords } from "../address.ts";
 import type { ConfigFacts } from "./facts.ts";
 
 /** How one value is read from text. `describe` is what the reference page and an error say about what is allowed. */
@@ -6,6 +7,8 @@ export type SettingKind<T> = {
   parse(text: string): ParsedValue<T>;
   /** The value as it would be written in the environment. */
   print(value: T): string;
+  /** What may be shown of a text that is no such value, which may hold a secret; undefined: nothing of it. */
+  readonly showFaulty?: (text: string) => string | undefined;
   /** An empty text is a value of this kind, not the absence of one. */
   readonly acceptsEmpty?: boolean;
 };
@@ -159,6 +162,7 @@ export function url<const S extends SettingSpec<string> & UrlLimits>(spec: S): S
       return fault === undefined ? { ok: true, value } : { ok: false, reason: fault };
     },
     print: printedAddress,
+    showFaulty: shownFaultyAddresses,
   });
 }
 
@@ -194,6 +198,7 @@ export function urls<const S extends SettingSpec<readonly string[]> & UrlListLim
       return { ok: true, value };
     },
     print: (value) => value.map(printedAddress).join(" "),
+    showFaulty: shownFaultyAddresses,
   });
 }
 
@@ -206,9 +211,14 @@ function addressFault(value: string, { schemes }: UrlLimits, wanted: string): st
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value)?.[1]?.toLowerCase();
   if (scheme === undefined || !schemes.includes(scheme)) return `must be ${wanted}`;
   // `sqlite:` takes a path, which is no URL with an authority; everything with `//` must parse.
-  // A `#` would end the address there, and what was meant to be a host is a part of a password.
-  const isAddress = value.startsWith("//", scheme.length + 1) && scheme !== "sqlite";
-  if (!isAddress || (URL.canParse(withOneHost(value)) && !value.includes("#"))) return undefined;
+  // A `#` would end the address there, and what was meant to be a host is a part of a password; so is what stands
+  // before an `@` in the path, as in `postgres://me:12/34@db/app`, where the host would be `me`.
+  if (scheme === "sqlite") return undefined;
+  const rest = value.slice(scheme.length + 1);
+  // `db:` says all there is to say.
+  if (rest === "") return undefined;
+  if (!rest.startsWith("//")) return `is not a well-formed address: \`//\` is missing behind \`${scheme}:\``;
+  if (URL.canParse(withOneHost(value)) && !value.includes("#") && !hasMisplacedAt(value)) return undefined;
   return `is not a well-formed address; ${escapingAdvice}`;
 }
 
@@ -217,29 +227,12 @@ function withOneHost(value: string): string {
   return value.replace(/^([^/]*\/\/[^/?,]*)(?:,[^/?,\s]+)+/, "$1");
 }
 
+/** A file's path is no address, whatever stands in it. */
 function printedAddress(value: string): string {
-  // Up to the last `@`: where an address names several hosts, each may have a password before it.
-  const masked = value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/:@]*):[^/]+@/i, maskedUser);
-  // NATS takes a token where others have a user.
-  return withoutQueryPasswords(masked.replace(/^((?:nats|tls):\/\/)[^/:@]+@(?:[^/]*@)?/i, "$1********@"));
+  return /^sqlite:(?!\/\/)/i.test(value) ? value : withoutPasswords(value);
 }
 
 const escapingAdvice = "characters such as `/`, `@` and `#` in a password are written as %2F, %40 and %23";
-const maskedUser = "$1:********@";
-
-/**
- * What was written for a setting and could not be read, without what may be a password. Where an address is not well
- * formed, a password is often why (it has a `/`, `@` or `#` that is not escaped), so all up to the last `@` may be part
- * of it.
- */
-export function withoutPasswords(written: string): string {
-  return withoutQueryPasswords(written.replace(/([a-z][a-z0-9+.-]*:\/\/[^:@]*):.*@/is, maskedUser));
-}
-
-/** The drivers of PostgreSQL take them there as well, and so do servers of configurations. */
-function withoutQueryPasswords(address: string): string {
-  return address.replace(/([?&](?:(?:ssl)?password|token|secret)=)[^&#\s]*/gi, "$1********");
-}
 
 export type ListLimits = { readonly maxItems?: number; readonly item?: (text: string) => string | undefined };
 

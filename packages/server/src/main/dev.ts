@@ -24,7 +24,13 @@
  * message. Later faults of the store are the stages' own affair (each tries again); readiness tells of them, by a write
  * that is tried at most once a second.
  */
-import { CodedError, createSecretBox, loadOrCreateAppKey, type Service } from "@flowcatalyst/foundation";
+import {
+  CodedError,
+  createSecretBox,
+  loadOrCreateAppKey,
+  placeOfAddress,
+  type Service,
+} from "@flowcatalyst/foundation";
 import type { OutboxSource } from "../ports/outbox-source.ts";
 import { createFetchTransport } from "../net/index.ts";
 import { createSignatureCheck } from "../receiver/received-signature.ts";
@@ -91,9 +97,9 @@ async function ownNats({ queueUrls, natsUrl, dataDir }: DevConfig, context: Proc
 async function ownOutbox(config: DevConfig, context: ProcessContext): Promise<OwnOutbox | null> {
   const { outboxDbUrl } = config;
   if (outboxDbUrl === undefined) return null;
-  const { openVerifiedOutbox, outboxPlaceOf } = await import("./outbox.ts");
+  const { openVerifiedOutbox } = await import("./outbox.ts");
   const { source } = await openVerifiedOutbox({ ...config, outboxDbUrl }, context);
-  return { source, place: outboxPlaceOf(outboxDbUrl) };
+  return { source, place: placeOfAddress(outboxDbUrl) };
 }
 
 /** Sends to this process, where it listens. */

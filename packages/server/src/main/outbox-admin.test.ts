@@ -1,8 +1,11 @@
 import { afterEach, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { mkdtempSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeError } from "@flowcatalyst/foundation";
+import { describeWith, testMariadbUrl, testMongoUrl, testPostgresUrl } from "../ports/needs-services.fixture.ts";
 import { openOutboxOperations, type OutboxOperations } from "./outbox-admin.ts";
 
 const closing: (() => unknown)[] = [];
@@ -60,11 +63,59 @@ test.each([
   "mysql://app:s3cr3t@127.0.0.1/shop?ssl=none",
   "mongodb://app:s3@cr3t@one,two/shop",
   "mongodb://app:s3cr3t@one,two",
+  "mongodb://app:s3cr3t@one/shop.orders",
+  "mongodb://app:12@s3cr3t@one/shop",
+  "mongodb+srv://app:s3cr3t@one.two.example:27017/shop",
 ])("an address that its driver does not take is told without its password: %s", async (outboxDbUrl) => {
   const fault = await faultOf(openOutboxOperations({ env: {}, flags: { outboxDbUrl }, isTerminal: false }));
   expect(fault).toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("FC_OUTBOX_DB_URL") });
   expect(Bun.inspect(fault)).not.toContain("cr3t");
 });
+
+test.each(["s3cr3t", "postgresql//app:s3cr3t@db/shop", "postgres://app:12/s3cr3t@db/shop", "http://app:s3cr3t@db/"])(
+  "an address that the setting does not take is told without its password: %s",
+  async (outboxDbUrl) => {
+    const fault = await faultOf(openOutboxOperations({ env: {}, flags: { outboxDbUrl }, isTerminal: false }));
+    expect(fault).toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining("--database") });
+    expect(Bun.inspect(fault)).not.toContain("cr3t");
+  },
+);
+
+test("hosts that no name server knows are waited for", async () => {
+  const flags = { outboxDbUrl: "mongodb+srv://app:s3cr3t@outbox.invalid/shop" };
+  const operations = await openOutboxOperations({ env: {}, flags, isTerminal: false });
+  const fault = await faultOf(operations.status());
+  expect(fault).toMatchObject({ code: "STORE_UNAVAILABLE" });
+  expect(describeError(fault)).not.toContain("cr3t");
+  await operations.close();
+});
+
+const engines = [
+  ["postgres", testPostgresUrl],
+  ["mariadb", testMariadbUrl],
+  ["mongodb", testMongoUrl],
+] as const;
+for (const [service, address] of engines) {
+  describeWith([service], `an outbox on ${service}`, () => {
+    test("a cursor with a time that the database cannot read is refused", async () => {
+      const table = `cursors_${randomBytes(4).toString("hex")}`;
+      const url = new URL(address ?? "");
+      if (url.pathname.length < 2) url.pathname = "/fc_cursors";
+      const flags = { outboxDbUrl: url.href, outboxTable: table };
+      const operations = await openOutboxOperations({ env: {}, flags, isTerminal: false });
+      closing.push(() => operations.close());
+      await operations.init();
+      const query = { states: ["PENDING"], group: undefined, limit: 2 } as const;
+      for (const parts of [
+        ["x", "y"],
+        ["12 o'clock", "y"],
+      ]) {
+        const cursor = Buffer.from(JSON.stringify(parts)).toString("base64url");
+        expect(await faultOf(operations.list({ ...query, cursor }))).toMatchObject({ code: "USAGE_INVALID" });
+      }
+    });
+  });
+}
 
 test("made once or twice, it is empty, and its statements are told", async () => {
   const { operations } = await setup();

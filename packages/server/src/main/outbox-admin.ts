@@ -10,7 +10,7 @@
  * says how it is made. A database that does not answer is STORE_UNAVAILABLE. What changes many rows does so in steps:
  * each is done or not, and an interrupt ends between two.
  */
-import { CodedError } from "@flowcatalyst/foundation";
+import { CodedError, isCodedError } from "@flowcatalyst/foundation";
 import { hostname } from "node:os";
 import { z } from "zod";
 import {
@@ -20,7 +20,14 @@ import {
   type OutboxRowId,
   type OutboxStatus,
 } from "../domain/outbox-row.ts";
-import type { OutboxAdmin, OutboxListedRow, OutboxRetryRule, OutboxSelection } from "../ports/outbox-source.ts";
+import type {
+  OutboxAdmin,
+  OutboxListedRow,
+  OutboxPage,
+  OutboxQuery,
+  OutboxRetryRule,
+  OutboxSelection,
+} from "../ports/outbox-source.ts";
 import { openOutboxAt, refusedByDatabase } from "./outbox-source-at.ts";
 import { requireProcessConfig } from "./process-config.ts";
 
@@ -159,8 +166,7 @@ export function createOutboxOperations(
     },
     list: async ({ states, group = null, limit, cursor }) => {
       await verify();
-      const after = cursor === undefined ? null : positionOf(cursor);
-      const page = await admin.list({ states: states.map((name) => statusOf[name]), group, limit, after });
+      const page = await listFrom(admin, cursor, { states: states.map((name) => statusOf[name]), group, limit });
       const items = page.rows.map(itemOf);
       return page.next === null ? { items } : { items, nextCursor: cursorOf(page.next) };
     },
@@ -225,9 +231,31 @@ function cursorOf({ createdAt, id }: OutboxPosition): string {
   return Buffer.from(JSON.stringify([createdAt, id])).toString("base64url");
 }
 
+/** Only the engine reads the time of a position; what it reports for one that is none is a fault of the cursor. */
+async function listFrom(
+  admin: OutboxAdmin,
+  cursor: string | undefined,
+  query: Omit<OutboxQuery, "after">,
+): Promise<OutboxPage> {
+  if (cursor === undefined) return admin.list({ ...query, after: null });
+  const after = positionOf(cursor);
+  try {
+    return await admin.list({ ...query, after });
+  } catch (error) {
+    if (isCodedError(error)) throw error;
+    // Where the beginning of the list cannot be read either, the cursor is not why.
+    await admin.list({ ...query, limit: 1, after: null });
+    throw cursorRefused(cursor, error);
+  }
+}
+
+function cursorRefused(cursor: string, cause?: unknown): CodedError {
+  return new CodedError("USAGE_INVALID", { message: `"${cursor}" is no cursor of such a list`, cause });
+}
+
 function positionOf(cursor: string): OutboxPosition {
   const read = cursorShape.safeParse(parsed(Buffer.from(cursor, "base64url").toString()));
-  if (!read.success) throw new CodedError("USAGE_INVALID", { message: `"${cursor}" is no cursor of such a list` });
+  if (!read.success) throw cursorRefused(cursor);
   const [createdAt, id] = read.data;
   return { createdAt, id: id as OutboxRowId };
 }

@@ -7,7 +7,7 @@
  * the name or a right ends it too. One that does not answer is waited for, and so is one that goes away later; a
  * platform that is away uses up no retries (outbox-processor.ts).
  */
-import { describeError, isCodedError } from "@flowcatalyst/foundation";
+import { describeError, isCodedError, placeOfAddress } from "@flowcatalyst/foundation";
 import type { OutboxAdmin } from "../ports/outbox-source.ts";
 import { httpUrl } from "./http-service.ts";
 import { openOutboxAt, refusedByDatabase, type OutboxPlace } from "./outbox-source-at.ts";
@@ -30,7 +30,7 @@ export async function composeOutbox(config: OutboxConfig, context: ProcessContex
       const facts = {
         version: context.version,
         addresses,
-        source: outboxPlaceOf(config.outboxDbUrl),
+        source: placeOfAddress(config.outboxDbUrl),
         target: placeOf(url),
       };
       context.announce({ kind: "started", service: "outbox", ...facts }, () => [
@@ -42,14 +42,6 @@ export async function composeOutbox(config: OutboxConfig, context: ProcessContex
     },
     close: () => outbox.source.close(),
   };
-}
-
-/**
- * Without user, password and options. By hand: of MongoDB it may name several hosts, which is no URL. To the last `@`,
- * since a password may hold a slash that nobody escaped.
- */
-export function outboxPlaceOf(url: string): string {
-  return url.replace(/\?.*$/s, "").replace(/\/\/.*@/s, "//");
 }
 
 /** Throws CONFIG_INVALID when the table is not as it should be; a database that is away is left to the processor. */

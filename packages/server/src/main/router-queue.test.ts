@@ -11,7 +11,13 @@ test("routers are told of a queue without whatever opens it", () => {
   const nats = "nats://a-token@n1:4222,n2:4222/STREAM?replicas=3";
   expect(routerQueueOf(nats)).toEqual({ queueName: "nats", queueUri: "nats://n1:4222,n2:4222/STREAM?replicas=3" });
   expect(routerQueueOf("amqp://me:p@ss/w#rd@broker").queueUri).not.toContain("ss");
-  for (const garbage of ["garbage SECRET@x", "SECRET:SECRET@x", "postgres:SECRET@x", "sqlite://me:SECRET@x"]) {
+  for (const garbage of [
+    "garbage SECRET@x",
+    "SECRET:SECRET@x",
+    "postgres:SECRET@x",
+    "sqlite://me:SECRET@x",
+    "amqp://me:12/SECRET@x",
+  ]) {
     expect(JSON.stringify(routerQueueOf(garbage))).not.toContain("SECRET");
   }
 });

@@ -30,7 +30,7 @@ interface Address {
   readonly parameters: readonly string[];
 }
 
-const addressShape = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*@)?([^@/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/i;
+const addressShape = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*@)?([^@/?#]*)(\/[^?#@]*)?(?:\?([^#]*))?$/i;
 
 function addressOf(text: string): Address | null {
   const [, scheme, userInfo = "", hosts = "", path = "", query = ""] = addressShape.exec(text) ?? [];

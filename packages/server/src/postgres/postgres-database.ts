@@ -1,5 +1,5 @@
 import pg from "pg";
-import { isCodedError, type Clock, type Logger } from "@flowcatalyst/foundation";
+import { isCodedError, placeOfAddress, type Clock, type Logger } from "@flowcatalyst/foundation";
 import { createNotifications } from "./notifications.ts";
 import { isRepeatable, toStoreError } from "./postgres-errors.ts";
 import type { SqlValue, Statement } from "./statement.ts";
@@ -145,7 +145,7 @@ export function createPostgresDatabase(
   const notifications = createNotifications({ ...deps, connect: () => new pg.Client(connection), session });
   return {
     ...session,
-    place: placeOf(url),
+    place: placeOfAddress(url),
     transaction: (work) => repeating(() => inTransaction(pool, work)),
     listen: (channel, wake) => notifications.listen(channel, wake),
     notify: (channel) => notifications.notify(channel),
@@ -232,14 +232,5 @@ async function rolledBack(client: pg.PoolClient): Promise<boolean> {
     return true;
   } catch {
     return false;
-  }
-}
-
-function placeOf(url: string): string {
-  try {
-    const { host, pathname } = new URL(url);
-    return `postgres://${host}${pathname}`;
-  } catch {
-    return "postgres";
   }
 }

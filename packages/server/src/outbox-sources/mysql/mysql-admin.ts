@@ -69,6 +69,8 @@ async function readControl(database: MysqlDatabase, table: MysqlTable): Promise<
   };
 }
 
+const timeShape = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/;
+
 async function list(
   database: MysqlDatabase,
   { form, rows }: MysqlTable,
@@ -82,6 +84,8 @@ async function list(
     values.push(group);
   }
   if (after !== null) {
+    // The server would only warn, and compare it with what it makes of it.
+    if (!timeShape.test(after.createdAt)) throw new RangeError("That is no position of a row.");
     conditions.push(behindPosition);
     values.push(after.createdAt, after.id, after.createdAt);
   }
