@@ -15,11 +15,22 @@ const chart = join(root, "deploy/helm/flowcatalyst");
 const values = parseYaml<Values>(readDeployFile("helm/flowcatalyst/values.yaml"));
 const schema = JSON.parse(readDeployFile("helm/flowcatalyst/values.schema.json")) as object;
 const components = ["platform", "stream", "scheduler", "router"];
+/** Rendered when it is enabled. */
+const optional = ["outbox"];
 
 function changed(base: unknown, path: string, value: unknown): unknown {
   const [key = "", ...rest] = path.split(".");
   const members = base as Values;
   return { ...members, [key]: rest.length === 0 ? value : changed(members[key] ?? {}, rest.join("."), value) };
+}
+
+function hasValue(path: string): boolean {
+  let place: unknown = values;
+  for (const name of path.split(".")) {
+    if (typeof place !== "object" || place === null || !Object.hasOwn(place, name)) return false;
+    place = (place as Values)[name];
+  }
+  return true;
 }
 
 describe("the schema of the values", () => {
@@ -36,6 +47,11 @@ describe("the schema of the values", () => {
     ["podDisruptionBudget.maxUnavailable", "25%"],
     ["image.digest", `sha256:${"0".repeat(64)}`],
     ["router.env", { FC_ROUTER_MAX_IN_FLIGHT: "1000" }],
+    ["secrets.outboxDatabaseUrl", "mysql://user@host/shop"],
+    ["secrets.outboxDatabaseUrl", "mongodb+srv://user@host/shop"],
+    ["outbox.table", "shop.outbox_messages"],
+    ["outbox.apiBaseUrl", "https://events.example"],
+    ["outbox.env", { FC_OUTBOX_BATCH_SIZE: "100" }],
   ])("takes %s: %p", (path, value) => expect(verdict(path, value)).toBe(true));
 
   test.each([
@@ -47,6 +63,13 @@ describe("the schema of the values", () => {
     ["config", { FC_METRICS_PORT: "9091" }],
     ["secrets.databaseUrl", "sqlite:x"],
     ["secrets.redisUrl", "tcp://x"],
+    ["secrets.outboxDatabaseUrl", "sqlite:shop.db"],
+    ["outbox.mode", "both"],
+    ["outbox.table", "a.b.c"],
+    ["outbox.table", "t".repeat(41)],
+    ["outbox.apiBaseUrl", "events.example"],
+    ["outbox.env", { FC_OUTBOX_DB_URL: "in the clear" }],
+    ["outbox.env", { FC_OUTBOX_MODE: "router" }],
     ["podDisruptionBudget.maxUnavailable", 0],
     ["image.digest", "latest"],
     ["nothing", {}],
@@ -63,8 +86,39 @@ describe("the templates", () => {
   const template = (name: string): string => readDeployFile(`helm/flowcatalyst/templates/${name}`);
 
   test("each service is one, with its command", () => {
-    for (const name of components) expect(template(`${name}.yaml`)).toContain(`"component" "${name}"`);
-    for (const name of components) expect(values[name]).toMatchObject({ replicas: 2 });
+    for (const name of [...components, ...optional]) {
+      expect(template(`${name}.yaml`)).toContain(`"component" "${name}"`);
+      expect(values[name]).toMatchObject({ replicas: 2 });
+    }
+  });
+
+  test("what an application's database is needed for is rendered when it is asked for", () => {
+    for (const name of optional) {
+      expect(values[name]).toMatchObject({ enabled: false });
+      expect(template(`${name}.yaml`)).toMatch(new RegExp(`^{{- if \\.Values\\.${name}\\.enabled }}\n`));
+    }
+  });
+
+  test("every value that a template names is one, and every block is closed", () => {
+    const files = [...new Bun.Glob("*").scanSync({ cwd: join(chart, "templates") })];
+    for (const file of files) {
+      const text = template(file);
+      const paths = Array.from(text.matchAll(/\.Values\.([\w.]*\w)/g), (match) => match[1] ?? "");
+      expect([file, paths.filter((path) => !hasValue(path))]).toEqual([file, []]);
+      const opened = text.match(/{{-? (if|range|with|define) /g)?.length ?? 0;
+      expect([file, text.match(/{{-? end -?}}/g)?.length ?? 0]).toEqual([file, opened]);
+    }
+  });
+
+  test("every secret that a template takes has a key and a value", () => {
+    const { secretKeys, secrets } = values as { readonly secretKeys: Values; readonly secrets: Values };
+    expect(Object.keys(secretKeys)).toEqual(Object.keys(secrets));
+    for (const name of [...components, ...optional]) {
+      const found = template(`${name}.yaml`).matchAll(/"FC_[A-Z_]+" "([a-z]+[A-Z]\w+)"/g);
+      const taken = Array.from(found, (match) => match[1] ?? "");
+      expect(taken.length).toBeGreaterThan(0);
+      for (const key of taken) expect(secretKeys).toHaveProperty(key);
+    }
   });
 
   test.each(["_service.tpl", "migrate.yaml"])("%s may do nothing but its work", (name) => {
@@ -112,6 +166,8 @@ const given = {
   "secrets.appKey": "a2V5",
   "secrets.apiTokens": "first,second",
 };
+
+const outbox = { "outbox.enabled": "true", "secrets.outboxDatabaseUrl": "postgres://user:password@shop/shop" };
 
 interface Rendered {
   readonly kind: string;
@@ -261,6 +317,63 @@ describe.skipIf(Bun.which("helm") === null)("helm", () => {
     ]).toEqual([undefined, "HorizontalPodAutoscaler"]);
     expect(objects.filter(({ kind }) => kind === "NetworkPolicy")).toHaveLength(4);
     expect(objects.filter(({ kind }) => kind === "ServiceMonitor")).toHaveLength(1);
+  });
+
+  test("has no outbox processor unless asked, and then with the application's database and a token alone", async () => {
+    const name = "release-flowcatalyst-outbox";
+    expect((await render()).filter(({ metadata }) => metadata.name === name)).toEqual([]);
+    const objects = await render({ ...outbox, "outbox.table": "shop.outbox_messages" });
+    expect(find(objects, "Deployment", name).spec).toMatchObject({ replicas: 2 });
+    expect(find(objects, "PodDisruptionBudget", name).spec).toMatchObject({ maxUnavailable: 1 });
+    expect(find(objects, "Service", name).spec).toMatchObject({ type: "ClusterIP" });
+    const pod = podOf(objects, "Deployment", name);
+    expect(pod.containers[0].args).toEqual(["outbox"]);
+    expect(variablesOf(pod)).toEqual({
+      FC_OUTBOX_DB_URL: "release-flowcatalyst/outbox-database-url",
+      FC_API_TOKEN: "release-flowcatalyst/outbox-api-token",
+      FC_OUTBOX_MODE: "platform",
+      FC_OUTBOX_TABLE: "shop.outbox_messages",
+      FC_API_BASE_URL: "http://release-flowcatalyst-platform:8080",
+      FC_HOST: "0.0.0.0",
+      FC_LOG_FORMAT: "json",
+      FC_LOG_LEVEL: "info",
+    });
+    expect(find(objects, "Secret", "release-flowcatalyst").stringData).toMatchObject({
+      "outbox-database-url": outbox["secrets.outboxDatabaseUrl"],
+      "outbox-api-token": "first",
+    });
+  });
+
+  test("an outbox processor sends where it is told, with a token for that", async () => {
+    const elsewhere = { ...outbox, "outbox.apiBaseUrl": "https://events.example" };
+    const { exitCode, err } = await helm(["template", "release"], { ...given, ...elsewhere });
+    expect([exitCode === 0, err.includes("secrets.outboxApiToken is required")]).toEqual([false, true]);
+    const objects = await render({ ...elsewhere, "secrets.outboxApiToken": "theirs" });
+    const variables = variablesOf(podOf(objects, "Deployment", "release-flowcatalyst-outbox"));
+    expect(variables["FC_API_BASE_URL"]).toBe("https://events.example");
+    expect(find(objects, "Secret", "release-flowcatalyst").stringData?.["outbox-api-token"]).toBe("theirs");
+  });
+
+  test.each(["platform", "router"])("an outbox processor is let in to the %s of its mode", async (mode) => {
+    const peers = { "networkPolicy.enabled": "true", "networkPolicy.platformFrom[0].podSelector.matchLabels.a": "b" };
+    const objects = await render({ ...outbox, "outbox.mode": mode, ...peers });
+    expect(objects.filter(({ kind }) => kind === "NetworkPolicy")).toHaveLength(5);
+    const letsIn = (name: string): boolean =>
+      JSON.stringify(find(objects, "NetworkPolicy", `release-flowcatalyst-${name}`).spec?.["ingress"]).includes(
+        '"app.kubernetes.io/component":"outbox"',
+      );
+    expect([letsIn("platform"), letsIn("router")]).toEqual([mode === "platform", mode === "router"]);
+    const variables = variablesOf(podOf(objects, "Deployment", "release-flowcatalyst-outbox"));
+    expect([variables["FC_API_BASE_URL"], variables["FC_OUTBOX_ROUTER_URL"]]).toEqual(
+      mode === "platform"
+        ? ["http://release-flowcatalyst-platform:8080", undefined]
+        : [undefined, "http://release-flowcatalyst-router:8081"],
+    );
+  });
+
+  test("says that the address of the application's database is missing", async () => {
+    const { exitCode, err } = await helm(["template", "release"], { ...given, "outbox.enabled": "true" });
+    expect([exitCode === 0, err.includes("secrets.outboxDatabaseUrl is required")]).toEqual([false, true]);
   });
 
   test.each([

@@ -14,6 +14,7 @@ interface Compose {
 
 interface ComposeService {
   readonly image: string;
+  readonly profiles?: readonly string[];
   readonly command?: readonly string[];
   readonly user?: string;
   readonly read_only?: boolean;
@@ -33,11 +34,14 @@ const text = readDeployFile("compose.yaml");
 const compose = parseYaml<Compose>(text);
 const services = Object.entries(compose.services);
 const own = ["platform", "stream", "scheduler", "router"];
+/** Started with the profile of that name only. */
+const optional = ["outbox"];
 const secrets = ["POSTGRES_PASSWORD", "REDIS_PASSWORD", "FC_API_TOKENS", "FC_APP_KEY"];
 
-test("has the database, Redis, a migration, one of each service and two routers", () => {
-  expect(services.map(([name]) => name)).toEqual(["postgres", "redis", "migrate", ...own]);
-  for (const name of ["migrate", ...own]) expect(compose.services[name]?.command).toEqual([name]);
+test("has the database, Redis, a migration, one of each service and two routers, others by their profiles", () => {
+  expect(services.map(([name]) => name)).toEqual(["postgres", "redis", "migrate", ...own, ...optional]);
+  for (const name of ["migrate", ...own, ...optional]) expect(compose.services[name]?.command).toEqual([name]);
+  for (const [name, { profiles }] of services) expect(profiles).toEqual(optional.includes(name) ? [name] : undefined);
   expect(compose.services["router"]?.deploy?.replicas).toBe(2);
 });
 
@@ -63,6 +67,21 @@ test.each(own)("%s starts after the migration, and has longer to stop than it ma
   expect(service?.healthcheck?.test).toEqual(["CMD", "/usr/local/bin/flowcatalyst", "health"]);
   // 30 s for calls under way, and 10 s for what does not end by itself.
   expect(Number.parseInt(service?.stop_grace_period ?? "", 10)).toBeGreaterThan(40);
+});
+
+test("the outbox processor has the application's database and a token, and nothing of the other services", () => {
+  const service = compose.services["outbox"];
+  const environment = service?.environment ?? {};
+  expect(environment).toMatchObject({
+    FC_OUTBOX_DB_URL: "${FC_OUTBOX_DB_URL:-}",
+    FC_API_TOKEN: "${FC_API_TOKEN:-}",
+    FC_API_BASE_URL: "http://platform:8080",
+    FC_OUTBOX_ROUTER_URL: "http://router:8081",
+  });
+  for (const name of ["FC_DATABASE_URL", "FC_APP_KEY", "FC_API_TOKENS"]) expect(environment).not.toHaveProperty(name);
+  expect([service?.depends_on, service?.networks]).toEqual([{}, ["outside"]]);
+  for (const name of ["platform", "router"]) expect(compose.services[name]?.networks).toContain("outside");
+  expect(service?.healthcheck?.test).toEqual(["CMD", "/usr/local/bin/flowcatalyst", "health"]);
 });
 
 test("the database is on a network without a way out, and nothing is published but the API on loopback", () => {

@@ -2,7 +2,7 @@
 One service of FlowCatalyst: its Deployment, disruption budget and Service.
 
   root       the chart's context
-  component  platform, stream, scheduler or router: the command and the key of its values
+  component  platform, stream, scheduler, router or outbox: the command and the key of its values
   variables  names of variables and the keys of secretKeys that hold them
   settings   further variables with their values
   ports      names and numbers of ports beside the metrics port
