@@ -10,13 +10,14 @@ import { isSecretKey } from "./secret-keys.ts";
 /** What a secret looks like when it is printed. */
 export const MASK = "********";
 
-const userInfoShape = /([a-z][a-z0-9+.-]*:)?\/\/(.*)@/is;
+const userInfoShape = /([a-z][a-z0-9+.-]{0,20}:)?\/\/(.*)@/is;
 const userShape = /^([^:@/?#,\s]*)(:?)/;
 /** NATS takes a token where others have a user. */
 const tokenSchemes: ReadonlySet<string> = new Set(["nats:", "tls:", ""]);
 
 /** The address, well formed or not, or the text with one, without what may be a password. */
 export function withoutPasswords(written: string, mask = MASK): string {
+  if (!written.includes("@")) return withoutSecretParameters(written, mask);
   const shown = written.replace(userInfoShape, (_all, scheme: string | undefined, info: string) => {
     const [start = "", user = "", colon = ""] = userShape.exec(info) ?? [];
     const before = `${scheme ?? ""}//`;
@@ -68,7 +69,8 @@ export function placeOfAddress(address: string): string {
   return address.replace(/^([a-z][a-z0-9+.-]*:\/\/).*@/is, "$1").replace(/\?.*$/s, "");
 }
 
-const addressInText = /\b[a-z][a-z0-9+.-]*:\/\/(?:(?![a-z][a-z0-9+.-]*:\/\/)[^\s"'`<>])*/gi;
+/** The length of schemes is bounded here, so that a log's text of any kind is read in time in proportion to it. */
+const addressInText = /\b[a-z][a-z0-9+.-]{0,20}:\/\/(?:(?![a-z][a-z0-9+.-]{0,20}:\/\/)[^\s"'`<>])*/gi;
 /** Pages of others may have an `@` in their path; addresses of ours have none there (hasMisplacedAt). */
 const webPath = /^https?:\/\/[^:@/?#]*(?::\d{1,5})?[/?#]/i;
 
