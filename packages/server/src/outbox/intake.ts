@@ -2,7 +2,7 @@ import { createWakeUp, type Clock, type Logger, type WakeUp } from "@flowcatalys
 import type { OutboxPosition, OutboxRow } from "../domain/outbox-row.ts";
 import type { OutboxClaimAnswer, OutboxRetryRule, OutboxSource } from "../ports/outbox-source.ts";
 import { outboxProcessorLimits as limits } from "./outbox-limits.ts";
-import { Sweep, Tail, type Look } from "./scan.ts";
+import { Sweep, Tail, type Look, type SweepLook } from "./scan.ts";
 
 export interface IntakeDeps {
   readonly source: Pick<OutboxSource, "claim">;
@@ -41,8 +41,10 @@ export class Intake {
   #passedOver = false;
   /** By the looks at the tail since they last began at its start. */
   #passedOverByTail = 0;
-  /** Since the last claim began. */
-  #hasFinished = false;
+  /** How the groups were found that were finished since the last claim began, which may have seen them as held. */
+  #freed = new Set<Look>();
+  /** By this sweep. */
+  #hasSwept = false;
   #pollAtMs: number;
   #tailAtMs = 0;
   #sweepAtMs = 0;
@@ -84,9 +86,12 @@ export class Intake {
 
   /** The rows that a look took of some groups are settled, so that others of these groups may follow. */
   finished(looks: ReadonlySet<Look>): void {
-    this.#hasFinished = true;
-    if (!this.#passedOver || looks.size === 0) return;
-    if (this.#passedOverByTail > 0) this.#isTailDue = true;
+    for (const look of looks) this.#freed.add(look);
+    if (this.#passedOver && looks.size > 0) this.#goBack(looks);
+  }
+
+  #goBack(looks: ReadonlySet<Look>): void {
+    if (looks.size > 0 && this.#passedOverByTail > 0) this.#isTailDue = true;
     for (const look of looks) {
       if (look.of === "tail") this.#isTailDue = true;
       else this.#sweep.backTo(look);
@@ -127,7 +132,7 @@ export class Intake {
   #nextLook(): Look | null {
     const nowMs = this.#deps.clock.monotonicMs();
     if (nowMs < this.#pausedUntilMs || this.#deps.room() === null) return null;
-    const isSweepDue = this.#sweep.isDue && nowMs >= this.#sweepAtMs;
+    const isSweepDue = this.#sweep.look !== null && nowMs >= this.#sweepAtMs;
     const isTailDue = this.#mayTail && nowMs >= this.#tailAtMs;
     // Retries that come back at once do not keep out what is new.
     const areOthersFirst = this.#lastLookOf === "retries" && (isSweepDue || isTailDue);
@@ -146,7 +151,7 @@ export class Intake {
     let untilMs = this.#pollAtMs;
     if (nowMs >= this.#pausedUntilMs && this.#deps.room() !== null) {
       if (this.#mayTail) untilMs = Math.min(untilMs, this.#tailAtMs);
-      if (this.#sweep.isDue) untilMs = Math.min(untilMs, this.#sweepAtMs);
+      if (this.#sweep.look !== null) untilMs = Math.min(untilMs, this.#sweepAtMs);
     }
     return Math.max(0, untilMs - nowMs);
   }
@@ -157,7 +162,7 @@ export class Intake {
     const { epoch, maxRetries, blockOnError } = this.#config;
     this.#lastLookOf = look.of;
     if (look.of === "tail") this.#tailAtMs = this.#deps.clock.monotonicMs() + limits.wakeSpacingMs;
-    this.#hasFinished = false;
+    this.#freed = new Set();
     const answer = await this.#deps.source.claim({
       epoch,
       maxRetries,
@@ -197,19 +202,28 @@ export class Intake {
         break;
       case "sweep":
         if (last !== null && this.#sweep.isFirst) this.#tail.saw(last);
-        if (rows.length === 0 && !this.#sweep.isFirst) this.#sweepAtMs = this.#deps.clock.monotonicMs() + emptyEveryMs;
-        this.#sweep.passed(look, next);
-        if (passedOver > 0 && this.#hasFinished) this.#sweep.again();
+        this.#lookedBySweep(look, rows.length > 0, next);
         break;
     }
+    // What the claim passed over may have become free after the claim had seen it as held.
+    if (passedOver > 0) this.#goBack(this.#freed);
     if (rows.length > 0) this.#deps.took(rows, look);
+  }
+
+  #lookedBySweep(look: SweepLook, hasTaken: boolean, next: OutboxPosition | null): void {
+    const { isFirst } = this.#sweep;
+    if (hasTaken) this.#hasSwept = true;
+    else if (!isFirst) this.#sweepAtMs = this.#deps.clock.monotonicMs() + emptyEveryMs;
+    if (!this.#sweep.passed(look, next)) return;
+    // The last look saw nothing; the one before it saw the end of the table.
+    if (!isFirst) this.#tail.swept(look.before?.after ?? null, this.#hasSwept);
+    this.#hasSwept = false;
   }
 
   #lookedAtTail({ rows, next, passedOver }: Pick<Claimed, "rows" | "next" | "passedOver">): void {
     this.#passedOverByTail = passedOver + (this.#tailAfter === null ? 0 : this.#passedOverByTail);
     this.#tailAfter = rows.length + passedOver < limits.fullLookRows ? null : next;
-    // What the claim passed over may have become free after the claim had seen it as held.
-    this.#isTailDue = this.#tailAfter !== null || (passedOver > 0 && this.#hasFinished);
+    this.#isTailDue = this.#tailAfter !== null;
     if (this.#tailAfter !== null) return;
     const restMs = Math.min(this.#passedOverByTail / limits.passedOverRowsPerMs, emptyEveryMs);
     this.#tailAtMs = Math.max(this.#tailAtMs, this.#deps.clock.monotonicMs() + restMs);

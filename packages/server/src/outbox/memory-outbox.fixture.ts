@@ -28,7 +28,7 @@ export interface NewMemoryRow {
 }
 
 /** What a scripted database does instead of answering. */
-export type Interference = (call: "claim" | "settle" | "release" | "acquire") => void | Promise<void>;
+export type Interference = (call: "claim" | "settle" | "release" | "acquire" | "verify") => void | Promise<void>;
 
 /** A source that keeps its rows in memory, by the rules of the port, and does what a test tells it. */
 export class MemoryOutbox implements OutboxSource {
@@ -238,7 +238,10 @@ export class MemoryOutbox implements OutboxSource {
     return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   }
 
-  async verify(): Promise<void> {}
+  async verify(): Promise<void> {
+    await this.interfere("verify");
+  }
+
   async probe(): Promise<void> {}
   async close(): Promise<void> {}
 }

@@ -18,6 +18,12 @@ export const outboxProcessorLimits = {
   passedOverRowsPerMs: 100,
   /** Rows of a transaction that commits later than this after their insertion are found by the sweep. */
   tailOverlapMs: 5_000,
+  /** For so long after a sweep found rows the tail begins at the sweep's last window. */
+  tailDoubtMs: 60_000,
+  /** Claims that failed in a row make the source DOWN, although its lease can be renewed. */
+  downAfterClaims: 3,
+  /** Between two looks of one that stands by at whether the tables are as they should be. */
+  standByVerifyMs: 10_000,
   /** What has not been sent for so long goes back; well below `leftBehindMs`, which would take it from under us. */
   inHandMaxMs: 120_000,
   /** In progress for so long: left behind by a crash. */

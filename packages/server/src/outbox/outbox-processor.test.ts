@@ -362,3 +362,41 @@ test("metrics tell what was taken, refused and tried again, and how long request
   expect(text).toContain('fc_outbox_publish_duration_seconds_count{type="EVENT"} 1');
   expect(text).toContain("fc_outbox_in_hand 0");
 });
+
+describe("health", () => {
+  /** Resolves when the call has been made so often; it fails until the test says otherwise. */
+  function failing(call: string, error: CodedError, times: number): Promise<void> {
+    let made = 0;
+    return new Promise((resolve) => {
+      bench.outbox.interfere = (what) => {
+        if (what !== call) return;
+        made++;
+        if (made > times) resolve();
+        throw error;
+      };
+    });
+  }
+
+  test("is DOWN with the reason while claims fail though the lease is renewed, and UP again after that", async () => {
+    const failed = failing("claim", new CodedError("STORE_UNAVAILABLE", { message: "no such column" }), 3);
+    bench.outbox.insert({ group: "a" });
+    bench.start();
+    await failed;
+    const { status, data } = bench.processor.sourceHealth();
+    expect(status).toBe("DOWN");
+    expect(data?.["reason"]).toContain("no such column");
+    bench.outbox.interfere = () => undefined;
+    await bench.outbox.until(allAre(1));
+    expect(bench.processor.sourceHealth()).toEqual({ status: "UP", data: { role: "active" } });
+  });
+
+  test("is DOWN where nobody can lead, since the control row is missing", async () => {
+    const failed = failing("verify", new CodedError("CONFIG_INVALID", { message: "its row is missing" }), 1);
+    bench.outbox.usurp();
+    bench.start();
+    await failed;
+    const { status, data } = bench.processor.sourceHealth();
+    expect(status).toBe("DOWN");
+    expect(data?.["reason"]).toContain("its row is missing");
+  });
+});

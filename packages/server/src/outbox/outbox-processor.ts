@@ -14,7 +14,8 @@
  * **Finding rows** (`intake.ts`, `scan.ts`). Three looks: rows whose retry is due; the tail of the table, from the last
  * row seen 5 s ago; and a sweep over everything, window by window, which finds what the tail left behind. So a million
  * held rows cost a bounded number of looks per second. A wake-up (LISTEN/NOTIFY, change stream) makes the tail due, a
- * poll all three; polling alone is enough.
+ * poll all three; polling alone is enough. Rows that a clock ahead of others has stamped do not hide what is new:
+ * when a sweep finds rows, the tail begins before them for a while.
  *
  * **Order** (`hand.ts`). Of a group rows are claimed in order, none while others of it are in progress; in hand they
  * stand in line, and no two batches under way share a group. When a row fails and will be tried again, those behind it
@@ -39,7 +40,7 @@
  * answer and our note sends the row again, with the same deduplication id (the row's own).
  *
  * **Failures.** The source is away: claims and notes are tried again for ever; the lease runs out meanwhile, and the
- * term ends with all that is in hand. A claim whose answer was lost may have taken rows: when the hand is empty, all
+ * term ends with all that is in hand. If only claims fail, the term goes on, and after three of them health is DOWN. A claim whose answer was lost may have taken rows: when the hand is empty, all
  * that is in progress goes back. The process is stopped: requests under way may end within 3 s, everything else goes
  * back, the lease is given up. It is killed: the next leader begins within the lease's 5 s.
  */
@@ -104,6 +105,7 @@ class Processor implements OutboxProcessor {
   #term: Term | null = null;
   #fault: string | null = null;
   #saysItStandsBy = false;
+  #verifyAtMs = 0;
 
   constructor(deps: OutboxProcessorDeps, config: OutboxProcessorConfig) {
     this.#deps = deps;
@@ -118,7 +120,8 @@ class Processor implements OutboxProcessor {
   }
 
   sourceHealth(): HealthResult {
-    if (this.#fault !== null) return { status: "DOWN", data: { reason: this.#fault } };
+    const reason = this.#fault ?? this.#term?.fault ?? null;
+    if (reason !== null) return { status: "DOWN", data: { reason } };
     const paused = this.#term?.pausedReason ?? null;
     const role = this.#term === null ? "standby" : "active";
     return { status: "UP", data: paused === null ? { role } : { role, paused } };
@@ -149,7 +152,12 @@ class Processor implements OutboxProcessor {
     const { clock, random, logger, source } = this.#deps;
     try {
       const epoch = await this.#leadership.take();
-      if (failures > 0) await source.verify();
+      // A control table without its row looks as if somebody else led.
+      const isInQuestion = epoch === null && clock.monotonicMs() >= this.#verifyAtMs;
+      if (failures > 0 || isInQuestion) {
+        await source.verify();
+        this.#verifyAtMs = clock.monotonicMs() + limits.standByVerifyMs;
+      }
       this.#fault = null;
       if (epoch === null) await this.#standBy(signal);
       else await this.#lead(epoch, signal);

@@ -9,7 +9,7 @@ import {
 } from "@flowcatalyst/foundation";
 import type { OutboxResult, OutboxRow } from "../domain/outbox-row.ts";
 import type { OutboxKind, OutboxPublisher } from "../ports/outbox-publisher.ts";
-import type { OutboxRetryRule, OutboxSource } from "../ports/outbox-source.ts";
+import type { OutboxClaim, OutboxClaimAnswer, OutboxRetryRule, OutboxSource } from "../ports/outbox-source.ts";
 import { Gate } from "./gate.ts";
 import { Hand, type Batch, type HandRow, type Line } from "./hand.ts";
 import { Intake } from "./intake.ts";
@@ -62,6 +62,9 @@ export class Term {
   #sending = 0;
   #isStopping = false;
   #closedReasonTold: string | null = null;
+  /** In a row. */
+  #failedClaims = 0;
+  #lastFailure: string | null = null;
 
   constructor(deps: TermDeps, config: TermConfig) {
     this.#deps = deps;
@@ -78,6 +81,11 @@ export class Term {
 
   get pausedReason(): string | null {
     return this.#intake?.pausedReason ?? null;
+  }
+
+  /** Why nothing can be claimed, however often it is tried; null: it can. */
+  get fault(): string | null {
+    return this.#failedClaims < limits.downAfterClaims ? null : this.#lastFailure;
   }
 
   told(): void {
@@ -120,6 +128,8 @@ export class Term {
       return await intake.run(signal);
     } catch (error) {
       if (isCodedError(error) && error.code !== "STORE_UNAVAILABLE") throw error;
+      this.#failedClaims++;
+      this.#lastFailure = describeError(error);
       const isNews = failures === 0 || clock.monotonicMs() - startedAtMs > steadyMs;
       if (isNews) logger.error({ error: describeError(error) }, "The outbox cannot be asked, and is asked again");
       await clock.sleep(backoffMs(claimRetry, isNews ? 0 : failures, random), signal);
@@ -131,7 +141,13 @@ export class Term {
 
   #newIntake(): Intake {
     const room = () => this.#room();
-    return new Intake({ ...this.#deps, room, took: (rows, look) => this.#took(rows, look) }, this.#config);
+    const claim = async (what: OutboxClaim): Promise<OutboxClaimAnswer> => {
+      const answer = await this.#deps.source.claim(what);
+      this.#failedClaims = 0;
+      return answer;
+    };
+    const took = (rows: readonly OutboxRow[], look: Look): void => this.#took(rows, look);
+    return new Intake({ ...this.#deps, source: { claim }, room, took }, this.#config);
   }
 
   /** Once all that is in hand is settled, whatever is in progress was left behind. */
