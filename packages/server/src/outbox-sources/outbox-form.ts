@@ -90,7 +90,7 @@ const statusByText: ReadonlyMap<string, OutboxStatus> = new Map([
 ]);
 
 /** What an application wrote that is no state at all is read as a bad request: nobody sends it. */
-export function statusOf(stored: string | number): OutboxStatus {
+export function statusOf(stored: string | number | null): OutboxStatus {
   return statusByText.get(String(stored)) ?? outboxStatus.badRequest;
 }
 
@@ -98,6 +98,34 @@ export function statusOf(stored: string | number): OutboxStatus {
 export function statusLiterals(form: SqlForm, states: readonly OutboxStatus[]): readonly string[] {
   return [...new Set(states.map((status) => statusLiteral(form, status)))];
 }
+
+/**
+ * Conditions on `status`, each of them one look-up in an index. What an application wrote that is no state counts as a
+ * bad request, so it is found with those: between the states in the order of the index, and where there is none.
+ */
+export function statusConditions(form: SqlForm, states: readonly OutboxStatus[]): readonly string[] {
+  const conditions = statusLiterals(form, states).map((literal) => `status = ${literal}`);
+  if (!states.includes(outboxStatus.badRequest)) return conditions;
+  const all = statusLiterals(form, Object.values(outboxStatus)).toSorted();
+  const gaps = all.map((literal, index) => {
+    const next = all[index + 1];
+    return next === undefined ? `status > ${literal}` : `status > ${literal} AND status < ${next}`;
+  });
+  return [...conditions, "status IS NULL", `status < ${all[0] ?? ""}`, ...gaps];
+}
+
+/** All of them as one condition. */
+export function inStates(form: SqlForm, states: readonly OutboxStatus[]): string {
+  const conditions = statusConditions(form, states);
+  return conditions.length === 0 ? "1 = 0" : `(${conditions.join(" OR ")})`;
+}
+
+/** From which number of retries on a waiting row has none left. One below zero counts as none. */
+export function exhaustedFrom(maxRetries: number): number {
+  return maxRetries > 0 ? maxRetries : lowestCount;
+}
+
+const lowestCount = -(2 ** 31);
 
 const { pending, badRequest, internalError, unauthorized, forbidden, gatewayError } = outboxStatus;
 const waitingStates = [internalError, unauthorized, gatewayError] as const;

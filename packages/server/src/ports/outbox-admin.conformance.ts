@@ -119,6 +119,21 @@ export function choiceCases(cases: OutboxCases): void {
     expect(await cases.admin.retry({ kind: "states", states: [2] }, 1)).toBe(1);
     expect(await cases.statuses()).toEqual({ 1: 0, 2: 0, 3: 2, 4: 0 });
   });
+  cases.test("a row in a state that there is not counts as refused, and can be tried again", async () => {
+    await cases.insert(...rowsOf(["a", "a", "b", "b", "c"]));
+    for (const [number, status] of [7, -1, 300].entries()) await cases.bench.overwrite(idOf(number + 1), { status });
+    expect(await cases.source.counts(defaultRule)).toMatchObject({ pending: 2, refused: 3 });
+    const refused = await cases.admin.list({ states: [2, 5], group: null, limit: 10, after: null });
+    expect(refused.rows).toMatchObject([1, 2, 3].map((number) => ({ id: idOf(number), status: 2 })));
+    const ofGroup = await cases.admin.list({ states: [2], group: "b", limit: 10, after: null });
+    expect(numbersOf(ofGroup.rows)).toEqual([3]);
+    expect(await cases.claimed()).toEqual([4, 5]);
+    expect(await cases.admin.retry({ kind: "ids", ids: [idOf(1)] }, 10)).toBe(1);
+    expect(await cases.admin.retry({ kind: "group", group: "a", states: [2, 5] }, 10)).toBe(1);
+    expect(await cases.admin.count({ kind: "states", states: [2] }, "retry")).toBe(1);
+    expect(await cases.admin.count({ kind: "states", states: [0, 3] }, "skip")).toBe(2);
+    expect(await cases.claimed()).toEqual([1, 2]);
+  });
   cases.test("rows in progress are never among those chosen", async () => {
     await cases.insert(...rowsOf(["a"]));
     await cases.claim();

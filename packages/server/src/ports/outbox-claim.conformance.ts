@@ -191,6 +191,26 @@ export function retryCases(cases: OutboxCases): void {
     expect(await cases.row(1)).toMatchObject({ status: 6, retryCount: 0 });
     expect(await cases.claimRows(retries)).toMatchObject([{ id: idOf(1), retryCount: 0 }]);
   });
+  cases.test("a number of retries below zero, which an application wrote, counts as none", async () => {
+    await cases.insert(...rowsOf(["a", "a", "b"]));
+    await cases.bench.overwrite(idOf(1), { status: 3, retry_count: -5 });
+    await cases.bench.overwrite(idOf(3), { retry_count: -5 });
+    expect(await cases.row(1)).toMatchObject({ retryCount: 0 });
+    expect(await cases.source.counts({ maxRetries: 1, blockOnError: true })).toMatchObject({
+      waiting: 1,
+      exhausted: 0,
+    });
+    expect(await cases.source.counts({ maxRetries: 0, blockOnError: true })).toMatchObject({
+      waiting: 0,
+      exhausted: 1,
+    });
+    expect(await cases.claimed({ ...retries, maxRetries: 0 })).toEqual([]);
+    expect(await cases.claimRows()).toMatchObject([{ id: idOf(3), retryCount: 0 }]);
+    const rows = await cases.claimRows(retries);
+    expect(rows).toMatchObject([{ id: idOf(1), retryCount: 0 }]);
+    await cases.source.settle([failed(rows[0]!)]);
+    expect(await cases.row(1)).toMatchObject({ status: 3, retryCount: 1 });
+  });
   cases.test("rows of a group that failed together come again together, in order", async () => {
     await cases.insert(...rowsOf(["a", "a", "b", "a"]));
     await cases.source.settle((await cases.claimRows()).map((row) => failed(row)));

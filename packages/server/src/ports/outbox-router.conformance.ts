@@ -65,4 +65,13 @@ export function routerFormCases(cases: OutboxCases): void {
     expect(await cases.source.deleteFinished(60_000, 10)).toBe(3);
     expect(await cases.statuses()).toEqual({});
   });
+  cases.test("a word that is no state counts as refused", async () => {
+    await cases.insert(...rowsOf(["a", "b", "c"]));
+    await cases.bench.overwrite(idOf(1), { status: "PARKED" });
+    await cases.bench.overwrite(idOf(2), { status: "X" });
+    expect(await cases.source.counts(defaultRule)).toMatchObject({ pending: 1, refused: 2 });
+    expect(await cases.statuses()).toEqual({ 1: 2, 2: 2, 3: 0 });
+    expect(await cases.admin.retry({ kind: "states", states: [2] }, 10)).toBe(2);
+    expect(await cases.claimed()).toEqual([1, 2, 3]);
+  });
 }

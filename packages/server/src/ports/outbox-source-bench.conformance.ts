@@ -18,6 +18,8 @@ export interface OutboxSourceBench {
   insert(rows: readonly NewRow[]): Promise<void>;
   /** The application writes them and thinks better of it. */
   insertAndRollBack(rows: readonly NewRow[]): Promise<void>;
+  /** The application writes what it should not into columns of that row, which both forms of the table have. */
+  overwrite(id: OutboxRowId, values: Overwritten): Promise<void>;
   /** Moves all times in the table and in its control row back by so much; forth, if it is negative. */
   passTime(ms: number): Promise<void>;
   /** Another process at the same table; closed with the bench. */
@@ -25,6 +27,12 @@ export interface OutboxSourceBench {
   /** The same database, where nobody has made tables of that name; closed with the bench. */
   elsewhere(): Promise<OutboxAdmin>;
   close(): Promise<void>;
+}
+
+/** `retry_count` and `status` as the table has them. */
+export interface Overwritten {
+  readonly status?: number | string;
+  readonly retry_count?: number;
 }
 
 /** What an application writes. Of the older form, `client` and `type` have no column. */

@@ -37,7 +37,8 @@ export interface OutboxSource {
   release(rows: readonly OutboxRow[]): Promise<readonly OutboxRowId[]>;
   /**
    * Makes pending what has been in progress for so long (0: all of it, whatever the clocks say), and keeps its retries;
-   * how many those were.
+   * how many those were. Besides, pending rows that an application wrote without a time, where the engine finds none of
+   * those by their order, get one.
    */
   recover(inProgressForMs: number): Promise<number>;
   /** Deletes SUCCESS rows that were settled so long ago, at most `limit`; how many those were. */
@@ -116,6 +117,7 @@ export interface OutboxCounts {
   readonly waiting: number;
   /** No retries left: an operator must retry or skip them. */
   readonly exhausted: number;
+  /** With rows in a state that there is not: nobody sends them, and they are listed as bad requests. */
   readonly refused: number;
   /** Counts stop here; a number equal to it means that many or more. */
   readonly countedTo: number;

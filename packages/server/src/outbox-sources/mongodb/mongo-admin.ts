@@ -22,7 +22,7 @@ import {
   type RowDocument,
 } from "./mongo-database.ts";
 import { createMongoSource } from "./mongo-outbox.ts";
-import { behind, inOrder, positionOf, type RowFilter } from "./mongo-positions.ts";
+import { behind, inOrder, inStates, positionOf, type RowFilter } from "./mongo-positions.ts";
 
 /** What operators do to outbox collections in MongoDB. */
 export function createMongoAdmin(table: MongoTable, clock: Clock): OutboxAdmin {
@@ -106,7 +106,7 @@ async function readControl({ control }: MongoTable): Promise<OutboxControl> {
 
 async function list({ form, rows }: MongoTable, { states, group, limit, after }: OutboxQuery): Promise<OutboxPage> {
   const ofGroup: RowFilter = group === null ? {} : { [form.group]: group };
-  const filter: RowFilter = { $and: [{ status: { $in: form.words(states) } }, ofGroup, behind(after)] };
+  const filter: RowFilter = { $and: [inStates(form, states), ofGroup, behind(after)] };
   const found = await rows.find(filter, { sort: inOrder, limit: limit + 1 }).toArray();
   const page = found.slice(0, limit).map((row): OutboxListedRow => ({
     id: row._id as OutboxRowId,
@@ -115,7 +115,7 @@ async function list({ form, rows }: MongoTable, { states, group, limit, after }:
     type: form.form === "platform" ? textField(row, "type") : "ROUTER_MESSAGE",
     group: textOrNullField(row, form.group),
     status: statusOf(String(row["status"])),
-    retryCount: numberField(row, "retry_count"),
+    retryCount: Math.max(0, numberField(row, "retry_count")),
     error: textOrNullField(row, form.error),
     payloadBytes: Buffer.byteLength(jsonField(row, "payload") ?? ""),
   }));
@@ -124,16 +124,16 @@ async function list({ form, rows }: MongoTable, { states, group, limit, after }:
 
 /** Null: nothing can be among them. */
 function chosenBy({ form }: MongoTable, which: OutboxSelection, act: OutboxAct): RowFilter | null {
-  const states = form.words(statesToTouch(which, act));
+  const states = statesToTouch(which, act);
   if (states.length === 0) return null;
-  const status = { $in: states };
+  const ofStates = inStates(form, states);
   switch (which.kind) {
     case "ids":
-      return { status, _id: { $in: which.ids.map((id): string => id) } };
+      return { ...ofStates, _id: { $in: which.ids.map((id): string => id) } };
     case "group":
-      return { status, [form.group]: which.group };
+      return { ...ofStates, [form.group]: which.group };
     case "states":
-      return { status };
+      return ofStates;
   }
 }
 

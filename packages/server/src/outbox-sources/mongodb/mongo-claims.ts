@@ -185,7 +185,7 @@ async function take(
   const before = form.words(claim.which === "new" ? [0] : [0, ...waitingStates]);
   await rows.updateMany(
     { _id: { $in: ids }, status: { $in: before } },
-    { $set: { status: form.word(9) }, $currentDate: { updated_at: true } },
+    { $set: { status: form.word(9) }, $max: { retry_count: 0 }, $currentDate: { updated_at: true } },
   );
   const read = new Map<string, RowDocument>();
   const marked: RowFilter = { _id: { $in: ids }, status: form.word(9) };

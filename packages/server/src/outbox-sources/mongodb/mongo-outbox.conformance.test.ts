@@ -44,6 +44,9 @@ async function createBench(form: OutboxForm): Promise<OutboxSourceBench> {
       await session.abortTransaction();
       await session.endSession();
     },
+    overwrite: async (id, values) => {
+      await rows.updateOne({ _id: id }, { $set: values });
+    },
     passTime: async (ms) => {
       await moveBack(rows, ["created_at", "updated_at"], ms);
       await moveBack(control, ["lease_at"], ms);

@@ -4,6 +4,7 @@ import { MongoClient } from "mongodb";
 import { describeWith, testMongoUrl } from "../../ports/needs-services.fixture.ts";
 import type { OutboxClaim } from "../../ports/outbox-source.ts";
 import { openMongoOutbox } from "./index.ts";
+import type { RowDocument } from "./mongo-database.ts";
 
 const table = "outbox_messages";
 
@@ -30,6 +31,31 @@ describeWith(["mongodb"], "an outbox on MongoDB", () => {
     expect(await source.claim(claimOf(next))).toMatchObject({ kind: "claimed", rows: [{ id: "1" }] });
     expect(await source.claim(claimOf(first))).toEqual({ kind: "fenced" });
     await source.close();
+    await database.dropDatabase();
+    await application.close();
+  });
+
+  test("a row without a time is sent first, one without a status counts as refused", async () => {
+    const url = new URL(testMongoUrl ?? "");
+    url.pathname = `/fc_${randomBytes(6).toString("hex")}`;
+    const application = await new MongoClient(url.href).connect();
+    const database = application.db();
+    const admin = await openMongoOutbox({ url: url.href, form: "platform", table });
+    await admin.init();
+    const row = { type: "EVENT", message_group: "a", payload: "{}" };
+    await database.collection<RowDocument>(table).insertMany([
+      { _id: "1", ...row, status: 0, created_at: new Date() },
+      { _id: "2", ...row, status: 0 },
+      { _id: "3", ...row, created_at: new Date() },
+    ]);
+    const rule = { maxRetries: 10, blockOnError: true };
+    const counts = await admin.source.counts(rule);
+    expect(counts).toMatchObject({ pending: 2, refused: 1, oldestAgeMs: expect.any(Number) });
+    const refused = await admin.list({ states: [2, 5], group: null, limit: 10, after: null });
+    expect(refused.rows).toMatchObject([{ id: "3", status: 2 }]);
+    const epoch = (await admin.source.lease.acquire("one", 600_000))?.epoch ?? 0;
+    expect(await admin.source.claim(claimOf(epoch))).toMatchObject({ rows: [{ id: "2" }, { id: "1" }] });
+    await admin.source.close();
     await database.dropDatabase();
     await application.close();
   });

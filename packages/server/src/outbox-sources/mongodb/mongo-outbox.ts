@@ -8,12 +8,12 @@ import type {
   OutboxSource,
   OutboxSourceCapabilities,
 } from "../../ports/outbox-source.ts";
-import { outboxCountedTo, tablesMissing } from "../outbox-form.ts";
+import { exhaustedFrom, outboxCountedTo, tablesMissing } from "../outbox-form.ts";
 import { errorText, finalStates, refusedStates, waitingStates } from "../table-form.ts";
 import { claimRows } from "./mongo-claims.ts";
 import { controlId, numberField, type MongoTable, type RowDocument } from "./mongo-database.ts";
 import { listenTo } from "./mongo-listening.ts";
-import { inOrder, type RowFilter } from "./mongo-positions.ts";
+import { beginning, inOrder, inStates, type RowFilter } from "./mongo-positions.ts";
 
 /**
  * Outbox collections in MongoDB 4.4 or later. `_id` is the id; all other fields have the names of the columns. A
@@ -147,11 +147,12 @@ async function counts(table: MongoTable, { maxRetries }: OutboxRetryRule): Promi
   const now = await table.now();
   const count = (filter: RowFilter): Promise<number> => rows.countDocuments(filter, { limit: outboxCountedTo });
   const waiting = { status: { $in: form.words(waitingStates) } };
+  const from = exhaustedFrom(maxRetries);
   return asking(async () => {
     const ages: number[] = [];
     for (const status of form.words([0, 9, ...waitingStates])) {
       const [oldest] = await rows
-        .find({ status }, { projection: { created_at: 1 }, sort: inOrder, limit: 1 })
+        .find({ status, created_at: { $gte: beginning } }, { projection: { created_at: 1 }, sort: inOrder, limit: 1 })
         .toArray();
       const createdAt: unknown = oldest?.["created_at"];
       if (createdAt instanceof Date) ages.push(now.getTime() - createdAt.getTime());
@@ -159,9 +160,9 @@ async function counts(table: MongoTable, { maxRetries }: OutboxRetryRule): Promi
     return {
       pending: await count({ status: form.word(0) }),
       inProgress: await count({ status: form.word(9) }),
-      waiting: await count({ ...waiting, retry_count: { $not: { $gte: maxRetries } } }),
-      exhausted: await count({ ...waiting, retry_count: { $gte: maxRetries } }),
-      refused: await count({ status: { $in: form.words(refusedStates) } }),
+      waiting: await count({ ...waiting, retry_count: { $not: { $gte: from } } }),
+      exhausted: await count({ ...waiting, retry_count: { $gte: from } }),
+      refused: await count(inStates(form, refusedStates)),
       countedTo: outboxCountedTo,
       oldestAgeMs: ages.length === 0 ? null : Math.max(0, ...ages),
     };

@@ -1,5 +1,11 @@
 import type { Filter } from "mongodb";
-import { outboxRetryDelayMs, type OutboxPosition, type OutboxRowId } from "../../domain/outbox-row.ts";
+import {
+  outboxRetryDelayMs,
+  outboxStatus,
+  type OutboxPosition,
+  type OutboxRowId,
+  type OutboxStatus,
+} from "../../domain/outbox-row.ts";
 import type { LookedRow } from "../held-groups.ts";
 import type { TableForm } from "../table-form.ts";
 import { textOrNullField, type RowDocument } from "./mongo-database.ts";
@@ -19,7 +25,15 @@ export function lookedRow(form: TableForm, row: RowDocument): LookedRow {
   return { ...positionOf(row), group: textOrNullField(row, form.group) };
 }
 
-const beginning = new Date(0);
+/** What an application wrote that is no state, or left out, counts as a bad request. */
+export function inStates(form: TableForm, states: readonly OutboxStatus[]): RowFilter {
+  const wanted = form.words(states);
+  if (!states.includes(outboxStatus.badRequest)) return { status: { $in: wanted } };
+  const others = form.words(Object.values(outboxStatus)).filter((word) => !wanted.includes(word));
+  return { status: { $nin: others } };
+}
+
+export const beginning = new Date(0);
 
 export function behind(after: OutboxPosition | null): RowFilter {
   if (after === null) return {};
@@ -51,11 +65,10 @@ export function dueBy(now: Date, maxRetries: number): RowFilter {
   });
   let longest = 1;
   while (outboxRetryDelayMs(longest) < outboxRetryDelayMs(longest + 1)) longest += 1;
-  const ranges: RowFilter[] = [];
-  for (let count = 0; count < Math.min(maxRetries, longest); count++) {
-    // Who writes without the SDK may leave the number out.
-    const counted = count === 0 ? { $in: [0, null] } : count;
-    ranges.push({ retry_count: counted, updated_at: over(count) });
+  // Who writes without the SDK may leave the number out, or write one below zero. There is no delay before the first.
+  const ranges: RowFilter[] = maxRetries > 0 ? [{ retry_count: { $in: [0, null] } }, { retry_count: { $lt: 0 } }] : [];
+  for (let count = 1; count < Math.min(maxRetries, longest); count++) {
+    ranges.push({ retry_count: count, updated_at: over(count) });
   }
   if (maxRetries > longest) {
     ranges.push({ retry_count: { $gte: longest, $lt: maxRetries }, updated_at: over(longest) });

@@ -8,7 +8,7 @@ import type {
   OutboxQuery,
   OutboxSelection,
 } from "../../ports/outbox-source.ts";
-import { statesToTouch, statusOf } from "../outbox-form.ts";
+import { inStates, sqlForm, statesToTouch, statusOf } from "../outbox-form.ts";
 import { errorText } from "../table-form.ts";
 import { behindPosition, inParts } from "./mysql-claims.ts";
 import { numberIn, textIn, textOrNullIn, type MysqlDatabase, type SqlValue } from "./mysql-database.ts";
@@ -77,8 +77,8 @@ async function list(
   { states, group, limit, after }: OutboxQuery,
 ): Promise<OutboxPage> {
   if (states.length === 0) return { rows: [], next: null };
-  const conditions = ["status IN (?)"];
-  const values: SqlValue[] = [form.words(states)];
+  const conditions = [inStates(sqlForm(form.form), states)];
+  const values: SqlValue[] = [];
   if (group !== null) {
     conditions.push(`${form.group} = ?`);
     values.push(group);
@@ -105,7 +105,7 @@ async function list(
       type: textIn(row, "type"),
       group: textOrNullIn(row, "grouped"),
       status: statusOf(String(row["status"])),
-      retryCount: numberIn(row, "retry_count"),
+      retryCount: Math.max(0, numberIn(row, "retry_count")),
       error: textOrNullIn(row, "error"),
       payloadBytes: numberIn(row, "bytes"),
     };
@@ -120,15 +120,16 @@ interface Where {
 
 /** Null: nothing can be among them. */
 function chosenBy({ form }: MysqlTable, which: OutboxSelection, act: OutboxAct): Where | null {
-  const states = form.words(statesToTouch(which, act));
+  const states = statesToTouch(which, act);
   if (states.length === 0) return null;
+  const ofStates = inStates(sqlForm(form.form), states);
   switch (which.kind) {
     case "ids":
-      return which.ids.length === 0 ? null : { sql: "status IN (?) AND id IN (?)", values: [states, which.ids] };
+      return which.ids.length === 0 ? null : { sql: `${ofStates} AND id IN (?)`, values: [which.ids] };
     case "group":
-      return { sql: `status IN (?) AND ${form.group} = ?`, values: [states, which.group] };
+      return { sql: `${ofStates} AND ${form.group} = ?`, values: [which.group] };
     case "states":
-      return { sql: "status IN (?)", values: [states] };
+      return { sql: ofStates, values: [] };
   }
 }
 

@@ -92,7 +92,8 @@ function dueCondition(maxRetries: number): string {
   const ranges: string[] = [];
   const longest = longestDelayFrom();
   for (let count = 0; count < Math.min(maxRetries, longest); count++) {
-    ranges.push(`(retry_count = ${count} AND ${isOver(count)})`);
+    // An application may have written a number below zero: it counts as none.
+    ranges.push(`(retry_count ${count === 0 ? "<=" : "="} ${count} AND ${isOver(count)})`);
   }
   if (maxRetries > longest) {
     ranges.push(`(retry_count >= ${longest} AND retry_count < ${maxRetries} AND ${isOver(longest)})`);
@@ -233,10 +234,8 @@ async function take(
   const read = new Map<string, SqlRow>();
   for (const part of inParts(given)) {
     const ids = part.map(({ id }) => id);
-    await session.run(`UPDATE ${rows} SET status = ?, updated_at = UTC_TIMESTAMP(6) WHERE id IN (?)`, [
-      form.word(9),
-      ids,
-    ]);
+    const set = "status = ?, retry_count = GREATEST(retry_count, 0), updated_at = UTC_TIMESTAMP(6)";
+    await session.run(`UPDATE ${rows} SET ${set} WHERE id IN (?)`, [form.word(9), ids]);
     const own = form.form === "platform" ? "type, client_id" : "pool_code, target, deduplication_id";
     const found = await session.rows(
       `SELECT id, created_at, retry_count, CAST(headers AS CHAR) AS headers_text, OCTET_LENGTH(payload) AS bytes,

@@ -39,6 +39,9 @@ async function createBench(form: OutboxForm): Promise<OutboxSourceBench> {
       for (const row of rows) await insert(application, form, row);
       await application.rollback();
     },
+    overwrite: async (id, values) => {
+      await application.query(`UPDATE ${tables[form]} SET ? WHERE id = ?`, [values, id]);
+    },
     passTime: async (ms) => {
       const back = `- INTERVAL ${ms * microsecondsPerMs} MICROSECOND`;
       const table = tables[form];

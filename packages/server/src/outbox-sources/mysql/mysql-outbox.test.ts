@@ -62,4 +62,15 @@ describeWith(["mariadb"], "an outbox on MariaDB", () => {
     expect(await source.claim(claimOf(epoch, 1))).toMatchObject({ rows: [{ id: "1" }] });
     expect(await source.claim(claimOf(epoch, 10))).toMatchObject({ rows: [{ id: "5" }], passedOver: 3 });
   });
+
+  test("a row without a time, which a table of the application's own lets it write, gets one and is sent", async () => {
+    const { source } = admin;
+    await application.query(`ALTER TABLE ${table} MODIFY created_at DATETIME(6) NULL`);
+    await application.query(`INSERT INTO ${table} SET ?`, [
+      { id: "1", type: "EVENT", payload: "{}", created_at: null },
+    ]);
+    const { epoch } = (await source.lease.acquire("one", 600_000)) ?? { epoch: 0 };
+    expect(await source.recover(300_000)).toBe(0);
+    expect(await source.claim(claimOf(epoch, 10))).toMatchObject({ rows: [{ id: "1" }] });
+  });
 });

@@ -8,7 +8,7 @@ import type {
   OutboxSource,
   OutboxSourceCapabilities,
 } from "../../ports/outbox-source.ts";
-import { outboxCountedTo, tablesMissing } from "../outbox-form.ts";
+import { exhaustedFrom, inStates, outboxCountedTo, sqlForm, tablesMissing } from "../outbox-form.ts";
 import { errorText, finalStates, refusedStates, waitingStates } from "../table-form.ts";
 import { claimRows, inParts } from "./mysql-claims.ts";
 import {
@@ -208,6 +208,7 @@ function recover(database: MysqlDatabase, table: MysqlTable, inProgressForMs: nu
   const left = `SELECT id FROM ${table.rows}
     WHERE status = ? AND (? = 0 OR updated_at <= ${now} - INTERVAL ? MICROSECOND) FOR UPDATE SKIP LOCKED`;
   return database.transaction(async (session) => {
+    await giveTimes(session, table);
     const values = [table.form.word(9), inProgressForMs, inProgressForMs * microsecondsPerMs];
     const ids = (await session.rows(left, values)).map((row) => textIn(row, "id"));
     let recovered = 0;
@@ -217,6 +218,16 @@ function recover(database: MysqlDatabase, table: MysqlTable, inProgressForMs: nu
     }
     return recovered;
   });
+}
+
+/** Pending rows that an application wrote without a time, which have no place in the order, get one. */
+async function giveTimes(session: MysqlSession, { form, rows }: MysqlTable): Promise<void> {
+  // IS NULL would find zeros as well, of a column that cannot be NULL.
+  const without = `SELECT id FROM ${rows} WHERE status = ? AND created_at <=> NULL FOR UPDATE SKIP LOCKED`;
+  const found = await session.rows(without, [form.word(0)]);
+  for (const part of inParts(found.map((row) => textIn(row, "id")))) {
+    await session.run(`UPDATE ${rows} SET created_at = ${now} WHERE id IN (?)`, [part]);
+  }
 }
 
 /** By the index in the order of creation: what was settled long ago was created before that. */
@@ -248,6 +259,7 @@ async function counts(
     `(SELECT COUNT(*) FROM (SELECT 1 FROM ${rows} WHERE ${where} LIMIT ${outboxCountedTo}) AS ${name}_rows) AS ${name}`;
   const waiting = form.words(waitingStates);
   const open = form.words([0, 9, ...waitingStates]);
+  const from = exhaustedFrom(maxRetries);
   const ages = open.map(
     (_, index) =>
       `(SELECT TIMESTAMPDIFF(MICROSECOND, created_at, ${now}) DIV ${microsecondsPerMs} FROM ${rows}
@@ -256,9 +268,9 @@ async function counts(
   const [row = {}] = await database.rows(
     `SELECT ${count("pending", "status = ?")}, ${count("in_progress", "status = ?")},
        ${count("waiting", "status IN (?) AND retry_count < ?")},
-       ${count("exhausted", "status IN (?) AND retry_count >= ?")}, ${count("refused", "status IN (?)")},
+       ${count("exhausted", "status IN (?) AND retry_count >= ?")}, ${count("refused", inStates(sqlForm(form.form), refusedStates))},
        ${ages.join(", ")}`,
-    [form.word(0), form.word(9), waiting, maxRetries, waiting, maxRetries, form.words(refusedStates), ...open],
+    [form.word(0), form.word(9), waiting, from, waiting, from, ...open],
   );
   const known = open.flatMap((_, index) => (row[`age_${index}`] === null ? [] : [numberIn(row, `age_${index}`)]));
   return {

@@ -106,7 +106,8 @@ function keptOf(table: string, states: string): string {
 function givenOf(form: SqlForm, table: string): string {
   const own = form.own.map((column) => `t.${column}`).join(", ");
   return `given AS (
-    UPDATE ${table} t SET status = ${form.inProgress}, updated_at = clock_timestamp()
+    UPDATE ${table} t SET status = ${form.inProgress}, retry_count = greatest(t.retry_count, 0),
+      updated_at = clock_timestamp()
     FROM kept WHERE t.id = kept.id
     RETURNING kept.place, t.id, ${exactTime("t.created_at")} AS created_at, t.${form.group} AS message_group,
       CASE WHEN octet_length(t.payload) <= $5::bigint THEN t.payload END AS payload,
@@ -166,6 +167,7 @@ export function claimNew(form: SqlForm, names: PostgresNames): ClaimNew {
 const doubled = `${outboxLimits.firstRetryDelayMs} * power(2, least(c.n - 1, 16))`;
 const delayMs = `CASE WHEN c.n = 0 THEN 0 ELSE least(${doubled}, ${outboxLimits.maxRetryDelayMs}) END`;
 
+/** An application may have written a number of retries below zero: it counts as none. */
 export function claimRetries(form: SqlForm, names: PostgresNames): ClaimRetries {
   const table = names.quoted;
   const waits = `IN (${form.waiting})`;
@@ -179,12 +181,19 @@ export function claimRetries(form: SqlForm, names: PostgresNames): ClaimRetries 
     .join("\n        UNION ALL ");
   return statement(`
   WITH ${controlOf(names)}, looked AS MATERIALIZED (
-    SELECT due.* FROM generate_series(0, $7::bigint - 1) AS c (n) CROSS JOIN LATERAL (
-      SELECT ${windowRow(form)} FROM ${table} w
-      WHERE w.status ${waits} AND w.retry_count = c.n AND w.updated_at <= now() - ${delayMs} * interval '1 millisecond'
-      ORDER BY w.updated_at LIMIT $2::bigint
-    ) due
-    WHERE (SELECT open FROM control) LIMIT $2::bigint
+    SELECT * FROM (
+      (SELECT ${windowRow(form)} FROM ${table} w
+      WHERE w.status ${waits} AND w.retry_count < 0 AND $7::bigint > 0 AND (SELECT open FROM control)
+      LIMIT $2::bigint)
+      UNION ALL
+      (SELECT due.* FROM generate_series(0, $7::bigint - 1) AS c (n) CROSS JOIN LATERAL (
+        SELECT ${windowRow(form)} FROM ${table} w
+        WHERE w.status ${waits} AND w.retry_count = c.n
+          AND w.updated_at <= now() - ${delayMs} * interval '1 millisecond'
+        ORDER BY w.updated_at LIMIT $2::bigint
+      ) due
+      WHERE (SELECT open FROM control))
+    ) u LIMIT $2::bigint
   ), ${ranked}, probed AS MATERIALIZED (
     SELECT r.*, earlier.id AS earlier_id,
       lag(r.id) OVER (PARTITION BY r.grp ORDER BY r.created_at, r.id) AS looked_id,

@@ -1,5 +1,5 @@
 import { statement, type Statement } from "../../postgres/statement.ts";
-import type { SqlForm } from "../outbox-form.ts";
+import { statusConditions, type SqlForm } from "../outbox-form.ts";
 import type { PostgresNames } from "./postgres-ddl.ts";
 
 /** What is asked of a table besides claims, as SQL for its form and names. */
@@ -13,8 +13,10 @@ export interface OutboxStatements {
   /** Of these ids, what `others` and `release` would still have to change. */
   readonly stillInProgress: Statement<{ readonly id: string }, readonly [ids: readonly string[]]>;
   readonly recover: Statement<never, readonly [inProgressForMs: number]>;
+  /** Pending rows that an application wrote without a time, which have no place in the order, get one. */
+  readonly giveTimes: Statement<never, readonly []>;
   readonly deleteFinished: Statement<never, readonly [settledForMs: number, limit: number]>;
-  readonly counts: Statement<CountsRow, readonly [maxRetries: number, limit: number]>;
+  readonly counts: Statement<CountsRow, readonly [exhaustedFrom: number, limit: number]>;
   readonly acquire: Statement<{ readonly epoch: number }, readonly [holder: string, ttlMs: number]>;
   readonly giveBack: Statement<never, readonly [holder: string]>;
   readonly control: Statement<ControlRow, readonly []>;
@@ -69,6 +71,9 @@ export function outboxStatements(form: SqlForm, names: PostgresNames): OutboxSta
     recover: statement(`
       ${free(`status = ${form.inProgress} AND ($1::bigint = 0 OR updated_at <= now() - ${ms("$1")})`)}
       UPDATE ${table} t SET status = ${form.pending}, updated_at = clock_timestamp() FROM free WHERE t.id = free.id`),
+    giveTimes: statement(`
+      ${free(`status = ${form.pending} AND created_at IS NULL`)}
+      UPDATE ${table} t SET created_at = clock_timestamp() FROM free WHERE t.id = free.id`),
     deleteFinished: statement(`
       WITH old AS MATERIALIZED (
         SELECT id FROM ${table} WHERE status = ${form.success} AND updated_at <= now() - ${ms("$1")}
@@ -89,15 +94,22 @@ const maxRetryCount = 32_767;
 function countsOf(form: SqlForm, table: string): OutboxStatements["counts"] {
   const count = (states: string, rest = ""): string =>
     `(SELECT count(*) FROM (SELECT 1 FROM ${table} WHERE status IN (${states})${rest} LIMIT $2::bigint) c)`;
+  const refused = statusConditions(form, [2, 5])
+    .map((condition) => `SELECT 1 FROM ${table} WHERE ${condition}`)
+    .join(" UNION ALL ");
+  const isTime = "created_at > '-infinity' AND created_at < 'infinity'";
   const oldest = [form.pending, form.inProgress, ...form.waiting.split(", ")]
-    .map((status) => `(SELECT created_at FROM ${table} WHERE status = ${status} ORDER BY created_at, id LIMIT 1)`)
+    .map(
+      (status) => `(SELECT created_at FROM ${table} WHERE status = ${status} AND ${isTime}
+        ORDER BY created_at, id LIMIT 1)`,
+    )
     .join(" UNION ALL ");
   return statement(`
     SELECT ${count(form.pending)} AS pending, ${count(form.inProgress)} AS in_progress,
       ${count(form.waiting, " AND retry_count < $1::bigint")} AS waiting,
       ${count(form.waiting, " AND retry_count >= $1::bigint")} AS exhausted,
-      ${count(form.refused)} AS refused,
-      (SELECT floor(extract(epoch FROM clock_timestamp() - min(created_at)) * 1000)::bigint FROM (${oldest}) o)
+      (SELECT count(*) FROM (${refused} LIMIT $2::bigint) c) AS refused,
+      (SELECT floor(extract(epoch FROM clock_timestamp() - min(least(created_at, clock_timestamp()))) * 1000)::bigint FROM (${oldest}) o)
         AS oldest_age_ms`);
 }
 

@@ -12,7 +12,15 @@ import type {
 import type { PostgresDatabase } from "../../postgres/postgres-database.ts";
 import { toStoreError } from "../../postgres/postgres-errors.ts";
 import { adHoc, type SqlValue } from "../../postgres/statement.ts";
-import { sqlForm, statusLiteral, statusLiterals, statesToTouch, statusOf, type SqlForm } from "../outbox-form.ts";
+import {
+  inStates,
+  sqlForm,
+  statusConditions,
+  statusLiteral,
+  statesToTouch,
+  statusOf,
+  type SqlForm,
+} from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import { beforeAll, exactTime } from "./claim-statements.ts";
 import { outboxStatements, type OutboxStatements } from "./outbox-statements.ts";
@@ -88,12 +96,12 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
     const ofGroup = query.group === null ? "" : ` AND ${this.#form.group} = $4::text`;
     if (query.group !== null) values.push(query.group);
     const type = this.#form.form === "platform" ? "type" : "'ROUTER_MESSAGE'";
-    const looks = statusLiterals(this.#form, query.states).map(
-      (status) => `(
-      SELECT id, created_at, ${type} AS type, ${this.#form.group} AS message_group, status::text AS status, retry_count,
-        ${this.#form.error} AS error, octet_length(payload) AS payload_bytes
+    const looks = statusConditions(this.#form, query.states).map(
+      (condition) => `(
+      SELECT id, created_at, ${type} AS type, ${this.#form.group} AS message_group, status::text AS status,
+        greatest(retry_count, 0) AS retry_count, ${this.#form.error} AS error, octet_length(payload) AS payload_bytes
       FROM ${this.#names.quoted}
-      WHERE status = ${status}${ofGroup} AND (created_at, id) > ($1::text::timestamptz, $2::text)
+      WHERE ${condition}${ofGroup} AND (created_at, id) > ($1::text::timestamptz, $2::text)
       ORDER BY created_at, id LIMIT $3::bigint)`,
     );
     if (looks.length === 0) return { rows: [], next: null };
@@ -146,25 +154,24 @@ export class PostgresOutboxAdmin implements OutboxAdmin {
     const text = `
       WITH chosen AS MATERIALIZED (${chosen.text})
       UPDATE ${this.#names.quoted} t SET updated_at = clock_timestamp(), ${change(chosen.values.length + 2)}
-      FROM chosen WHERE t.id = chosen.id AND t.status IN (${statusLiterals(this.#form, states).join(", ")})`;
+      FROM chosen WHERE t.id = chosen.id AND ${inStates(this.#form, states)}`;
     return this.#database.transaction((session) => session.run(adHoc(text), all));
   }
 
   /** Ids of what is chosen, oldest first; the parameter after `values` is how many at most. Null: of no state. */
   #chosen(which: OutboxSelection, states: readonly OutboxStatus[]): Chosen | null {
-    const literals = statusLiterals(this.#form, states);
-    if (literals.length === 0) return null;
+    if (states.length === 0) return null;
     const { quoted } = this.#names;
     if (which.kind === "ids") {
-      const text = `SELECT id FROM ${quoted} WHERE id = ANY ($1::text[]) AND status IN (${literals.join(", ")})
+      const text = `SELECT id FROM ${quoted} WHERE id = ANY ($1::text[]) AND ${inStates(this.#form, states)}
         ORDER BY created_at, id LIMIT $2::bigint`;
       return { text, values: [which.ids] };
     }
     const ofGroup = which.kind === "group" ? ` AND ${this.#form.group} = $1::text` : "";
     const values = which.kind === "group" ? [which.group] : [];
     const limit = `LIMIT $${values.length + 1}::bigint`;
-    const looks = literals.map(
-      (status) => `(SELECT id, created_at FROM ${quoted} WHERE status = ${status}${ofGroup}
+    const looks = statusConditions(this.#form, states).map(
+      (condition) => `(SELECT id, created_at FROM ${quoted} WHERE ${condition}${ofGroup}
         ORDER BY created_at, id ${limit})`,
     );
     return { text: `SELECT id FROM (${looks.join(" UNION ALL ")}) u ORDER BY created_at, id ${limit}`, values };
@@ -190,7 +197,7 @@ interface ListedRow {
   readonly at: string;
   readonly type: string;
   readonly message_group: string | null;
-  readonly status: string;
+  readonly status: string | null;
   readonly retry_count: number;
   readonly error: string | null;
   readonly payload_bytes: number;

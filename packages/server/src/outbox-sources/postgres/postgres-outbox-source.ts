@@ -17,7 +17,7 @@ import type {
 import type { PostgresDatabase, PostgresSession } from "../../postgres/postgres-database.ts";
 import { isRepeatable, toStoreError } from "../../postgres/postgres-errors.ts";
 import { statement, toJsonRows } from "../../postgres/statement.ts";
-import { outboxCountedTo, sqlForm, statusLiteral, tablesMissing, type SqlForm } from "../outbox-form.ts";
+import { exhaustedFrom, outboxCountedTo, sqlForm, statusLiteral, tablesMissing, type SqlForm } from "../outbox-form.ts";
 import { beforeAll, claimNew, claimRetries, type ClaimRow } from "./claim-statements.ts";
 import { outboxStatements, type OutboxStatements } from "./outbox-statements.ts";
 import { postgresNames, type PostgresNames } from "./postgres-ddl.ts";
@@ -203,7 +203,8 @@ export class PostgresOutboxSource implements OutboxSource {
     });
   }
 
-  recover(inProgressForMs: number): Promise<number> {
+  async recover(inProgressForMs: number): Promise<number> {
+    await this.#again((session) => session.run(this.#statements.giveTimes, []));
     return this.#again((session) => session.run(this.#statements.recover, [inProgressForMs]));
   }
 
@@ -212,7 +213,7 @@ export class PostgresOutboxSource implements OutboxSource {
   }
 
   async counts({ maxRetries }: OutboxRetryRule): Promise<OutboxCounts> {
-    const values = [maxRetries, outboxCountedTo] as const;
+    const values = [exhaustedFrom(maxRetries), outboxCountedTo] as const;
     const row = await this.#again((session) => session.one(this.#statements.counts, values), this.#database);
     return {
       pending: row?.pending ?? 0,

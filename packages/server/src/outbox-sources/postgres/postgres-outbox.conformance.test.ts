@@ -56,6 +56,11 @@ async function setup(form: OutboxForm): Promise<OutboxSourceBench> {
         if (error !== changedHisMind) throw error;
       });
     },
+    overwrite: async (id, values) => {
+      for (const [column, value] of Object.entries(values)) {
+        await database.run(adHoc(`UPDATE ${tables[form]} SET ${column} = $1 WHERE id = $2`), [value, id]);
+      }
+    },
     passTime: async (ms) => {
       const by = shift(ms);
       const table = tables[form];

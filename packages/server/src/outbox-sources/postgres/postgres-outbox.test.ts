@@ -154,6 +154,31 @@ describeWithPostgres("an outbox on PostgreSQL, beside transactions that take the
     expect(one.ids).toHaveLength(50);
     expect(two).toMatchObject({ ids: [], passedOver: 0 });
   });
+
+  test("rows at infinite times are counted, and hide no other row's age", async () => {
+    const rule = { maxRetries: 10, blockOnError: true };
+    for (const [id, at] of [
+      ["1", "infinity"],
+      ["2", "-infinity"],
+    ] as const) {
+      await insert(postgres.database, id, null);
+      await postgres.database.run(adHoc("UPDATE outbox_messages SET created_at = $1 WHERE id = $2"), [at, id]);
+    }
+    expect(await admin.source.counts(rule)).toMatchObject({ pending: 2, oldestAgeMs: null });
+    await insert(postgres.database, "3", null);
+    expect((await admin.source.counts(rule)).oldestAgeMs).toBeGreaterThanOrEqual(0);
+    expect((await admin.list({ states: [0], group: null, limit: 10, after: null })).rows).toHaveLength(3);
+    expect((await claim()).ids).toEqual(["2", "3", "1"]);
+  });
+
+  test("a row without a time, which a table of the application's own lets it write, gets one and is sent", async () => {
+    await postgres.database.run(adHoc("ALTER TABLE outbox_messages ALTER created_at DROP NOT NULL"), []);
+    await insert(postgres.database, "1", "a");
+    await postgres.database.run(adHoc("UPDATE outbox_messages SET created_at = NULL"), []);
+    expect((await claim()).ids).toEqual([]);
+    expect(await admin.source.recover(300_000)).toBe(0);
+    expect((await claim()).ids).toEqual(["1"]);
+  });
 });
 
 describeWithPostgres("the older table on PostgreSQL", () => {

@@ -59,8 +59,11 @@ export class SqliteClaim {
 
   #retries(): OutboxClaimAnswer {
     const looks: LookedRow[] = [];
-    for (let retries = 0; retries < this.#claim.maxRetries; retries++) {
-      const room = this.#claim.maxScanned - looks.length;
+    const { maxRetries, maxScanned } = this.#claim;
+    // An application may have written a number of retries below zero: it counts as none.
+    if (maxRetries > 0) looks.push(...this.#file.all<LookedRow>(this.#sql.dueBelowZero, maxScanned));
+    for (let retries = 0; retries < maxRetries; retries++) {
+      const room = maxScanned - looks.length;
       if (room <= 0) break;
       const dueBefore = new Date(this.#nowMs - outboxRetryDelayMs(retries)).toISOString();
       looks.push(...this.#file.all<LookedRow>(this.#sql.due, retries, dueBefore, room));
@@ -152,6 +155,7 @@ export interface ClaimTexts {
   readonly form: SqlForm["form"];
   readonly pending: string;
   readonly due: string;
+  readonly dueBelowZero: string;
   readonly inProgressOf: string;
   readonly pendingUpTo: string;
   readonly pendingBefore: string;
@@ -179,9 +183,11 @@ export function claimTexts(sql: SqlForm, table: string): ClaimTexts {
   return {
     form: sql.form,
     pending: `SELECT ${looked} FROM "${table}" WHERE status = ${sql.pending} AND (created_at, id) > (?1, ?2)
+      AND id IS NOT NULL
       ORDER BY created_at, id LIMIT ?3`,
     due: `SELECT ${looked} FROM "${table}" WHERE status IN (${sql.waiting}) AND retry_count = ?1 AND updated_at <= ?2
       ORDER BY updated_at LIMIT ?3`,
+    dueBelowZero: `SELECT ${looked} FROM "${table}" WHERE status IN (${sql.waiting}) AND retry_count < 0 LIMIT ?1`,
     inProgressOf: `SELECT 1 ${inGroup(sql.inProgress)} LIMIT 1`,
     pendingUpTo: `SELECT 1 ${inGroup(sql.pending)} AND (created_at, id) <= (?2, ?3) LIMIT 1`,
     pendingBefore: `SELECT 1 ${inGroup(sql.pending)} AND (created_at, id) < (?2, ?3) LIMIT 1`,
@@ -190,7 +196,8 @@ export function claimTexts(sql: SqlForm, table: string): ClaimTexts {
       (status) => `SELECT created_at, id ${inGroup(status)} AND (created_at, id) < (?2, ?3)
         ORDER BY created_at DESC, id DESC LIMIT 1`,
     ),
-    take: `UPDATE "${table}" SET status = ${sql.inProgress}, updated_at = ?1 WHERE id = ?2`,
+    take: `UPDATE "${table}" SET status = ${sql.inProgress}, retry_count = max(coalesce(retry_count, 0), 0),
+      updated_at = ?1 WHERE id = ?2`,
     read: `SELECT CASE WHEN octet_length(payload) <= ?1 THEN payload END AS payload, headers, retry_count,
       ${sql.own.join(", ")} FROM "${table}" WHERE id = ?2`,
     letGo: `UPDATE "${table}" SET status = ${sql.pending}, updated_at = ?1 WHERE id = ?2`,

@@ -10,7 +10,15 @@ import type {
   OutboxQuery,
   OutboxSelection,
 } from "../../ports/outbox-source.ts";
-import { outboxTableOf, sqlForm, statesToTouch, statusLiterals, statusOf, type SqlForm } from "../outbox-form.ts";
+import {
+  inStates,
+  outboxTableOf,
+  sqlForm,
+  statesToTouch,
+  statusLiteral,
+  statusOf,
+  type SqlForm,
+} from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import type { OutboxFile } from "./outbox-file.ts";
 import { ofGroup } from "./sqlite-claim.ts";
@@ -79,13 +87,13 @@ export class SqliteOutboxAdmin implements OutboxAdmin {
   }
 
   async list({ states, group, limit, after }: OutboxQuery): Promise<OutboxPage> {
-    const literals = statusLiterals(this.#form, states);
     const onlyGroup = group === null ? "" : ` AND ${this.#form.group} = ?4`;
     const type = this.#form.form === "platform" ? "type" : "'ROUTER_MESSAGE'";
     const text = `
-      SELECT id, created_at, ${type} AS type, ${this.#form.group} AS message_group, status, retry_count,
-        ${this.#form.error} AS error, octet_length(payload) AS payload_bytes
-      FROM "${this.#name}" WHERE status IN (${literals.join(", ")})${onlyGroup} AND (created_at, id) > (?1, ?2)
+      SELECT id, created_at, ${type} AS type, ${this.#form.group} AS message_group, status,
+        max(coalesce(retry_count, 0), 0) AS retry_count, ${this.#form.error} AS error,
+        octet_length(payload) AS payload_bytes
+      FROM "${this.#name}" WHERE ${inStates(this.#form, states)}${onlyGroup} AND (created_at, id) > (?1, ?2)
       ORDER BY created_at, id LIMIT ?3`;
     const values: SQLQueryBindings[] = [after?.createdAt ?? "", after?.id ?? "", limit + 1];
     if (group !== null) values.push(group);
@@ -116,8 +124,7 @@ export class SqliteOutboxAdmin implements OutboxAdmin {
   }
 
   skip(which: OutboxSelection, reason: string, limit: number): Promise<number> {
-    const [status] = statusLiterals(this.#form, [2]);
-    const set = `status = ${status ?? ""}, ${this.#form.error} = ?3`;
+    const set = `status = ${statusLiteral(this.#form, 2)}, ${this.#form.error} = ?3`;
     return this.#change({ chosen: this.#chosen(which, "skip"), set, limit, values: [reason] });
   }
 
@@ -138,7 +145,7 @@ export class SqliteOutboxAdmin implements OutboxAdmin {
 
   /** Ids of what is chosen and allowed, oldest first. */
   #chosen(which: OutboxSelection, act: OutboxAct): Chosen {
-    const ofStates = `status IN (${statusLiterals(this.#form, statesToTouch(which, act)).join(", ")})`;
+    const ofStates = inStates(this.#form, statesToTouch(which, act));
     const rows = `SELECT id FROM "${this.#name}" WHERE ${ofStates}`;
     const inOrder = "ORDER BY created_at, id";
     switch (which.kind) {
@@ -179,7 +186,7 @@ interface ListedRow {
   readonly created_at: string;
   readonly type: string;
   readonly message_group: string | null;
-  readonly status: string | number;
+  readonly status: string | number | null;
   readonly retry_count: number;
   readonly error: string | null;
   readonly payload_bytes: number;

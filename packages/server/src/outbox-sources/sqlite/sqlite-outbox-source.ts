@@ -9,7 +9,16 @@ import type {
   OutboxSource,
   OutboxSourceCapabilities,
 } from "../../ports/outbox-source.ts";
-import { outboxCountedTo, outboxTableOf, sqlForm, statusLiteral, tablesMissing, type SqlForm } from "../outbox-form.ts";
+import {
+  exhaustedFrom,
+  outboxCountedTo,
+  outboxTableOf,
+  sqlForm,
+  statusConditions,
+  statusLiteral,
+  tablesMissing,
+  type SqlForm,
+} from "../outbox-form.ts";
 import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import { outboxFileLimits, type FileSession, type OutboxFile } from "./outbox-file.ts";
 import { claimTexts, SqliteClaim, type ClaimTexts } from "./sqlite-claim.ts";
@@ -130,7 +139,22 @@ export class SqliteOutboxSource implements OutboxSource {
   recover(inProgressForMs: number): Promise<number> {
     const text = `UPDATE "${this.#name}" SET status = ${this.#form.pending}, updated_at = ?1
       WHERE status = ${this.#form.inProgress} AND (?3 = 0 OR updated_at <= ?2)`;
-    return this.#file.write((file) => file.run(text, this.#now(), this.#now(inProgressForMs), inProgressForMs));
+    return this.#file.write((file) => {
+      this.#mendRows(file);
+      return file.run(text, this.#now(), this.#now(inProgressForMs), inProgressForMs);
+    });
+  }
+
+  /**
+   * Of tables that an application made: a pending row without a time has no place in the order, and gets one; one
+   * without an id (SQLite lets a key be NULL) could be settled by nobody, and is refused.
+   */
+  #mendRows(file: FileSession): void {
+    const { pending, error } = this.#form;
+    const rows = `UPDATE "${this.#name}" SET`;
+    file.run(`${rows} created_at = ?1 WHERE status = ${pending} AND created_at IS NULL`, this.#now());
+    const refused = `status = ${statusLiteral(this.#form, 2)}, updated_at = ?1, ${error} = 'the row has no id'`;
+    file.run(`${rows} ${refused} WHERE id IS NULL AND status = ${pending}`, this.#now());
   }
 
   deleteFinished(settledForMs: number, limit: number): Promise<number> {
@@ -141,30 +165,35 @@ export class SqliteOutboxSource implements OutboxSource {
   }
 
   async counts({ maxRetries }: OutboxRetryRule): Promise<OutboxCounts> {
-    const { pending, inProgress, waiting, refused } = this.#form;
+    const { pending, inProgress, waiting } = this.#form;
+    const from = exhaustedFrom(maxRetries);
     const row = await this.#file.read((file) => {
-      const count = (states: string, rest = "", ...values: readonly number[]): number => {
-        const rows = `SELECT 1 FROM "${this.#name}" WHERE status IN (${states})${rest} LIMIT ${outboxCountedTo}`;
-        return file.one<{ readonly n: number }>(`SELECT count(*) AS n FROM (${rows})`, ...values)?.n ?? 0;
+      const count = (conditions: readonly string[], ...values: readonly number[]): number => {
+        const rows = conditions.map((condition) => `SELECT 1 FROM "${this.#name}" WHERE ${condition}`);
+        const text = `SELECT count(*) AS n FROM (${rows.join(" UNION ALL ")} LIMIT ${outboxCountedTo})`;
+        return file.one<{ readonly n: number }>(text, ...values)?.n ?? 0;
       };
       return {
-        pending: count(pending),
-        inProgress: count(inProgress),
-        waiting: count(waiting, " AND retry_count < ?1", maxRetries),
-        exhausted: count(waiting, " AND retry_count >= ?1", maxRetries),
-        refused: count(refused),
+        pending: count([`status = ${pending}`]),
+        inProgress: count([`status = ${inProgress}`]),
+        waiting: count([`status IN (${waiting}) AND retry_count < ?1`], from),
+        exhausted: count([`status IN (${waiting}) AND retry_count >= ?1`], from),
+        refused: count(statusConditions(this.#form, [2, 5])),
         oldest: this.#oldestOf(file),
       };
     });
     const { oldest, ...counts } = row;
-    const oldestAgeMs = oldest === null ? null : this.#clock.now() - Date.parse(oldest);
+    const ageMs = oldest === null ? Number.NaN : this.#clock.now() - Date.parse(oldest);
+    const oldestAgeMs = Number.isNaN(ageMs) ? null : Math.max(0, ageMs);
     return { ...counts, countedTo: outboxCountedTo, oldestAgeMs };
   }
 
   #oldestOf(file: FileSession): string | null {
     const { pending, inProgress, waiting } = this.#form;
     const oldest = [pending, inProgress, ...waiting.split(", ")].flatMap((status) => {
-      const text = `SELECT created_at FROM "${this.#name}" WHERE status = ${status} ORDER BY created_at, id LIMIT 1`;
+      // Texts that begin with a digit: what an application wrote that is no time hides none that is.
+      const text = `SELECT created_at FROM "${this.#name}"
+        WHERE status = ${status} AND created_at >= '0' AND created_at < ':' ORDER BY created_at, id LIMIT 1`;
       return file.one<{ readonly created_at: string }>(text)?.created_at ?? [];
     });
     return oldest.toSorted()[0] ?? null;

@@ -58,6 +58,11 @@ async function setup(form: OutboxForm): Promise<OutboxSourceBench> {
       insertAll(rows);
       application.run("ROLLBACK");
     },
+    overwrite: async (id, values) => {
+      for (const [column, value] of Object.entries(values)) {
+        application.run(`UPDATE ${table} SET ${column} = ? WHERE id = ?`, [value, id]);
+      }
+    },
     passTime: async (ms) => {
       application.run(`UPDATE ${table} SET ${shifted("created_at", ms)}, ${shifted("updated_at", ms)}`);
       application.run(`UPDATE ${table}_control SET ${shifted("lease_until", ms)}`);

@@ -51,6 +51,31 @@ test("the older table, which knows no time of its last change, gets one", async 
   await admin.source.verify();
   const page = await admin.list({ states: [0], group: null, limit: 10, after: null });
   expect(page.rows).toMatchObject([{ id: "1", status: 0 }]);
+  // Such a table takes rows without time or id: the first is sent, and the other one is refused.
+  application.run("INSERT INTO outbox (id, target, payload, status) VALUES ('2', 'https://a.test/', '{}', 'PENDING')");
+  application.run(`INSERT INTO outbox (id, target, payload, created_at, status)
+    VALUES (NULL, 'https://a.test/', '{}', '2026-01-01T00:00:00.000Z', 'PENDING')`);
+  expect(await admin.source.recover(0)).toBe(0);
+  const sizes = { maxRows: 10, maxBytes: 1_000_000, payloadMaxBytes: 100_000, maxScanned: 100 };
+  const epoch = (await admin.source.lease.acquire("one", 60_000))?.epoch ?? 0;
+  const rule = { maxRetries: 10, blockOnError: true };
+  const claimed = await admin.source.claim({ epoch, which: "new", after: null, ...rule, ...sizes });
+  expect(claimed).toMatchObject({ rows: [{ id: "1" }, { id: "2", retryCount: 0 }] });
+  expect(await admin.source.counts(rule)).toMatchObject({ pending: 0, refused: 1 });
+  application.close();
+  await admin.source.close();
+});
+
+test("a time that is none hides no other row's age", async () => {
+  const admin = await openSqliteOutbox({ url: `sqlite:${path}`, form: "platform", table: "outbox_messages" });
+  await admin.init();
+  const application = new Database(path, { readwrite: true });
+  const insert = "INSERT INTO outbox_messages (id, type, payload, created_at) VALUES (?, 'EVENT', '{}', ?)";
+  for (const [id, at] of ["", "-infinity", "infinity"].entries()) application.run(insert, [String(id), at]);
+  const rule = { maxRetries: 10, blockOnError: true };
+  expect(await admin.source.counts(rule)).toMatchObject({ pending: 3, oldestAgeMs: null });
+  application.run(insert, ["9", "2026-01-01T00:00:00.000Z"]);
+  expect((await admin.source.counts(rule)).oldestAgeMs).toBeGreaterThan(0);
   application.close();
   await admin.source.close();
 });
