@@ -40,9 +40,10 @@
  * answer and our note sends the row again, with the same deduplication id (the row's own).
  *
  * **Failures.** The source is away: claims and notes are tried again for ever; the lease runs out meanwhile, and the
- * term ends with all that is in hand. If only claims fail, the term goes on, and after three of them health is DOWN. A claim whose answer was lost may have taken rows: when the hand is empty, all
- * that is in progress goes back. The process is stopped: requests under way may end within 3 s, everything else goes
- * back, the lease is given up. It is killed: the next leader begins within the lease's 5 s.
+ * term ends with all that is in hand. If only claims fail, the term goes on, and after three of them health is DOWN. A
+ * claim whose answer was lost may have taken rows: when the hand is empty, all that is in progress goes back. The
+ * process is stopped: requests under way may end within 3 s, everything else goes back, the lease is given up. It is
+ * killed: the next leader begins within the lease's 5 s.
  */
 import {
   backoffMs,
