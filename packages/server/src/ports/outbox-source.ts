@@ -33,7 +33,7 @@ export interface OutboxSource {
    * written of them, and they are to be settled again.
    */
   settle(results: readonly OutboxResult[]): Promise<readonly OutboxRowId[]>;
-  /** Makes pending what was claimed and not sent, with the retries it has: rows in progress. Gives what `settle` does. */
+  /** Makes pending what was claimed and not sent, with its retries: rows in progress. Gives what `settle` does. */
   release(rows: readonly OutboxRow[]): Promise<readonly OutboxRowId[]>;
   /**
    * Makes pending what has been in progress for so long (0: all of it, whatever the clocks say), and keeps its retries;

@@ -268,7 +268,8 @@ async function counts(
   const [row = {}] = await database.rows(
     `SELECT ${count("pending", "status = ?")}, ${count("in_progress", "status = ?")},
        ${count("waiting", "status IN (?) AND retry_count < ?")},
-       ${count("exhausted", "status IN (?) AND retry_count >= ?")}, ${count("refused", inStates(sqlForm(form.form), refusedStates))},
+       ${count("exhausted", "status IN (?) AND retry_count >= ?")},
+       ${count("refused", inStates(sqlForm(form.form), refusedStates))},
        ${ages.join(", ")}`,
     [form.word(0), form.word(9), waiting, from, waiting, from, ...open],
   );

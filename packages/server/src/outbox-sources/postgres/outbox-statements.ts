@@ -109,7 +109,8 @@ function countsOf(form: SqlForm, table: string): OutboxStatements["counts"] {
       ${count(form.waiting, " AND retry_count < $1::bigint")} AS waiting,
       ${count(form.waiting, " AND retry_count >= $1::bigint")} AS exhausted,
       (SELECT count(*) FROM (${refused} LIMIT $2::bigint) c) AS refused,
-      (SELECT floor(extract(epoch FROM clock_timestamp() - min(least(created_at, clock_timestamp()))) * 1000)::bigint FROM (${oldest}) o)
+      (SELECT floor(extract(epoch FROM clock_timestamp() - min(least(created_at, clock_timestamp()))) * 1000)::bigint
+        FROM (${oldest}) o)
         AS oldest_age_ms`);
 }
 
