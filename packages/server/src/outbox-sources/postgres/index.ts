@@ -5,10 +5,10 @@ import type { OutboxSourceConfig } from "../outbox-source-config.ts";
 import { PostgresOutboxAdmin } from "./postgres-outbox-admin.ts";
 import { PostgresOutboxSource } from "./postgres-outbox-source.ts";
 
-/** For the lease, operators and counts; wake-ups have one of their own. */
-const maxConnections = 2;
-/** One for a claim, the others for outcomes and for what is brought back or deleted. */
-const maxUnsynced = 3;
+/** For the lease, outcomes, what is brought back, counts and operators; wake-ups have one of their own. */
+const maxConnections = 4;
+/** One for a claim, the other for what is deleted. */
+const maxUnsynced = 2;
 
 export interface OpenPostgresOutboxDeps {
   readonly clock: Clock;

@@ -56,9 +56,11 @@ interface StoredResult {
  * plan test with a million rows holds every statement to its index. A claim looks at `maxScanned` rows, and asks the
  * index of groups once per group among them.
  *
- * **Durability.** Claims, outcomes, releases and deletions do not wait for the disk: what a crash of the server takes
- * back is claimed and sent again, with the same deduplication id. So a row costs the disk the application's commit and
- * no more. The lease and what operators do are waited for: an epoch must not be given twice.
+ * **Durability.** Claims do not wait for the disk: what a crash of the server takes back is pending again, and claimed
+ * and sent once more with the same deduplication id. So the way to the webhook waits for the application's commit and
+ * no other. Whatever ends a row's progress is waited for, many rows to a commit: taken back by a crash that no
+ * connection notices, the row would stand in progress for nobody, and hold its group. So are the lease, whose epoch
+ * must not be given twice, and what operators do.
  *
  * **Time** is the database's, in rows and in the lease, so processors need no common clock.
  *
@@ -92,10 +94,9 @@ export class PostgresOutboxSource implements OutboxSource {
     this.#claimNew = claimNew(this.#form, this.#names);
     this.#claimRetries = claimRetries(this.#form, this.#names);
     this.lease = {
-      acquire: (holder, ttlMs) =>
-        this.#again((session) => session.one(this.#statements.acquire, [holder, ttlMs]), database),
+      acquire: (holder, ttlMs) => this.#again((session) => session.one(this.#statements.acquire, [holder, ttlMs])),
       release: async (holder) => {
-        await this.#again((session) => session.run(this.#statements.giveBack, [holder]), database);
+        await this.#again((session) => session.run(this.#statements.giveBack, [holder]));
       },
     };
   }
@@ -122,7 +123,7 @@ export class PostgresOutboxSource implements OutboxSource {
   }
 
   async #claim(claim: OutboxClaim): Promise<OutboxClaimAnswer> {
-    const rows = await this.#again((session) => this.#ask(session, claim));
+    const rows = await this.#again((session) => this.#ask(session, claim), this.#unsynced);
     const [first] = rows;
     if (first === undefined || !first.ours) return { kind: "fenced" };
     if (first.paused_reason !== null) return { kind: "paused", reason: first.paused_reason };
@@ -163,7 +164,7 @@ export class PostgresOutboxSource implements OutboxSource {
     const done = results.filter(({ kind }) => kind === "done").map(({ id }) => id);
     const others = results.flatMap((result) => (result.kind === "done" ? [] : [this.#storedOf(result)]));
     if (others.length === 0) return this.#again((session) => this.#settleDone(session, done));
-    return this.#unsynced.transaction(async (session) => {
+    return this.#database.transaction(async (session) => {
       const locked = await this.#settleDone(session, done);
       const changed = await session.run(this.#statements.others, [toJsonRows(others)]);
       return changed === others.length ? locked : [...locked, ...(await this.#inProgress(session, others))];
@@ -209,12 +210,13 @@ export class PostgresOutboxSource implements OutboxSource {
   }
 
   deleteFinished(settledForMs: number, limit: number): Promise<number> {
-    return this.#again((session) => session.run(this.#statements.deleteFinished, [settledForMs, limit]));
+    const values = [settledForMs, limit] as const;
+    return this.#again((session) => session.run(this.#statements.deleteFinished, values), this.#unsynced);
   }
 
   async counts({ maxRetries }: OutboxRetryRule): Promise<OutboxCounts> {
     const values = [exhaustedFrom(maxRetries), outboxCountedTo] as const;
-    const row = await this.#again((session) => session.one(this.#statements.counts, values), this.#database);
+    const row = await this.#again((session) => session.one(this.#statements.counts, values));
     return {
       pending: row?.pending ?? 0,
       inProgress: row?.in_progress ?? 0,
@@ -244,7 +246,7 @@ export class PostgresOutboxSource implements OutboxSource {
   /** A statement that lost a deadlock has done nothing. */
   async #again<Result>(
     work: (session: PostgresSession) => Promise<Result>,
-    session: PostgresSession = this.#unsynced,
+    session: PostgresSession = this.#database,
   ): Promise<Result> {
     for (let tried = 1; ; tried++) {
       try {
